@@ -1,0 +1,270 @@
+"""The configuration as frozen values: every key, its type, its default and its meaning.
+
+A default exists only where every user is safe with it. `cdc_sidecar.config.load` makes one from a
+file; nothing else does. The reference for people is `config.example.toml`.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from cdc_sidecar.config.secret import SecretString
+from cdc_sidecar.config.units import Duration, Size
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})")
+_SLOT = re.compile(r"[a-z0-9_]{1,63}")
+_SERVICE = re.compile(r"[a-zA-Z0-9_-]{1,100}")
+_MAX_PORT = 65535
+
+OWNED_CLIENT_SETTINGS = frozenset({
+    "acks", "auto.offset.reset", "batch.size", "bootstrap.servers", "enable.auto.commit",
+    "enable.auto.offset.store", "enable.idempotence", "enable.partition.eof", "group.id",
+    "isolation.level", "max.in.flight", "max.in.flight.requests.per.connection",
+    "message.max.bytes", "metadata.broker.list", "partitioner", "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages", "request.required.acks", "transaction.timeout.ms",
+    "transactional.id",
+})  # fmt: skip
+"""librdkafka settings on which exactly once depends: the sidecar sets them itself."""
+
+
+def _named(pattern: re.Pattern[str], form: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            message = f"must be {form}"
+            raise ValueError(message)
+        return text
+
+    return AfterValidator(check)
+
+
+def _address(text: str) -> str:
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[2]) > _MAX_PORT:
+        message = 'must be host:port, such as "0.0.0.0:9464"'
+        raise ValueError(message)
+    return text
+
+
+def _table_name(text: str) -> str:
+    schema, dot, table = text.partition(".")
+    if not (schema and dot and table):
+        message = 'must be schema.table, such as "public.orders"'
+        raise ValueError(message)
+    return text
+
+
+def _not_yet_park(text: str) -> str:
+    if text == "park":
+        message = '"park" is not in this version; only "halt" is'
+        raise ValueError(message)
+    return text
+
+
+TableName = Annotated[str, AfterValidator(_table_name)]
+OnError = Annotated[Literal["halt", "park"], AfterValidator(_not_yet_park)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Service(_Section):
+    """Who we are: the first part of every topic and namespace."""
+
+    name: Annotated[str, _named(_SERVICE, "letters, digits, _ and -, at most 100")]
+
+
+class Postgres(_Section):
+    """The source database, its slot and its publication."""
+
+    dsn: SecretString
+    slot: Annotated[str, _named(_SLOT, "lower-case letters, digits and _, at most 63")]
+    publication: Annotated[str, Field(min_length=1, max_length=63)]
+    password: SecretString | None = None
+    create_slot: bool = False
+
+
+class Kafka(_Section):
+    """The brokers and what librdkafka is told beyond what the sidecar must own."""
+
+    bootstrap_servers: Annotated[str, Field(min_length=1)]
+    transactional_id: Annotated[str, Field(min_length=1, max_length=249)] | None = None
+    client: dict[str, SecretString] = {}
+
+    @model_validator(mode="after")
+    def _owned(self) -> "Kafka":
+        owned = sorted(OWNED_CLIENT_SETTINGS & self.client.keys())
+        if owned:
+            message = f"the sidecar sets {', '.join(owned)} itself: leave it out of [kafka.client]"
+            raise ValueError(message)
+        return self
+
+
+class Topics(_Section):
+    """Whether and how missing topics are created."""
+
+    create: bool = False
+    partitions: Annotated[int, Field(ge=1)] | None = None
+    replication_factor: Annotated[int, Field(ge=1)] | None = None
+    config: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Topics":
+        if self.create and (self.partitions is None or self.replication_factor is None):
+            message = "create = true needs partitions and replication_factor"
+            raise ValueError(message)
+        return self
+
+
+class Publish(_Section):
+    """When a Kafka transaction is closed, and how much may wait in memory."""
+
+    max_delay: Duration = 0.002
+    max_batch_bytes: Annotated[Size, Field(ge=1)] = 16_000_000
+    transaction_timeout: Annotated[Duration, Field(ge=1)] = 300.0
+    split_after: Annotated[Duration, Field(gt=0)] | None = None
+    max_queue_bytes: Annotated[Size, Field(ge=65536)] = 16_000_000
+
+    @property
+    def split_seconds(self) -> float:
+        """Seconds after which a source transaction is split; four fifths of the time-out."""
+        return self.transaction_timeout * 0.8 if self.split_after is None else self.split_after
+
+    @model_validator(mode="after")
+    def _in_time(self) -> "Publish":
+        if self.split_seconds >= self.transaction_timeout:
+            message = "split_after must be shorter than transaction_timeout"
+            raise ValueError(message)
+        return self
+
+
+class Column(_Section):
+    """How one column differs from its source."""
+
+    rename: Annotated[str, Field(min_length=1)] | None = None
+    mask: Literal["hash"] | None = None
+    as_: Annotated[Literal["text"] | None, Field(alias="as")] = None
+    logical: bool = True
+
+
+class Table(_Section):
+    """One captured table, or a glob over the publication's tables."""
+
+    name: TableName
+    columns: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    key: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+    unkeyed: bool = False
+    tombstones: bool = True
+    truncate: Literal["event", "halt"] = "event"
+    on_error: OnError = "halt"
+    column: dict[str, Column] = {}
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether the name is a pattern over the publication's tables."""
+        return any(character in self.name for character in "*?[")
+
+    @model_validator(mode="after")
+    def _listed(self) -> "Table":
+        stray = sorted(set(self.column) - set(self.columns)) if "*" not in self.columns else []
+        if stray:
+            message = f"column {', '.join(stray)} is configured but not listed in columns"
+            raise ValueError(message)
+        return self
+
+
+class OutboxColumns(_Section):
+    """The names of an outbox's columns; the defaults are Debezium's."""
+
+    id: str = "id"
+    aggregatetype: str = "aggregatetype"
+    aggregateid: str = "aggregateid"
+    type: str = "type"
+    payload: str = "payload"
+    traceparent: str = "traceparent"
+
+
+class Outbox(_Section):
+    """One transactional outbox: rows inserted there become events of their own topics."""
+
+    table: TableName
+    topic: str = "outbox.event.{aggregatetype}"
+    payload: Literal["framed", "raw"] = "framed"
+    columns: OutboxColumns = OutboxColumns()
+    on_error: OnError = "halt"
+
+    @model_validator(mode="after")
+    def _routed(self) -> "Outbox":
+        if "{aggregatetype}" not in self.topic:
+            message = 'topic must contain "{aggregatetype}"'
+            raise ValueError(message)
+        return self
+
+
+class Messages(_Section):
+    """Logical messages (`pg_logical_emit_message`) that are published."""
+
+    prefixes: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+
+class Http(_Section):
+    """Where metrics, health, status and the registry are served."""
+
+    listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0:9464"
+
+    @property
+    def host(self) -> str:
+        """The host part, without brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port part; 0 takes a free one."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class Log(_Section):
+    """How much is logged and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Shutdown(_Section):
+    """How long a stop may take."""
+
+    grace: Annotated[Duration, Field(gt=0)] = 25.0
+
+
+class Config(_Section):
+    """The whole configuration of one sidecar."""
+
+    service: Service
+    postgres: Postgres
+    kafka: Kafka
+    topics: Topics = Topics()
+    publish: Publish = Publish()
+    tables: Annotated[tuple[Table, ...], Field(strict=False)] = ()
+    outboxes: Annotated[tuple[Outbox, ...], Field(strict=False)] = ()
+    messages: Messages = Messages()
+    http: Http = Http()
+    log: Log = Log()
+    shutdown: Shutdown = Shutdown()
+
+    @property
+    def transactional_id(self) -> str:
+        """The configured transactional id, or `cdc.<service>.<slot>`."""
+        return self.kafka.transactional_id or f"cdc.{self.service.name}.{self.postgres.slot}"
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> "Config":
+        if not (self.tables or self.outboxes or self.messages.prefixes):
+            message = "nothing to capture: add [[tables]], [[outboxes]] or [messages]"
+            raise ValueError(message)
+        names = [table.name for table in self.tables] + [box.table for box in self.outboxes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            message = f"{', '.join(twice)} is configured more than once"
+            raise ValueError(message)
+        return self

@@ -1,0 +1,57 @@
+"""Names of Postgres in names of Avro and Kafka: illegal characters become `_xHHHH_`, reversibly.
+
+Avro specification 1.11, "Names": `[A-Za-z_][A-Za-z0-9_]*`. Kafka's topics: `[A-Za-z0-9._-]`, at
+most 249 characters.
+"""
+
+import re
+from typing import Final
+
+MAX_TOPIC_LENGTH: Final = 249
+_ESCAPE: Final = re.compile(r"_x[0-9A-F]{4,6}_")
+_AVRO_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}_)|[^A-Za-z0-9_]|^[0-9]")
+_TOPIC_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}_)|[^A-Za-z0-9_-]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"_x{ord(match[0]):04X}_"
+
+
+def avro_name(name: str) -> str:
+    """Return `name` as a legal Avro name."""
+    return _AVRO_ILLEGAL.sub(_escape, name)
+
+
+def topic_part(name: str) -> str:
+    """Return `name` as one part of a topic; a dot within it is escaped too."""
+    return _TOPIC_ILLEGAL.sub(_escape, name)
+
+
+def unescape(name: str) -> str:
+    """Return what `avro_name` or `topic_part` was given."""
+    return _ESCAPE.sub(lambda match: chr(int(match[0][2:-1], 16)), name)
+
+
+def table_topic(service: str, namespace: str, table: str) -> str:
+    """Return the topic of a table: `<service>.<schema>.<table>`."""
+    return ".".join(topic_part(part) for part in (service, namespace, table))
+
+
+def table_namespace(service: str, namespace: str, table: str) -> str:
+    """Return the Avro namespace of a table's records."""
+    return ".".join(avro_name(part) for part in (service, namespace, table))
+
+
+def message_topic(service: str) -> str:
+    """Return the topic of logical messages."""
+    return f"{topic_part(service)}.message"
+
+
+def position_topic(service: str) -> str:
+    """Return the topic that holds the position."""
+    return f"_cdc.{topic_part(service)}.position"
+
+
+def schemas_topic(service: str) -> str:
+    """Return the topic that holds schemas and layouts."""
+    return f"_cdc.{topic_part(service)}.schemas"

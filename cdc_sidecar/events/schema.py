@@ -1,0 +1,179 @@
+"""Avro schemas of keys, rows and envelopes, and their content ids.
+
+The golden form is the contract's `example-key.avsc` and `example-value.avsc`; the envelope is
+Debezium's (documentation of its PostgreSQL connector, "Data change events") plus `commit_lsn` and
+`unchanged`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NewType
+
+from cdc_sidecar.events.mapping import Schema
+
+SchemaId = NewType("SchemaId", int)
+"""The first 31 bits of the SHA-256 of a schema's canonical JSON."""
+
+STRING: Final = '"string"'
+BYTES: Final = '"bytes"'
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a row: its name, its Avro type, and Postgres's name of the type."""
+
+    name: str
+    type: Schema
+    postgres_type: str
+    nullable: bool
+
+
+def canonical_json(schema: object) -> str:
+    """Return the one spelling of a schema from which its id is computed."""
+    return json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def schema_id(canonical: str) -> SchemaId:
+    """Return the content id of a schema in canonical JSON: 31 bits, never negative."""
+    return SchemaId(int.from_bytes(hashlib.sha256(canonical.encode()).digest()[:4], "big") >> 1)
+
+
+def wire_prefix(identifier: SchemaId) -> bytes:
+    """Return Confluent's frame: byte 0 and the id in four bytes, big-endian."""
+    return b"\x00" + identifier.to_bytes(4, "big")
+
+
+def key_schema(namespace: str, fields: Sequence[Field]) -> Schema:
+    """Return the schema of a key: names and types only, in key order."""
+    return {
+        "type": "record",
+        "name": "Key",
+        "namespace": namespace,
+        "fields": [{"name": field.name, "type": _bare(field.type)} for field in fields],
+        "connect.name": f"{namespace}.Key",
+    }
+
+
+def envelope_schema(namespace: str, fields: Sequence[Field]) -> Schema:
+    """Return the schema of a table's events."""
+    value: Schema = {
+        "type": "record",
+        "name": "Value",
+        "fields": [_value_field(field) for field in fields],
+        "connect.name": f"{namespace}.Value",
+    }
+    return {
+        "type": "record",
+        "name": "Envelope",
+        "namespace": namespace,
+        "fields": [
+            _optional("before", value),
+            _optional("after", "Value"),
+            {"name": "source", "type": _SOURCE},
+            _optional("transaction", _TRANSACTION),
+            {"name": "op", "type": "string"},
+            _optional("ts_ms", "long"),
+            _optional("ts_us", "long"),
+            _optional("ts_ns", "long"),
+            {
+                "name": "unchanged",
+                "type": {"type": "array", "items": "string"},
+                "default": [],
+                "doc": "columns whose stored value the server did not send; their fields are null",
+            },
+        ],
+        "connect.version": 2,
+        "connect.name": f"{namespace}.Envelope",
+    }
+
+
+def message_key_schema() -> Schema:
+    """Return the schema of a logical message's key."""
+    return _debezium_record("MessageKey", [{"name": "prefix", "type": "string"}])
+
+
+def message_schema() -> Schema:
+    """Return the schema of a logical message's value."""
+    content = [{"name": "prefix", "type": "string"}, {"name": "content", "type": "bytes"}]
+    return _debezium_record(
+        "MessageValue",
+        [
+            {"name": "op", "type": "string"},
+            _optional("ts_ms", "long"),
+            {"name": "source", "type": _SOURCE},
+            _optional("transaction", _TRANSACTION),
+            {"name": "message", "type": _debezium_record("Message", content)},
+        ],
+    )
+
+
+def _debezium_record(name: str, fields: list[Schema]) -> Schema:
+    return {
+        "type": "record",
+        "name": name,
+        "namespace": _DEBEZIUM,
+        "fields": fields,
+        "connect.version": 1,
+        "connect.name": f"{_DEBEZIUM}.{name}",
+    }
+
+
+def _bare(schema: Schema) -> object:
+    return schema["type"] if schema.keys() == {"type"} else schema
+
+
+def _value_field(field: Field) -> Schema:
+    typed = {**field.type, "postgres.type": field.postgres_type}
+    return _optional(field.name, typed) if field.nullable else {"name": field.name, "type": typed}
+
+
+def _optional(name: str, schema: object, **more: object) -> Schema:
+    return {"name": name, "type": ["null", schema], "default": None, **more}
+
+
+_DEBEZIUM: Final = "io.debezium.connector.postgresql"
+_SOURCE: Final[Schema] = {
+    "type": "record",
+    "name": "Source",
+    "namespace": _DEBEZIUM,
+    "fields": [
+        {"name": "version", "type": "string"},
+        {"name": "connector", "type": "string"},
+        {"name": "name", "type": "string"},
+        {"name": "ts_ms", "type": "long"},
+        {"name": "snapshot", "type": ["string", "null"], "default": "false"},
+        {"name": "db", "type": "string"},
+        _optional("sequence", "string"),
+        _optional("ts_us", "long"),
+        _optional("ts_ns", "long"),
+        {"name": "schema", "type": "string"},
+        {"name": "table", "type": "string"},
+        _optional("txId", "long"),
+        _optional("lsn", "long"),
+        _optional("xmin", "long"),
+        _optional("origin", "string"),
+        _optional("origin_lsn", "long"),
+        _optional(
+            "commit_lsn",
+            "long",
+            doc="start of the commit record; (commit_lsn, transaction.total_order) orders and"
+            " identifies events",
+        ),
+    ],
+    "connect.version": 1,
+    "connect.name": f"{_DEBEZIUM}.Source",
+}
+_TRANSACTION: Final[Schema] = {
+    "type": "record",
+    "name": "block",
+    "namespace": "event",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "total_order", "type": "long"},
+        {"name": "data_collection_order", "type": "long"},
+    ],
+    "connect.version": 1,
+    "connect.name": "event.block",
+}

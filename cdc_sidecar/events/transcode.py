@@ -1,0 +1,143 @@
+"""The hot path: one function walks a pgoutput tuple by a plan and writes its Avro bytes.
+
+No value becomes a Python object that an event would hold. This is the plain, readable definition;
+a compiled twin has the same interface. Measured on small rows (5 columns): about 2.5 µs a row.
+"""
+
+from typing import Final
+
+from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
+from cdc_sidecar.events.binary import NULL, SOME
+from cdc_sidecar.events.plan import Plan
+from cdc_sidecar.events.values import ValueRefused
+
+_TEXT: Final = ord("t")
+_NULL: Final = ord("n")
+_UNCHANGED: Final = ord("u")
+
+Transcoded = tuple[bytes, bytes | None, tuple[int, ...], int]
+"""The row's Avro bytes, the key's (None: unkeyed), the sent columns that are unchanged, the end."""
+
+
+def transcode(plan: Plan, frame: bytes, start: int, old: int = -1) -> Transcoded:
+    """Write the row of the TupleData at `start` of `frame`.
+
+    `old` is where the old row's TupleData starts, if the server sent one: a value that the new row
+    leaves out (an unchanged TOAST) is taken from there where it stands.
+
+    Raises:
+        Unrepresentable: a value has no exact Avro form; names the column, never the value.
+        ProtocolViolation: the tuple does not fit the plan or the frame.
+
+    """
+    size = len(frame)
+    steps = plan.steps
+    if int.from_bytes(frame[start : start + 2], "big") != len(steps):
+        raise _malformed(frame)
+    parts: list[bytes] = []
+    append = parts.append
+    unchanged: tuple[int, ...] = ()
+    at = start + 2
+    try:
+        for operation, nullable in steps:
+            kind = frame[at]
+            if kind == _TEXT:
+                text = at + 5
+                at = text + int.from_bytes(frame[at + 1 : text], "big")
+                if at > size:
+                    raise _malformed(frame)
+                if operation is None:
+                    continue
+                if nullable:
+                    append(SOME + operation(frame[text:at]))
+                else:
+                    append(operation(frame[text:at]))
+            elif kind == _NULL:
+                at += 1
+                if operation is not None:
+                    append(_encode_null(nullable=nullable))
+            elif kind == _UNCHANGED:
+                at += 1
+                if operation is not None:
+                    part = _from_old(plan, frame, old, len(parts))
+                    if part is None:
+                        unchanged = (*unchanged, len(parts))
+                    append(part or _encode_null(nullable=nullable))
+            else:
+                raise _malformed(frame)
+    except IndexError:
+        raise _malformed(frame) from None
+    except (ValueError, KeyError, OverflowError) as error:
+        raise _refused(plan, len(parts), error) from None
+    key = plan.key
+    if not key:
+        return b"".join(parts), None, unchanged, at
+    if len(key) == 1:
+        return b"".join(parts), parts[key[0]], unchanged, at
+    return b"".join(parts), b"".join([parts[place] for place in key]), unchanged, at
+
+
+def tuple_end(frame: bytes, start: int) -> int:
+    """Return where the TupleData at `start` ends, without looking at its values.
+
+    Raises:
+        ProtocolViolation: it does not fit the frame.
+
+    """
+    return columns_of(frame, start)[1]
+
+
+def columns_of(frame: bytes, start: int) -> tuple[list[bytes | None], int]:
+    """Return each column's text (None: NULL or not sent) of the TupleData at `start`, and its end.
+
+    Raises:
+        ProtocolViolation: it does not fit the frame.
+
+    """
+    texts: list[bytes | None] = []
+    at = start + 2
+    try:
+        for _ in range(int.from_bytes(frame[start:at], "big")):
+            if frame[at] == _TEXT:
+                text = at + 5
+                at = text + int.from_bytes(frame[at + 1 : text], "big")
+                texts.append(frame[text:at])
+            else:
+                at += 1
+                texts.append(None)
+    except IndexError:
+        raise _malformed(frame) from None
+    if at > len(frame):
+        raise _malformed(frame)
+    return texts, at
+
+
+def _encode_null(*, nullable: bool) -> bytes:
+    if not nullable:
+        message = "NULL in a key"
+        raise ValueRefused(message)
+    return NULL
+
+
+def _from_old(plan: Plan, frame: bytes, old: int, place: int) -> bytes | None:
+    """Return the bytes of a sent column from the old row, or None where it does not stand."""
+    if old < 0:
+        return None
+    sent = plan.sent[place]
+    text = columns_of(frame, old)[0][plan.columns.index(sent)]
+    if text is None:
+        return None
+    return SOME + sent.operation(text) if sent.field.nullable else sent.operation(text)
+
+
+def _malformed(frame: bytes) -> ProtocolViolation:
+    return ProtocolViolation(f"row message of {len(frame)} bytes does not fit its relation")
+
+
+def _refused(plan: Plan, place: int, error: Exception) -> Unrepresentable:
+    column = plan.sent[place]
+    what = str(error) if isinstance(error, ValueRefused) else "a text that is no such value"
+    return Unrepresentable(
+        f"{what}, in column {column.name} ({column.field.postgres_type})",
+        cure=f'set [tables.column.{column.name}] as = "text", or mend the row and replay',
+    )

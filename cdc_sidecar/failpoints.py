@@ -1,0 +1,116 @@
+"""Named points where a test may kill, stop, raise or delay the process.
+
+`CDC_SIDECAR_FAILPOINTS="before_commit#3=kill,after_claim=raise"` is read once at start; `#3` means
+the third time the point is reached (default: the first). Disarmed, a point costs one empty call.
+The acceptance tests walk `Failpoint`, so a new member is tested by existing.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from cdc_sidecar.errors import FailpointHit, FailpointInvalid
+
+VARIABLE = "CDC_SIDECAR_FAILPOINTS"
+DELAY = 2.0  # seconds, for the action `delay`
+
+
+class Failpoint(Enum):
+    """Every point, in the order in which a session reaches them."""
+
+    AFTER_LOCK = "after_lock"
+    AFTER_LOOK = "after_look"
+    AFTER_INIT_TRANSACTIONS = "after_init_transactions"
+    AFTER_SLOT_INTENT = "after_slot_intent"
+    AFTER_SLOT_CREATED = "after_slot_created"
+    AFTER_CLAIM = "after_claim"
+    AFTER_START_REPLICATION = "after_start_replication"
+    BEFORE_PRODUCE = "before_produce"
+    AFTER_PRODUCE = "after_produce"
+    AFTER_POSITION = "after_position"
+    BEFORE_COMMIT = "before_commit"
+    AFTER_COMMIT = "after_commit"
+    BEFORE_ACKNOWLEDGE = "before_acknowledge"
+    AFTER_ACKNOWLEDGE = "after_acknowledge"
+
+
+class Action(Enum):
+    """What an armed point does to the process."""
+
+    KILL = "kill"
+    STOP = "stop"
+    RAISE = "raise"
+    DELAY = "delay"
+
+
+@dataclass(slots=True)
+class Armed:
+    """One point of the specification and how often it is still passed before it acts."""
+
+    action: Action
+    passes_left: int
+
+
+_armed: dict[Failpoint, Armed] = {}
+
+
+def _disarmed(_point: Failpoint) -> None:
+    """Do nothing: what `reach` is while nothing is armed."""
+
+
+reach: Callable[[Failpoint], None] = _disarmed
+
+
+def arm(specification: str) -> tuple[str, ...]:
+    """Arm the points of `specification` (empty: none) and return their names.
+
+    Raises:
+        FailpointInvalid: a part names no point, no action, or no count.
+
+    """
+    global reach  # noqa: PLW0603 - the switch between armed and disarmed is this one name
+    _armed.clear()
+    for part in filter(None, (part.strip() for part in specification.split(","))):
+        point, armed = _parse(part)
+        _armed[point] = armed
+    reach = _reach if _armed else _disarmed
+    return tuple(point.value for point in _armed)
+
+
+def _parse(part: str) -> tuple[Failpoint, Armed]:
+    name, _, action = part.partition("=")
+    point, _, count = name.partition("#")
+    try:
+        return Failpoint(point), Armed(Action(action), int(count or "1") - 1)
+    except ValueError as error:
+        points = ", ".join(member.value for member in Failpoint)
+        raise FailpointInvalid(
+            f"{part!r} in {VARIABLE}",
+            cure=f"write point[#count]=kill|stop|raise|delay; the points are {points}",
+        ) from error
+
+
+def _reach(point: Failpoint) -> None:
+    armed = _armed.get(point)
+    if armed is None:
+        return
+    if armed.passes_left:
+        armed.passes_left -= 1
+        return
+    del _armed[point]
+    _act(point, armed.action)
+
+
+def _act(point: Failpoint, action: Action) -> None:
+    match action:
+        case Action.KILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case Action.STOP:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case Action.RAISE:
+            raise FailpointHit(point.value)
+        case Action.DELAY:
+            time.sleep(DELAY)

@@ -1,0 +1,30 @@
+"""Log sequence numbers: positions in the write-ahead log, in bytes.
+
+PostgreSQL documentation, "pg_lsn Type": two hexadecimal numbers of up to eight digits with a slash.
+"""
+
+from typing import NewType
+
+Lsn = NewType("Lsn", int)
+"""A position in the WAL, as the unsigned 64-bit number of its byte."""
+
+ZERO = Lsn(0)
+
+
+def parse_lsn(text: str) -> Lsn:
+    """Return the LSN that Postgres spells `text`, such as `"0/15293B8"`.
+
+    Raises:
+        ValueError: not two hexadecimal numbers with a slash between them.
+
+    """
+    high, slash, low = text.partition("/")
+    if not slash:
+        message = f"no LSN: {text!r}"
+        raise ValueError(message)
+    return Lsn(int(high, 16) << 32 | int(low, 16))
+
+
+def format_lsn(lsn: int) -> str:
+    """Spell an LSN as Postgres does."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

@@ -1,0 +1,369 @@
+"""The messages of logical replication, decoded from bytes.
+
+PostgreSQL documentation, "Streaming Replication Protocol" and "Logical Replication Message
+Formats", protocol version 1 with `messages`; fields are named as there. All numbers are
+big-endian. Rows on the hot path are not decoded here but transcoded (`events.transcode`); this is
+the definition they are tested against, and what the rarer messages go through.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from cdc_sidecar.errors import ProtocolViolation
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+
+XLOG_DATA: Final = ord("w")
+PRIMARY_KEEPALIVE: Final = ord("k")
+XLOG_HEADER = struct.Struct(">cQQq")
+"""Byte1('w'), WAL start, WAL end, server clock; the message follows."""
+
+_KEEPALIVE = struct.Struct(">cQqB")
+_STATUS = struct.Struct(">cQQQqB")
+_BEGIN = struct.Struct(">QqI")
+_COMMIT = struct.Struct(">BQQq")
+_MESSAGE = struct.Struct(">BQ")
+
+POSTGRES_EPOCH_MICROSECONDS = 946_684_800_000_000
+"""Microseconds from 1970-01-01 to 2000-01-01, where Postgres's clock starts."""
+
+
+class ReplicaIdentity(Enum):
+    """What the old row of an UPDATE or DELETE carries (`pg_class.relreplident`)."""
+
+    DEFAULT = "d"
+    NOTHING = "n"
+    FULL = "f"
+    INDEX = "i"
+
+
+class Unchanged(Enum):
+    """The third kind of nothing: a TOASTed value that the server did not send."""
+
+    UNCHANGED = "u"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+ColumnData = bytes | None | Unchanged
+TupleData = tuple[ColumnData, ...]
+"""Per column: its text, NULL, or UNCHANGED."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryKeepalive:
+    """Everything committed below `wal_end` has been sent."""
+
+    wal_end: Lsn
+    server_clock: int
+    reply_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A transaction starts; `final_lsn` is the start of its commit record."""
+
+    final_lsn: Lsn
+    commit_timestamp: int  # microseconds since 1970
+    xid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A transaction is over; `end_lsn` is what may be confirmed."""
+
+    commit_lsn: Lsn
+    end_lsn: Lsn
+    commit_timestamp: int  # microseconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The transaction came here by replication from elsewhere."""
+
+    commit_lsn: Lsn
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelationColumn:
+    """One column of a Relation message."""
+
+    is_key: bool
+    name: str
+    type_oid: int
+    type_modifier: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """The layout of the rows that follow; without LSN, sent again in every session."""
+
+    oid: int
+    namespace: str
+    name: str
+    replica_identity: ReplicaIdentity
+    columns: tuple[RelationColumn, ...]
+
+    @property
+    def qualified_name(self) -> str:
+        """`schema.table`."""
+        return f"{self.namespace}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """The name of a user-defined type (oid ≥ 16384)."""
+
+    oid: int
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new row."""
+
+    relation_oid: int
+    new: TupleData
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A changed row; `old` is there for a changed or TOASTed key ('K') or FULL ('O')."""
+
+    relation_oid: int
+    old_kind: str | None
+    old: TupleData | None
+    new: TupleData
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A deleted row: its key ('K') or, with FULL, all of it ('O')."""
+
+    relation_oid: int
+    old_kind: str
+    old: TupleData
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Tables emptied by one statement."""
+
+    relation_oids: tuple[int, ...]
+    cascade: bool
+    restart_identity: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalMessage:
+    """What `pg_logical_emit_message` wrote; `lsn` is the end of its record."""
+
+    transactional: bool
+    lsn: Lsn
+    prefix: str
+    content: bytes
+
+
+Message = (
+    Begin | Commit | Origin | Relation | Type | Insert | Update | Delete | Truncate | LogicalMessage
+)
+
+
+def decode_keepalive(frame: bytes) -> PrimaryKeepalive:
+    """Decode a whole 'k' frame."""
+    try:
+        _, wal_end, clock, reply = _KEEPALIVE.unpack(frame)
+    except struct.error as error:
+        raise _malformed("keepalive", frame) from error
+    return PrimaryKeepalive(Lsn(wal_end), clock + POSTGRES_EPOCH_MICROSECONDS, bool(reply))
+
+
+def encode_status(
+    *, written: Lsn, flushed: Lsn, applied: Lsn, clock: int, reply_requested: bool
+) -> bytes:
+    """Encode a StandbyStatusUpdate; `clock` in microseconds since 1970.
+
+    `flushed` frees WAL for ever: it must be at or below the last position committed in Kafka (I3).
+    """
+    since_2000 = clock - POSTGRES_EPOCH_MICROSECONDS
+    return _STATUS.pack(b"r", written, flushed, applied, since_2000, reply_requested)
+
+
+def decode(message: bytes) -> Message:
+    """Decode one pgoutput message (what follows the XLogData header).
+
+    Raises:
+        ProtocolViolation: an unknown message or one that does not fit its format (I6).
+
+    """
+    decoder = _DECODERS.get(message[:1])
+    if decoder is None:
+        raise ProtocolViolation(
+            f"message {message[:1]!r} of {len(message)} bytes",
+            cause="a protocol version or option that was not asked for",
+        )
+    reader = _Reader(message)
+    try:
+        decoded = decoder(reader)
+    except (struct.error, IndexError, ValueError) as error:
+        raise _malformed(repr(message[:1]), message) from error
+    if reader.at != len(message):
+        raise _malformed(repr(message[:1]), message)
+    return decoded
+
+
+def _malformed(kind: str, message: bytes) -> ProtocolViolation:
+    return ProtocolViolation(f"{kind} message of {len(message)} bytes does not fit its format")
+
+
+class _Reader:
+    """A cursor over the fields of one message."""
+
+    __slots__ = ("at", "message")
+
+    def __init__(self, message: bytes) -> None:
+        self.message = message
+        self.at = 1
+
+    def unpack(self, form: struct.Struct) -> tuple[int, ...]:
+        fields = form.unpack_from(self.message, self.at)
+        self.at += form.size
+        return fields
+
+    def integer(self, size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(self.take(size), "big", signed=signed)
+
+    def take(self, size: int) -> bytes:
+        end = self.at + size
+        if size < 0 or end > len(self.message):
+            raise IndexError
+        taken = self.message[self.at : end]
+        self.at = end
+        return taken
+
+    def text(self) -> str:
+        end = self.message.index(b"\0", self.at)
+        text = self.message[self.at : end].decode()
+        self.at = end + 1
+        return text
+
+    def tuple_data(self) -> TupleData:
+        return tuple(self._column() for _ in range(self.integer(2)))
+
+    def _column(self) -> ColumnData:
+        match self.take(1):
+            case b"t":
+                return self.take(self.integer(4))
+            case b"n":
+                return None
+            case b"u":
+                return UNCHANGED
+        raise ValueError
+
+
+def _begin(reader: _Reader) -> Begin:
+    final_lsn, timestamp, xid = reader.unpack(_BEGIN)
+    return Begin(Lsn(final_lsn), timestamp + POSTGRES_EPOCH_MICROSECONDS, xid)
+
+
+def _commit(reader: _Reader) -> Commit:
+    _flags, commit_lsn, end_lsn, timestamp = reader.unpack(_COMMIT)
+    return Commit(Lsn(commit_lsn), Lsn(end_lsn), timestamp + POSTGRES_EPOCH_MICROSECONDS)
+
+
+def _origin(reader: _Reader) -> Origin:
+    return Origin(Lsn(reader.integer(8)), reader.text())
+
+
+def _relation(reader: _Reader) -> Relation:
+    oid = reader.integer(4)
+    # pg_catalog is sent as an empty string
+    namespace, name = reader.text() or "pg_catalog", reader.text()
+    identity = ReplicaIdentity(reader.take(1).decode())
+    columns = tuple(_relation_column(reader) for _ in range(reader.integer(2)))
+    return Relation(oid, namespace, name, identity, columns)
+
+
+def _relation_column(reader: _Reader) -> RelationColumn:
+    flags = reader.integer(1)
+    name = reader.text()
+    return RelationColumn(bool(flags & 1), name, reader.integer(4), reader.integer(4, signed=True))
+
+
+def _type(reader: _Reader) -> Type:
+    return Type(reader.integer(4), reader.text() or "pg_catalog", reader.text())
+
+
+def _insert(reader: _Reader) -> Insert:
+    oid = reader.integer(4)
+    _expect(reader, b"N")
+    return Insert(oid, reader.tuple_data())
+
+
+def _update(reader: _Reader) -> Update:
+    oid = reader.integer(4)
+    kind, old = reader.take(1), None
+    if kind in (b"K", b"O"):
+        old = reader.tuple_data()
+        _expect(reader, b"N")
+        return Update(oid, kind.decode(), old, reader.tuple_data())
+    if kind != b"N":
+        raise ValueError
+    return Update(oid, None, None, reader.tuple_data())
+
+
+def _delete(reader: _Reader) -> Delete:
+    oid = reader.integer(4)
+    kind = reader.take(1)
+    if kind not in (b"K", b"O"):
+        raise ValueError
+    return Delete(oid, kind.decode(), reader.tuple_data())
+
+
+def _truncate(reader: _Reader) -> Truncate:
+    count, options = reader.integer(4), reader.integer(1)
+    oids = tuple(reader.integer(4) for _ in range(count))
+    return Truncate(oids, bool(options & 1), bool(options & 2))
+
+
+def _logical_message(reader: _Reader) -> LogicalMessage:
+    flags, lsn = reader.unpack(_MESSAGE)
+    prefix = reader.text()
+    content = reader.take(reader.integer(4))
+    return LogicalMessage(bool(flags & 1), Lsn(lsn), prefix, content)
+
+
+def _expect(reader: _Reader, byte: bytes) -> None:
+    if reader.take(1) != byte:
+        raise ValueError
+
+
+_DECODERS = {
+    b"B": _begin,
+    b"C": _commit,
+    b"O": _origin,
+    b"R": _relation,
+    b"Y": _type,
+    b"I": _insert,
+    b"U": _update,
+    b"D": _delete,
+    b"T": _truncate,
+    b"M": _logical_message,
+}
+
+
+def check_commit(begin: Begin, commit: Commit) -> None:
+    """Check that a Commit ends the transaction that was begun.
+
+    Raises:
+        ProtocolViolation: its commit LSN is another.
+
+    """
+    if commit.commit_lsn != begin.final_lsn:
+        raise ProtocolViolation(
+            f"COMMIT at {format_lsn(commit.commit_lsn)}, but BEGIN promised "
+            f"{format_lsn(begin.final_lsn)}"
+        )
