@@ -83,8 +83,7 @@ def _maven(repository: Path) -> "MavenContext":
 
 
 def _jars() -> list[_Jar]:
-    lines = (line.split() for line in KAFKA_JARS.splitlines())
-    return [_Jar(*coordinate.split(":"), checksum) for coordinate, checksum in lines]
+    return [_Jar(*line.replace(":", " ").split()) for line in KAFKA_JARS.splitlines()]
 
 
 def _fetch(jar: _Jar, context: "MavenContext", folder: Path) -> None:

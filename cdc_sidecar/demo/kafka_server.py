@@ -7,7 +7,6 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException
@@ -15,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 
 from cdc_sidecar.demo.host import ServerError, free_port
 from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.process import Program, ServerProcess, run_tool
-from cdc_sidecar.demo.scratch import TemporaryFolder
+from cdc_sidecar.demo.process import Program, run_tool
+from cdc_sidecar.demo.server import Server
 
 _HEAP = ("-Xms256m", "-Xmx512m")
 _JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
@@ -30,11 +29,11 @@ rootLogger.appenderRef.console.ref = console
 """
 
 
-class KafkaBroker:
-    """One node, broker and controller in one, that can do transactions; on 127.0.0.1 only.
+class KafkaBroker(Server):
+    """One node, broker and controller in one, that can do transactions.
 
-    Start and stop it as often as you like: data and ports stay. As a context manager it starts on
-    entry; on exit it is stopped, and its data is removed if no `folder` was given.
+    After a `kill` the next start waits until the controller gives up the old session:
+    `broker.session.timeout.ms`, 9 s unless `properties` say less.
     """
 
     def __init__(
@@ -51,93 +50,41 @@ class KafkaBroker:
         `folder` keeps data and log. `properties` come on top of ours and may be changed later;
         they hold from the next start. `heap` are options of the JVM.
         """
-        self._temporary = TemporaryFolder() if folder is None else None
-        self._folder = (folder or self._temporary.path).resolve()
+        super().__init__("Kafka", folder)
         self._heap = heap
-        self._process: ServerProcess | None = None
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
         self.properties = dict(properties or {})
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def bootstrap_servers(self) -> str:
         """What a client's `bootstrap.servers` wants."""
         return f"127.0.0.1:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        """The process id of the JVM; raises ServerError if it was not started."""
-        return self._started().pid
-
-    @property
-    def log_path(self) -> Path:
-        """Where everything that the broker says is appended."""
-        return self._folder / "kafka.log"
-
-    @property
-    def data_folder(self) -> Path:
-        """The broker's `log.dirs`."""
-        return self._folder / "data"
-
-    def is_running(self) -> bool:
-        """Tell whether the broker runs."""
-        return self._process is not None and self._process.is_alive()
-
     def start(self, *, seconds: float = 90.0) -> Self:
         """Start, and return once it knows its controller; raises ServerError after `seconds`.
 
         The first start of all fetches Kafka, which does not count.
         """
-        if self.is_running():
-            raise ServerError(f"Kafka already runs as process {self.pid}")
         java = self._java()
         self._write_files()
         if not (self.data_folder / "meta.properties").exists():
             self._format(java)
-        self._process = ServerProcess(
+        process = self._launch(
             Program(
-                name="Kafka",
+                name=self._name,
                 command=[*java, "kafka.Kafka", self._properties_path],
                 folder=self._folder,
                 log_path=self.log_path,
             )
         )
-        self._process.await_ready(_Metadata(self.port).is_complete, seconds)
+        process.await_ready(_Metadata(self.port).is_complete, seconds)
         return self
 
     def stop(self, *, seconds: float = 60.0) -> None:
         """Stop in order; after `seconds` kill, and raise ServerError."""
         if self.is_running():
             self._started().stop(signal.SIGTERM, seconds)
-
-    def kill(self) -> None:
-        """End the broker with SIGKILL."""
-        if self.is_running():
-            self._started().kill()
-
-    def restart(self) -> Self:
-        """Stop and start again, on the same data and ports."""
-        self.stop()
-        return self.start()
-
-    def close(self) -> None:
-        """Stop for good; what lies in a temporary folder is removed."""
-        if self._temporary is None:
-            self.stop()
-        else:
-            self.kill()  # to close data in order that nobody keeps takes seconds
-            self._temporary.remove()
 
     @property
     def _properties_path(self) -> Path:
@@ -146,11 +93,6 @@ class KafkaBroker:
     @property
     def _logging_path(self) -> Path:
         return self._folder / "log4j2.properties"
-
-    def _started(self) -> ServerProcess:
-        if self._process is None:
-            raise ServerError("Kafka was not started")
-        return self._process
 
     def _write_files(self) -> None:
         properties = {**self._default_properties(), **self.properties}

@@ -1,12 +1,12 @@
 """Run as a script, never imported: becomes a server that dies with the process that asked for it.
 
-``launch.py start PARENT USER PROGRAM ARGUMENT…`` gives up root for the numeric USER (``-`` keeps the
-user), asks the kernel for SIGKILL when the parent is gone, and becomes PROGRAM under the same
+``launch.py start PARENT USER PROGRAM ARGUMENT…`` gives up root for the numeric USER (``-`` keeps
+the user), asks the kernel for SIGKILL when the parent is gone, and becomes PROGRAM under the same
 process id. ``launch.py read USER PATH…`` succeeds if that user can read each file and enter each
 folder named.
 
-A script of its own, because ``preexec_fn`` is unsafe beside threads, and because the interpreter may
-lie where the unprivileged user cannot go: root loads it, then it changes who it is.
+A script of its own, because ``preexec_fn`` is unsafe beside threads, and because the interpreter
+may lie where the unprivileged user cannot go: root loads it, then it changes who it is.
 """
 
 import ctypes

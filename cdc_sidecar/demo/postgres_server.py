@@ -1,11 +1,11 @@
 """One Postgres server that we start, stop, kill and start again."""
 
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 import psycopg
@@ -13,8 +13,9 @@ from psycopg.conninfo import make_conninfo
 
 from cdc_sidecar.demo.host import ServerError, free_port, server_user
 from cdc_sidecar.demo.postgres_installation import embedded_postgres
-from cdc_sidecar.demo.process import Program, ServerProcess, run_tool
-from cdc_sidecar.demo.scratch import TemporaryFolder, reachable_folder, scratch_folder
+from cdc_sidecar.demo.process import Program, run_tool
+from cdc_sidecar.demo.scratch import reachable_folder, scratch_folder
+from cdc_sidecar.demo.server import Server
 
 StopMode = Literal["smart", "fast", "immediate"]
 Setting = str | int | float | bool
@@ -25,6 +26,9 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
     "immediate": signal.SIGQUIT,
 }
 _LONGEST_SOCKET_PATH = 107
+_INITDB = shlex.split(
+    "--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync --pgdata"
+)
 _OUR_SETTINGS = "cdc-sidecar.conf"
 _DEFAULTS: Mapping[str, Setting] = {
     "listen_addresses": "127.0.0.1",
@@ -35,12 +39,8 @@ _DEFAULTS: Mapping[str, Setting] = {
 }
 
 
-class PostgresServer:
-    """One server, superuser `postgres` without a password, on 127.0.0.1 only.
-
-    Start and stop it as often as you like: data and port stay. As a context manager it starts on
-    entry; on exit it is stopped, and its data is removed if no `folder` was given.
-    """
+class PostgresServer(Server):
+    """A Postgres with the superuser `postgres`, who needs no password."""
 
     def __init__(
         self,
@@ -58,38 +58,10 @@ class PostgresServer:
         data that need not survive a crash of the machine; a killed server loses nothing by it.
         `bin_folder` is that of another installation (`installed_postgres`).
         """
-        self._temporary = TemporaryFolder() if folder is None else None
-        self._folder = reachable_folder(folder or self._temporary.path)
+        super().__init__("Postgres", folder and reachable_folder(folder))
         self._bin_folder = bin_folder or embedded_postgres()
-        self._process: ServerProcess | None = None
         self.settings: dict[str, Setting] = {**_DEFAULTS, "fsync": fsync, **(settings or {})}
         self.port = port or free_port()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int:
-        """The process id of the postmaster; raises ServerError if it was not started."""
-        return self._started().pid
-
-    @property
-    def log_path(self) -> Path:
-        """Where everything that the server says is appended."""
-        return self._folder / "postgres.log"
-
-    @property
-    def data_folder(self) -> Path:
-        """The data directory."""
-        return self._folder / "data"
 
     @property
     def socket_folder(self) -> Path | None:
@@ -110,29 +82,22 @@ class PostgresServer:
             raise ServerError(f"{self._bin_folder} has no {name}")
         return path
 
-    def is_running(self) -> bool:
-        """Tell whether the server runs."""
-        return self._process is not None and self._process.is_alive()
-
     def start(self, *, seconds: float = 60.0) -> Self:
         """Start, and return once it answers; raises ServerError after `seconds`."""
-        if self.is_running():
-            raise ServerError(f"Postgres already runs as process {self.pid}")
         if not self.data_folder.exists():
             self._initialise()
         self._write_settings()
-        command = [self.bin("postgres"), "-D", self.data_folder]
-        self._process = ServerProcess(
+        process = self._launch(
             Program(
-                name="Postgres",
-                command=command,
+                name=self._name,
+                command=[self.bin("postgres"), "-D", self.data_folder],
                 folder=self._folder,
                 log_path=self.log_path,
                 user=server_user(),
                 farewell=signal.SIGQUIT,
             )
         )
-        self._process.await_ready(self._answers, seconds)
+        process.await_ready(self._answers, seconds)
         return self
 
     def stop(self, mode: StopMode = "fast", *, seconds: float = 60.0) -> None:
@@ -140,26 +105,8 @@ class PostgresServer:
         if self.is_running():
             self._started().stop(_STOP_SIGNALS[mode], seconds)
 
-    def kill(self) -> None:
-        """End every process of the server with SIGKILL; returns when all of them are gone."""
-        if self.is_running():
-            self._started().kill()
-
-    def restart(self, mode: StopMode = "fast") -> Self:
-        """Stop and start again, on the same data and port."""
-        self.stop(mode)
-        return self.start()
-
-    def close(self) -> None:
-        """Stop for good; what lies in a temporary folder is removed."""
-        self.stop("fast" if self._temporary is None else "immediate")
-        if self._temporary is not None:
-            self._temporary.remove()
-
-    def _started(self) -> ServerProcess:
-        if self._process is None:
-            raise ServerError("Postgres was not started")
-        return self._process
+    def _end_at_once(self) -> None:
+        self.stop("immediate")  # unlike SIGKILL it gives back the shared memory
 
     def _initialise(self) -> None:
         """Make the data directory under another name first: half of one is none."""
@@ -168,9 +115,7 @@ class PostgresServer:
         partial.mkdir(mode=0o700)
         if user is not None:
             os.chown(partial, user, user)
-        command = [self.bin("initdb"), "--username=postgres", "--auth=trust", "--no-sync"]
-        command += ["--encoding=UTF8", "--locale=C", "-D", partial]
-        run_tool(command, folder=self._folder, user=user)
+        run_tool([self.bin("initdb"), *_INITDB, partial], folder=self._folder, user=user)
         with (partial / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             configuration.write(f"include '{_OUR_SETTINGS}'\n")
         partial.rename(self.data_folder)

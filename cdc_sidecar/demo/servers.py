@@ -1,8 +1,8 @@
 """The real servers of the demo, the tests and the benchmarks: Postgres 18 and Kafka 4.3.1.
 
-They come from package registries alone (the extra `demo`), listen on 127.0.0.1 only, and die with the
-process that started them. `python -m cdc_sidecar.demo.servers clean` removes what was left outside
-the clone.
+They come from package registries alone (the extra `demo`), listen on 127.0.0.1 only, and die with
+the process that started them. `python -m cdc_sidecar.demo.servers clean` removes what was left
+outside the clone.
 """
 
 import sys

@@ -1,0 +1,55 @@
+"""The servers that the tests share, started when the first test asks for them."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from tests.waiting import await_true
+
+_SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One Postgres for all; a test that stops or kills it starts a server of its own."""
+    with PostgresServer(settings=_SLOTS, fsync=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaBroker]:
+    """One Kafka for all; a test that stops or kills it starts a broker of its own."""
+    with KafkaBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """Yield the connection string of a new database; it goes with its slots and its sessions."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield postgres.dsn(name)
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        await_true(lambda: _drop_slots(admin, name), what=f"the slots of {name} dropped")
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _drop_slots(admin: psycopg.Connection, database: str) -> bool:
+    """End the sessions of `database` and drop its idle slots; tell whether all slots are gone."""
+    admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database]
+    )
+    with suppress(psycopg.errors.ObjectInUse):
+        admin.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            " WHERE database = %s AND NOT active",
+            [database],
+        )
+    left = admin.execute("SELECT FROM pg_replication_slots WHERE database = %s", [database])
+    return left.fetchone() is None
