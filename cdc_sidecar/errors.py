@@ -215,18 +215,18 @@ class RecordTooLarge(HaltError):
     title = "event is too large for its topic"
 
 
-class TypeFactsMissing(HaltError):
-    """A Relation names a key or type that the catalog no longer has and that was never stored."""
+class LayoutRefused(HaltError):
+    """A table's layout changed to one that cannot be captured as configured."""
 
     code = "CDC-303"
-    title = "catalog facts are gone"
+    title = "changed table cannot be captured as configured"
 
 
-class OutboxKeyMissing(HaltError):
-    """An outbox row has NULL where its key or type must stand."""
+class OutboxUnroutable(HaltError):
+    """An outbox row has NULL where its key or type must stand, or a type that is no topic."""
 
     code = "CDC-304"
-    title = "outbox row has no key or no type"
+    title = "outbox row cannot be routed"
 
 
 class TruncateRefused(HaltError):

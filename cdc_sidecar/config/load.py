@@ -18,7 +18,9 @@ from cdc_sidecar.errors import ConfigInvalid, ConfigUnreadable, SecretUnavailabl
 PREFIX = "CDC_SIDECAR__"
 _READ_LATER = frozenset({("postgres", "dsn"), ("postgres", "password")})
 _DOTTED = frozenset({("kafka", "client"), ("topics", "config")})
-_NOT_YET = {("registry",): "an outside registry is not in this version: the built-in one is used"}
+_NOT_YET: dict[tuple[str, ...], str] = {
+    ("registry",): "an outside registry is not in this version: the built-in one is used"
+}
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:

@@ -96,7 +96,10 @@ def message_key_schema() -> Schema:
 
 def message_schema() -> Schema:
     """Return the schema of a logical message's value."""
-    content = [{"name": "prefix", "type": "string"}, {"name": "content", "type": "bytes"}]
+    content: list[Schema] = [
+        {"name": "prefix", "type": "string"},
+        {"name": "content", "type": "bytes"},
+    ]
     return _debezium_record(
         "MessageValue",
         [

@@ -77,16 +77,6 @@ def transcode(plan: Plan, frame: bytes, start: int, old: int = -1) -> Transcoded
     return b"".join(parts), b"".join([parts[place] for place in key]), unchanged, at
 
 
-def tuple_end(frame: bytes, start: int) -> int:
-    """Return where the TupleData at `start` ends, without looking at its values.
-
-    Raises:
-        ProtocolViolation: it does not fit the frame.
-
-    """
-    return columns_of(frame, start)[1]
-
-
 def columns_of(frame: bytes, start: int) -> tuple[list[bytes | None], int]:
     """Return each column's text (None: NULL or not sent) of the TupleData at `start`, and its end.
 

@@ -7,6 +7,7 @@ the definition they are tested against, and what the rarer messages go through.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -341,7 +342,7 @@ def _expect(reader: _Reader, byte: bytes) -> None:
         raise ValueError
 
 
-_DECODERS = {
+_DECODERS: Final[dict[bytes, Callable[[_Reader], Message]]] = {
     b"B": _begin,
     b"C": _commit,
     b"O": _origin,

@@ -1,0 +1,378 @@
+"""The state machine between the wire and Kafka: frames in, whole source transactions out.
+
+It is fed every XLogData frame in order, skips what the position covers (I5), compiles each relation
+version before its first row, and hands out batches: whole transactions together, and the parts of
+one that is too long to wait for.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final
+
+from cdc_sidecar.errors import LayoutRefused, ProtocolViolation, SidecarError
+from cdc_sidecar.events.capture import Capture, open_sink
+from cdc_sidecar.events.envelope import Record, Source, SourceTransaction
+from cdc_sidecar.events.message import MessageSink
+from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.table import RowSink, TopicFacts
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.pgoutput import (
+    XLOG_HEADER,
+    Begin,
+    Commit,
+    LogicalMessage,
+    Origin,
+    Relation,
+    Truncate,
+    Type,
+    check_commit,
+    decode,
+)
+from cdc_sidecar.postgres.types import LayoutFacts
+
+PART_BYTES: Final = 1_000_000
+"""An unfinished source transaction is handed out in parts of about this many bytes."""
+
+_HEADER: Final = XLOG_HEADER.size
+_INSERT, _UPDATE, _DELETE = ord("I"), ord("U"), ord("D")
+
+
+class State(Enum):
+    """Where in the stream we are."""
+
+    BETWEEN = "between transactions"
+    INSIDE = "inside a transaction"
+    SKIPPING = "inside a transaction that the position covers"
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records for one Kafka transaction, and the position that covers them.
+
+    Whole transactions: `position.partial` is None and `continues` is False. A long transaction
+    comes as batches whose position is partial, and a last one that `continues` and is not.
+    Without records a batch only moves the position.
+    """
+
+    position: Position
+    records: list[Record] = field(default_factory=list)
+    schemas: list[tuple[bytes, bytes]] = field(default_factory=list)
+    size: int = 0
+    transactions: int = 0
+    continues: bool = False
+    commit_time: int = 0  # microseconds since 1970, of the last transaction
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (table, op) → events
+
+
+class Assembler:
+    """Fed by the replication thread alone; `take` hands its batches to the queue."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, each one a plain value or function
+        self,
+        source: Source,
+        capture: Capture,
+        subjects: Subjects,
+        position: Position,
+        *,
+        read_facts: Callable[[Relation], LayoutFacts],
+        topic_facts: Callable[[str], TopicFacts],
+        clock: Callable[[], int],
+    ) -> None:
+        self.position = position
+        self._source = source
+        self._capture = capture
+        self._subjects = subjects
+        self._read_facts = read_facts
+        self._topic_facts = topic_facts
+        self._clock = clock
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._messages = MessageSink(source.service, capture.prefixes, subjects, self._counts)
+        self._state = State.BETWEEN
+        self._relations: dict[int, Relation] = {}
+        self._sinks: dict[int, RowSink] = {}
+        self._begin: Begin | None = None
+        self._transaction: SourceTransaction | None = None
+        self._resume: Partial | None = None
+        self._parts = 0  # handed out of the open transaction
+        self._pending = Batch(position)
+        self._handed_out = position
+        self._ready: list[Batch] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be taken."""
+        return self._pending.size + (self._transaction.size if self._transaction else 0)
+
+    def feed(self, frame: bytes) -> None:
+        """Take one whole XLogData frame.
+
+        Raises:
+            SidecarError: a row, a layout or a message that cannot be published; nothing of its
+                transaction may be committed.
+
+        """
+        kind = frame[_HEADER]
+        try:
+            if kind in (_INSERT, _UPDATE, _DELETE):
+                self._feed_row(kind, frame)
+            else:
+                self._feed_message(frame)
+        except SidecarError as error:
+            self._locate(error, frame)
+            raise
+
+    def _feed_row(self, kind: int, frame: bytes) -> None:
+        lsn = int.from_bytes(frame[1:9], "big")
+        transaction = self._next_change(lsn)
+        if transaction is None:
+            return
+        oid = int.from_bytes(frame[26:30], "big")
+        sink = self._sinks.get(oid) or self._open_sink(oid)
+        if kind == _INSERT:
+            sink.insert(transaction, frame, lsn)
+        elif kind == _UPDATE:
+            sink.update(transaction, frame, lsn)
+        else:
+            sink.delete(transaction, frame, lsn)
+
+    def _next_change(self, lsn: int) -> SourceTransaction | None:
+        """Count a change of the open transaction; None where the position covers it."""
+        transaction = self._transaction
+        if transaction is None:
+            if self._state is State.SKIPPING:
+                return None
+            raise ProtocolViolation("a change outside of any transaction")
+        if lsn == transaction.lsn:
+            transaction.index += 1
+        else:
+            transaction.lsn = lsn
+            transaction.index = 0
+        if self._resume is not None:
+            if self._resume.covers(lsn, transaction.index):
+                return None
+            self._resume = None
+        return transaction
+
+    def _feed_message(self, frame: bytes) -> None:
+        match decode(frame[_HEADER:]):
+            case Begin() as begin:
+                self._feed_begin(begin)
+            case Commit() as commit:
+                self._feed_commit(commit)
+            case Relation() as relation:
+                self._feed_relation(relation)
+            case Truncate() as truncate:
+                self._feed_truncate(truncate, int.from_bytes(frame[1:9], "big"))
+            case LogicalMessage() as message:
+                self._feed_logical_message(message, int.from_bytes(frame[1:9], "big"))
+            case Origin() as origin:
+                if self._transaction:
+                    self._transaction.set_origin(origin)
+            case Type():
+                pass  # names a type; what a plan needs of it comes from the catalog
+            case message:
+                raise ProtocolViolation(f"{type(message).__name__} where none can be")
+
+    def _feed_begin(self, begin: Begin) -> None:
+        if self._state is not State.BETWEEN:
+            raise ProtocolViolation("BEGIN inside a transaction")
+        self._begin = begin
+        self._check_split(begin)
+        if self.position.covers_transaction(begin.final_lsn):
+            self._state = State.SKIPPING
+            return
+        self._state = State.INSIDE
+        self._transaction = SourceTransaction(
+            self._source,
+            final_lsn=begin.final_lsn,
+            xid=begin.xid,
+            commit_time=begin.commit_timestamp,
+            received=self._clock(),
+        )
+        self._parts = 0
+        self._resume = self.position.resumes(begin.final_lsn)
+        if self._resume:
+            self._transaction.total_order = self._resume.total_order
+            self._transaction.orders = dict(self._resume.orders)
+
+    def _check_split(self, begin: Begin) -> None:
+        """Refuse to go past a split transaction whose rest the server does not send."""
+        partial = self.position.partial
+        if partial and begin.final_lsn > partial.final_lsn:
+            raise ProtocolViolation(
+                f"transaction at {format_lsn(begin.final_lsn)}, but the rest of the split one at "
+                f"{format_lsn(partial.final_lsn)} has not come",
+                cause="the publication was altered while the transaction was half published",
+                cure="restore the publication and restart",
+            )
+
+    def _feed_commit(self, commit: Commit) -> None:
+        if self._begin is None:
+            raise ProtocolViolation("COMMIT outside of any transaction")
+        check_commit(self._begin, commit)
+        transaction, self._transaction, self._begin = self._transaction, None, None
+        self._state = State.BETWEEN
+        if transaction is None:
+            return
+        self.position = Position(commit.end_lsn)
+        if self._parts:
+            self._hand_out(transaction)
+        else:
+            self._gather(transaction)
+
+    def _gather(self, transaction: SourceTransaction) -> None:
+        """Append a whole transaction to the pending batch."""
+        pending = self._pending
+        pending.position = self.position
+        pending.transactions += bool(transaction.records)
+        pending.records += transaction.records
+        pending.size += transaction.size
+        pending.commit_time = transaction.commit_time
+        self._move_counts(pending)
+
+    def _hand_out(self, transaction: SourceTransaction) -> None:
+        """Make a batch of what the open (or just ended) transaction has assembled."""
+        self._close_pending()
+        ended = self._transaction is None
+        batch = Batch(
+            self.position if ended else self._partial(transaction),
+            records=transaction.records,
+            schemas=self._subjects.drain(),
+            size=transaction.size,
+            transactions=int(ended),
+            continues=self._parts > 0,
+            commit_time=transaction.commit_time,
+        )
+        self._move_counts(batch)
+        transaction.records, transaction.size = [], 0
+        self._parts += 1
+        self._ready.append(batch)
+        self._handed_out = batch.position
+        self._pending = Batch(batch.position)
+
+    def _partial(self, transaction: SourceTransaction) -> Position:
+        """Return the position inside the open transaction, after its last change."""
+        partial = Partial(
+            final_lsn=Lsn(transaction.final_lsn),
+            xid=transaction.xid or 0,
+            lsn=Lsn(transaction.lsn),
+            index=transaction.index,
+            part=0,  # the publisher counts the parts that it commits
+            total_order=transaction.total_order,
+            orders=dict(transaction.orders),
+        )
+        return Position(self.position.end_lsn, partial)
+
+    def _move_counts(self, batch: Batch) -> None:
+        for key, count in self._counts.items():
+            batch.counts[key] = batch.counts.get(key, 0) + count
+        self._counts.clear()
+
+    def _close_pending(self) -> None:
+        """Make the pending batch ready, if it says anything, and begin another."""
+        pending = self._pending
+        if pending.records or pending.position != self._handed_out:
+            pending.schemas = self._subjects.drain()
+            self._ready.append(pending)
+            self._handed_out = pending.position
+            self._pending = Batch(pending.position)
+
+    def take(self, *, checkpoint: bool = False) -> list[Batch]:
+        """Hand out what is whole, and the open transaction's part once it is long enough.
+
+        A move of the position alone is handed out only as a `checkpoint`.
+        """
+        transaction = self._transaction
+        if transaction and transaction.size >= PART_BYTES:
+            self._hand_out(transaction)
+        elif self._pending.records or checkpoint:
+            self._close_pending()
+        ready, self._ready = self._ready, []
+        return ready
+
+    def advance(self, wal_end: Lsn) -> None:
+        """Take a keepalive: everything committed below `wal_end` has been sent."""
+        quiet = self._state is State.BETWEEN and self.position.partial is None
+        if quiet and wal_end > self.position.end_lsn:
+            self.position = self._pending.position = Position(wal_end)
+
+    def _feed_relation(self, relation: Relation) -> None:
+        known = self._relations.get(relation.oid)
+        if known == relation:
+            return
+        if known and self._capture.captures(known.qualified_name) and (
+            not self._capture.captures(relation.qualified_name)
+        ):
+            raise LayoutRefused(
+                f"captured table {known.qualified_name} is now {relation.qualified_name}",
+                cause="ALTER TABLE … RENAME or SET SCHEMA",
+                cure="configure the new name, or rename the table back",
+            )
+        self._relations[relation.oid] = relation
+        self._sinks.pop(relation.oid, None)
+
+    def _open_sink(self, oid: int) -> RowSink:
+        relation = self._relations.get(oid)
+        if relation is None:
+            raise ProtocolViolation(f"a change of relation {oid}, which was never described")
+        sink = open_sink(
+            self._capture,
+            relation,
+            self._facts,
+            self._subjects,
+            self._topic_facts,
+            self._counts,
+        )
+        self._sinks[oid] = sink
+        return sink
+
+    def _facts(self, relation: Relation) -> LayoutFacts:
+        """Return the stored facts of a layout, or the catalog's, which are then stored."""
+        facts = self._subjects.layout(relation)
+        if facts is None:
+            facts = self._read_facts(relation)
+            self._subjects.register_layout(relation, facts)
+        return facts
+
+    def _feed_truncate(self, truncate: Truncate, lsn: int) -> None:
+        transaction = self._next_change(lsn)
+        if transaction is None:
+            return
+        for oid in truncate.relation_oids:
+            sink = self._sinks.get(oid) or self._open_sink(oid)
+            sink.truncate(transaction, lsn)
+
+    def _feed_logical_message(self, message: LogicalMessage, lsn: int) -> None:
+        if message.transactional:
+            transaction = self._next_change(lsn)
+            if transaction:
+                self._messages.take(transaction, message, lsn)
+        elif message.lsn > self.position.end_lsn:
+            self._feed_lone_message(message)
+
+    def _feed_lone_message(self, message: LogicalMessage) -> None:
+        """Publish a non-transactional message: it stands between transactions, at its own LSN."""
+        if self._state is not State.BETWEEN:
+            raise ProtocolViolation("a non-transactional message inside a transaction")
+        now = self._clock()
+        alone = SourceTransaction(
+            self._source, final_lsn=message.lsn, xid=None, commit_time=now, received=now
+        )
+        self._messages.take(alone, message, message.lsn)
+        self.position = replace(self.position, end_lsn=message.lsn)
+        self._gather(alone)
+
+    def _locate(self, error: SidecarError, frame: bytes) -> None:
+        """Say where an error was met: the table, the LSN, the transaction."""
+        lsn = int.from_bytes(frame[1:9], "big")
+        parts = [error.where] if error.where else []
+        if frame[_HEADER] in (_INSERT, _UPDATE, _DELETE) and not error.where:
+            relation = self._relations.get(int.from_bytes(frame[26:30], "big"))
+            parts += [f"table {relation.qualified_name}"] if relation else []
+        parts.append(f"LSN {format_lsn(lsn)}")
+        if self._transaction:
+            parts.append(f"transaction {self._transaction.xid}")
+        error.where = ", ".join(parts)

@@ -1,0 +1,182 @@
+"""The envelope round a row, as Avro bytes; what is the same for a transaction is encoded once.
+
+The order of fields is the schema's (`schema.envelope_schema`): before, after, source, transaction,
+op, ts_ms, ts_us, ts_ns, unchanged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cdc_sidecar.events.binary import (
+    EMPTY,
+    NULL,
+    SOME,
+    encode_array,
+    encode_long,
+    encode_string,
+    varint,
+)
+from cdc_sidecar.postgres.pgoutput import Origin
+
+Record = tuple[object, ...]
+"""The arguments of `Producer.produce`: topic, value, key, and rarely partition and headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who publishes: the fields of `source` that never change."""
+
+    version: str
+    service: str
+    database: str
+
+
+class SourceTransaction:
+    """One source transaction while it is assembled: its constant bytes, counters and records.
+
+    `total_order` and `orders` count events from 1 (contract, "transaction").
+    """
+
+    __slots__ = (
+        "_endings",
+        "_lsn",
+        "_moment",
+        "_received",
+        "_source",
+        "closing",
+        "commit_time",
+        "final_lsn",
+        "index",
+        "lsn",
+        "opening",
+        "orders",
+        "records",
+        "size",
+        "times",
+        "total_order",
+        "transaction_id",
+        "xid",
+    )
+
+    def __init__(  # noqa: PLR0913 - the facts of a Begin
+        self,
+        source: Source,
+        *,
+        final_lsn: int,
+        xid: int | None,
+        commit_time: int,
+        received: int,
+        origin: Origin | None = None,
+    ) -> None:
+        self._source = source
+        self._received = received
+        self.final_lsn = final_lsn
+        self.xid = xid
+        self.commit_time = commit_time
+        self.total_order = 0
+        self.orders: dict[str, int] = {}
+        self.lsn = -1
+        self.index = 0
+        self.records: list[Record] = []
+        self.size = 0
+        self._endings: dict[str, bytes] = {}
+        self._lsn = -1
+        self._moment = (b"", b"")
+        self.set_origin(origin)
+        self.opening = (
+            encode_string(source.version)
+            + _CONNECTOR
+            + encode_string(source.service)
+            + encode_long(commit_time // 1000)
+            + _NO_SNAPSHOT
+            + encode_string(source.database)
+        )
+        self.times = SOME + encode_long(commit_time) + SOME + encode_long(commit_time * 1000)
+        self.transaction_id = NULL if xid is None else SOME + encode_long(xid)
+
+    def set_origin(self, origin: Origin | None) -> None:
+        """Take the replication origin, which follows the Begin in a message of its own."""
+        known = NULL + NULL
+        if origin:
+            known = SOME + encode_string(origin.name) + SOME + encode_long(origin.commit_lsn)
+        block = NULL
+        if self.xid is not None:
+            block = SOME + encode_string(f"{self.xid}:{self.final_lsn}")
+        self.closing = NULL + known + SOME + encode_long(self.final_lsn) + block
+
+    def moment(self, lsn: int) -> tuple[bytes, bytes]:
+        """Return `sequence` and `lsn` of a change, encoded; kept while the LSN stays."""
+        if lsn != self._lsn:
+            self._lsn = lsn
+            text = f'["{self.final_lsn}","{lsn}"]'
+            self._moment = (SOME + encode_string(text), SOME + varint(lsn << 1))
+        return self._moment
+
+    def next_order(self, collection: str) -> bytes:
+        """Count one event of a data collection and return both of its ordinals, encoded."""
+        self.total_order += 1
+        order = self.orders[collection] = self.orders.get(collection, 0) + 1
+        return varint(self.total_order << 1) + varint(order << 1)
+
+    def ending(self, op: str) -> bytes:
+        """Return op and the outer times, encoded."""
+        ending = self._endings.get(op)
+        if ending is None:
+            now = self._received
+            times = (SOME + encode_long(time) for time in (now // 1000, now, now * 1000))
+            ending = self._endings[op] = encode_string(op) + b"".join(times)
+        return ending
+
+    def message_ending(self) -> bytes:
+        """Return op and the one outer time of a logical message, encoded."""
+        return encode_string("m") + SOME + encode_long(self._received // 1000)
+
+    def add(self, record: Record, size: int) -> None:
+        """Append one record of `size` bytes."""
+        self.records.append(record)
+        self.size += size
+
+
+class TableEnvelope:
+    """The bytes of `source` and `transaction` for the events of one table."""
+
+    __slots__ = ("_collection", "_lsn", "_middle", "_names", "_transaction")
+
+    def __init__(self, collection: str, namespace: str, table: str) -> None:
+        self._collection = collection
+        self._names = encode_string(namespace) + encode_string(table)
+        self._transaction: SourceTransaction | None = None
+        self._lsn = -1
+        self._middle = b""
+
+    def source(self, transaction: SourceTransaction, lsn: int) -> bytes:
+        """Return `source` and the transaction's id; computed once for each change LSN."""
+        if transaction is not self._transaction or lsn != self._lsn:
+            self._transaction, self._lsn = transaction, lsn
+            sequence, change = transaction.moment(lsn)
+            self._middle = b"".join(
+                (
+                    transaction.opening,
+                    sequence,
+                    transaction.times,
+                    self._names,
+                    transaction.transaction_id,
+                    change,
+                    transaction.closing,
+                )
+            )
+        return self._middle
+
+    def close(self, transaction: SourceTransaction, lsn: int, op: str) -> bytes:
+        """Return everything from `source` to the outer times."""
+        source = self.source(transaction, lsn)
+        return source + transaction.next_order(self._collection) + transaction.ending(op)
+
+
+def encode_unchanged(names: Sequence[str]) -> bytes:
+    """Return the array of unchanged columns, encoded."""
+    return encode_array([encode_string(name) for name in names]) if names else EMPTY
+
+
+_CONNECTOR = encode_string("postgresql")
+_NO_SNAPSHOT = varint(0) + encode_string("false")  # the first branch of ["string", "null"]

@@ -1,0 +1,155 @@
+"""The transactional outbox: rows inserted there become events on topics of their own type.
+
+Columns are Debezium's (its "Outbox Event Router"); the wire is the contract's "Outbox wire": the
+key Avro `"string"`, the value the payload as Avro `"string"` or `"bytes"`, or raw.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from cdc_sidecar.config.model import Outbox
+from cdc_sidecar.errors import OutboxUnroutable, ProtocolViolation, RecordTooLarge
+from cdc_sidecar.events.envelope import SourceTransaction
+from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
+from cdc_sidecar.events.binary import encode_bytes
+from cdc_sidecar.events.schema import BYTES, STRING, wire_prefix
+from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.table import OLD, TopicFacts
+from cdc_sidecar.events.transcode import columns_of
+from cdc_sidecar.events.values import encode_bytea
+from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts
+
+_OVERHEAD = 1024  # bytes: record batch header, framing and our headers, generously
+
+
+def find_columns(relation: Relation, config: Outbox) -> dict[str, int]:
+    """Return the place of each outbox column that the relation has, by its role."""
+    places = {column.name: place for place, column in enumerate(relation.columns)}
+    roles = config.columns.model_dump()
+    return {role: places[name] for role, name in roles.items() if name in places}
+
+
+def outbox_mistakes(relation: Relation, facts: LayoutFacts, config: Outbox) -> list[str]:
+    """Return what keeps this relation from being the configured outbox."""
+    places = find_columns(relation, config)
+    roles = config.columns.model_dump()
+    mistakes = [
+        f"{config.table}: outbox column {name} ({role}) does not exist or is not published"
+        for role, name in roles.items()
+        if role not in places and role != "traceparent"
+    ]
+    if "payload" in places and not _is_payload(facts.types[places["payload"]]):
+        mistakes.append(
+            f"{config.table}: payload column {config.columns.payload} must be text, json, jsonb"
+            " or bytea"
+        )
+    return mistakes
+
+
+def _is_payload(facts: TypeFacts | None) -> bool:
+    return facts is not None and _root(facts) in _PAYLOADS
+
+
+def _root(facts: TypeFacts) -> int:
+    return _root(facts.base) if facts.base else facts.oid
+
+
+_PAYLOADS = frozenset(
+    kind.value
+    for kind in (Builtin.TEXT, Builtin.VARCHAR, Builtin.JSON, Builtin.JSONB, Builtin.BYTEA)
+)
+
+
+class OutboxTable:
+    """The sink of one relation version of an outbox table."""
+
+    def __init__(  # noqa: PLR0913 - what one outbox is made of
+        self,
+        relation: Relation,
+        config: Outbox,
+        facts: LayoutFacts,
+        subjects: Subjects,
+        topic_facts: Callable[[str], TopicFacts],
+        counts: Counter[tuple[str, str]],
+    ) -> None:
+        self._config = config
+        self._places = find_columns(relation, config)
+        self._subjects = subjects
+        self._topic_facts = topic_facts
+        self._counts = counts
+        payload = facts.types[self._places["payload"]]
+        self._binary = payload is not None and _root(payload) == Builtin.BYTEA.value
+
+    def insert(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
+        """Publish the row as an event of its aggregate type."""
+        texts, end = columns_of(frame, OLD)
+        if end != len(frame):
+            raise ProtocolViolation(f"row message of {end} bytes does not fit its relation")
+        row = {role: texts[place] for role, place in self._places.items()}
+        topic = self._topic(self._required(row, "aggregatetype", lsn), lsn)
+        key = self._required(row, "aggregateid", lsn)
+        headers = [
+            ("id", self._required(row, "id", lsn)),
+            ("type", self._required(row, "type", lsn)),
+        ]
+        trace = row.get("traceparent")
+        if trace is not None:
+            headers.append(("traceparent", trace))
+        self._counts[self._config.table, "outbox"] += 1
+        framed_key = self._frame(f"{topic}-key", STRING, key)
+        value = self._value(topic, row["payload"])
+        size = len(framed_key) + len(value or b"")
+        limit = self._topic_facts(topic).max_message_bytes - _OVERHEAD
+        if size > limit:
+            raise RecordTooLarge(
+                f"{size} bytes, but topic {topic} takes {limit}",
+                cure=f"raise max.message.bytes of topic {topic}",
+            )
+        transaction.add((topic, value, framed_key, -1, None, None, 0, headers), size)
+
+    def update(self, _transaction: SourceTransaction, _frame: bytes, _lsn: int) -> None:
+        """Count an update: an event that was published cannot be changed."""
+        self._counts[self._config.table, "outbox_update"] += 1
+
+    def delete(self, _transaction: SourceTransaction, _frame: bytes, _lsn: int) -> None:
+        """Ignore a delete: it prunes what was published."""
+
+    def truncate(self, _transaction: SourceTransaction, _lsn: int) -> None:
+        """Ignore a truncate: it prunes what was published."""
+
+    def _required(self, row: dict[str, bytes | None], role: str, lsn: int) -> bytes:
+        value = row[role]
+        if value is None:
+            name = getattr(self._config.columns, role)
+            raise OutboxUnroutable(
+                f"column {name} is NULL",
+                where=f"table {self._config.table}, LSN {format_lsn(lsn)}",
+                cure=f"make {name} NOT NULL; the row cannot be published",
+            )
+        return value
+
+    def _topic(self, aggregatetype: bytes, lsn: int) -> str:
+        part = topic_part(aggregatetype.decode())
+        topic = self._config.topic.replace("{aggregatetype}", part)
+        if len(topic) > MAX_TOPIC_LENGTH:
+            raise OutboxUnroutable(
+                f"an aggregate type of {len(aggregatetype)} bytes makes no topic name",
+                where=f"table {self._config.table}, LSN {format_lsn(lsn)}",
+                cure=f"keep topic names within {MAX_TOPIC_LENGTH} characters",
+            )
+        return topic
+
+    def _value(self, topic: str, payload: bytes | None) -> bytes | None:
+        if payload is None:
+            return None
+        if self._config.payload == "raw":
+            return bytes.fromhex(payload[2:].decode()) if self._binary else payload
+        if self._binary:
+            identifier = self._subjects.register(f"{topic}-value", BYTES)
+            return wire_prefix(identifier) + encode_bytea(payload)
+        return self._frame(f"{topic}-value", STRING, payload)
+
+    def _frame(self, subject: str, schema: str, text: bytes) -> bytes:
+        return wire_prefix(self._subjects.register(subject, schema)) + encode_bytes(text)

@@ -1,0 +1,1 @@
+"""Kafka: transactions, the position, the schemas topic and the topics; knows nothing of rows."""

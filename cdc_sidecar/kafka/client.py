@@ -1,0 +1,96 @@
+"""What all of our Kafka clients share: their settings, and how their errors are told apart."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from cdc_sidecar.config.load import read_all
+from cdc_sidecar.config.model import Kafka
+from cdc_sidecar.errors import (
+    KafkaRefused,
+    KafkaSettingInvalid,
+    KafkaUnavailable,
+    ProducerFenced,
+    SidecarError,
+    TransactionFailed,
+)
+
+REQUEST_TIMEOUT: Final = 20.0  # seconds, of one admin request
+
+LOGGER: Final = logging.getLogger("librdkafka")
+"""Where librdkafka's own lines go; `cdc_sidecar.logs` decides what becomes of them."""
+
+_REFUSED: Final = frozenset({
+    KafkaError._AUTHENTICATION,  # noqa: SLF001 - confluent-kafka's own spelling of local codes
+    KafkaError._SSL,  # noqa: SLF001
+    KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.INVALID_TRANSACTION_TIMEOUT,
+    KafkaError.POLICY_VIOLATION,
+    KafkaError.INVALID_CONFIG,
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.INVALID_PARTITIONS,
+    KafkaError.TOPIC_EXCEPTION,
+})  # fmt: skip
+_FENCED: Final = frozenset({
+    KafkaError._FENCED,  # noqa: SLF001
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+})  # fmt: skip
+
+
+def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
+    """Return the settings of a new client; secrets are read now, and ours stand above the user's.
+
+    Raises:
+        SecretUnavailable: a secret cannot be read.
+
+    """
+    mine = {name.replace("_", "."): value for name, value in owned.items()}
+    base = {"bootstrap.servers": config.bootstrap_servers, "client.id": "cdc-sidecar"}
+    return {**base, **read_all(config.client), **mine}
+
+
+def admin_client(config: Kafka) -> AdminClient:
+    """Return a new admin client.
+
+    Raises:
+        KafkaSettingInvalid: librdkafka does not take a setting.
+
+    """
+    settings: dict[str, Any] = {**client_settings(config), "logger": LOGGER}
+    with translated():
+        return AdminClient(settings)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Translate confluent-kafka's errors into ours, where they enter."""
+    try:
+        yield
+    except KafkaException as error:
+        raise translate(error.args[0]) from error
+
+
+def translate(error: KafkaError) -> SidecarError:
+    """Return our error for one of Kafka's."""
+    fact = f"{error.name()}: {error.str()}"
+    if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001
+        return KafkaSettingInvalid(error.str(), cure="correct [kafka.client]")
+    if error.code() in _REFUSED:
+        return KafkaRefused(fact, cure="correct [kafka.client], or the sidecar's ACLs and quotas")
+    if error.code() in _FENCED:
+        return ProducerFenced(fact)
+    if error.txn_requires_abort() or error.fatal():
+        return TransactionFailed(fact)
+    return KafkaUnavailable(fact)

@@ -1,0 +1,179 @@
+"""The transactional producer: disposable, never rewound, its outcome never guessed (I8).
+
+After any error a producer is dropped, never closed: closing would wait for an abort without limit.
+The protocol facts behind this are in `docs/explanation/exactly-once.md`.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+
+from cdc_sidecar.config.model import Kafka, Publish
+from cdc_sidecar.errors import (
+    KafkaRefused,
+    KafkaUnavailable,
+    ProducerFenced,
+    SidecarError,
+    TransactionFailed,
+)
+from cdc_sidecar.events.envelope import Record
+from cdc_sidecar.kafka.client import LOGGER, client_settings, translate, translated
+
+SLICE: Final = 1.0  # seconds that a call into librdkafka may block
+RETRY_BACKOFF: Final = 1.0  # seconds; also how a retried EndTxn is recognised
+SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
+"""A commit this slow may have sent EndTxn twice: the late one could commit half of the next."""
+
+
+def producer_settings(
+    config: Kafka, publish: Publish, transactional_id: str, *, largest: int, smallest: int
+) -> dict[str, Any]:
+    """Return the producer's settings; `largest` and `smallest` are the topics' limits in bytes."""
+    timeout = round(publish.transaction_timeout * 1000)
+    defaults = {"linger.ms": 5, "compression.type": "lz4"}
+    owned = client_settings(
+        config,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=timeout,
+        acks="all",
+        enable_idempotence=True,
+        partitioner="murmur2_random",
+        message_max_bytes=max(largest, 1_000_000),
+        batch_size=min(1_000_000, smallest),
+        queue_buffering_max_kbytes=max(65536, publish.max_batch_bytes // 1024 * 2),
+        queue_buffering_max_messages=500_000,
+        delivery_report_only_error=True,
+        retry_backoff_ms=round(RETRY_BACKOFF * 1000),
+        retry_backoff_max_ms=round(RETRY_BACKOFF * 1000),
+    )
+    owned.setdefault("socket.timeout.ms", min(60_000, timeout))
+    return {**defaults, **owned}
+
+
+class TransactionalProducer:
+    """One epoch of one transactional id; the publisher thread alone uses it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Make the client; nothing is sent yet.
+
+        Raises:
+            KafkaSettingInvalid: librdkafka does not take a setting.
+
+        """
+        self._timeout = settings["transaction.timeout.ms"] / 1000
+        with translated():
+            self._producer = Producer({**settings, "logger": LOGGER})
+
+    def claim(self, stopping: Callable[[], bool], deadline: float = 60.0) -> None:
+        """Fence every earlier producer and wait until what it left in doubt is decided.
+
+        Raises:
+            KafkaUnavailable: no answer within `deadline` seconds, or stopping meanwhile.
+            KafkaRefused: the id or its time-out is not allowed.
+
+        """
+        until = time.monotonic() + deadline
+        while True:
+            try:
+                self._producer.init_transactions(SLICE)
+            except KafkaException as exception:
+                error = exception.args[0]
+                if not error.retriable() or time.monotonic() >= until or stopping():
+                    raise _unavailable(translate(error)) from exception
+            else:
+                return
+
+    def begin(self) -> None:
+        """Begin a transaction; local until the first record.
+
+        Raises:
+            TransactionFailed: the producer is in no state to begin one.
+
+        """
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as exception:
+            raise self._failure(exception) from exception
+
+    def produce(self, records: Iterable[Record]) -> None:
+        """Hand records to librdkafka, waiting while its queue is full.
+
+        Raises:
+            TransactionFailed: the transaction cannot go on.
+            ProducerFenced: another producer took over, or the broker timed the transaction out.
+
+        """
+        produce: Any = self._producer.produce
+        until = time.monotonic() + self._timeout
+        try:
+            for record in records:
+                while True:
+                    try:
+                        produce(*record)
+                        break
+                    except BufferError:
+                        self._producer.poll(0.05)
+                        if time.monotonic() > until:
+                            raise TransactionFailed(
+                                "records wait in the client for longer than the transaction may"
+                            ) from None
+            self._producer.poll(0)
+        except KafkaException as exception:
+            raise self._failure(exception) from exception
+
+    def commit(self) -> bool:
+        """Commit; tell whether the producer may be used again.
+
+        Raises:
+            TransactionFailed: the outcome is unknown; the position decides.
+            ProducerFenced: another producer took over, or the broker timed the transaction out.
+
+        """
+        until = time.monotonic() + self._timeout
+        while self._producer.flush(SLICE):
+            if time.monotonic() > until:
+                raise TransactionFailed("records were not delivered within the time-out")
+        started = time.monotonic()
+        while True:
+            try:
+                self._producer.commit_transaction(SLICE)
+            except KafkaException as exception:
+                if not exception.args[0].retriable() or time.monotonic() > until:
+                    raise self._failure(exception) from exception
+            else:
+                return time.monotonic() - started < SLOW_COMMIT
+
+    def abort(self, timeout: float = 5.0) -> bool:
+        """Abort the open transaction; tell whether it is known to be aborted."""
+        try:
+            self._producer.abort_transaction(timeout)
+        except KafkaException as exception:
+            LOGGER.info("abort: %s", exception.args[0].str())
+            return False
+        return True
+
+    def _failure(self, exception: KafkaException) -> SidecarError:
+        """Translate an error of the open transaction: whatever it says, the outcome is unknown."""
+        error = exception.args[0]
+        translated_error = translate(error)
+        if error.fatal():
+            translated_error = self._fatal_cause() or translated_error
+        if isinstance(translated_error, ProducerFenced | KafkaRefused):
+            return translated_error
+        return TransactionFailed(translated_error.fact)
+
+    def _fatal_cause(self) -> SidecarError | None:
+        """Ask for the code behind a fatal error, which `produce` does not tell."""
+        try:
+            self._producer.abort_transaction(SLICE)
+        except KafkaException as exception:
+            return translate(exception.args[0])
+        return None
+
+
+def _unavailable(error: SidecarError) -> SidecarError:
+    if isinstance(error, TransactionFailed):
+        return KafkaUnavailable(error.fact)
+    return error

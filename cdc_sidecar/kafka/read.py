@@ -1,0 +1,99 @@
+"""Reading a one-partition topic of ours from a place to its end, under `read_committed`.
+
+librdkafka reports as end, both in its EOF event and in its watermarks, the last *stable* offset of
+a `read_committed` consumer; only an admin request tells the high watermark.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from cdc_sidecar.config.model import Kafka
+from cdc_sidecar.errors import KafkaUnavailable
+from cdc_sidecar.kafka.client import (
+    LOGGER,
+    REQUEST_TIMEOUT,
+    client_settings,
+    translate,
+    translated,
+)
+
+READ_TIMEOUT: Final = 60.0  # seconds without any progress
+
+
+def high_watermark(admin: AdminClient, topic: str) -> int:
+    """Return the offset after the last record of partition 0, committed or not.
+
+    Raises:
+        KafkaUnavailable: no answer.
+
+    """
+    partition = TopicPartition(topic, 0)
+    answers = admin.list_offsets(
+        {partition: OffsetSpec.latest()},
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=REQUEST_TIMEOUT,
+    )
+    with translated():
+        return int(next(iter(answers.values())).result().offset)
+
+
+def committed_reader(config: Kafka, **owned: object) -> Consumer:
+    """Return a consumer that commits no offsets and disturbs nobody.
+
+    Raises:
+        KafkaSettingInvalid: librdkafka does not take a setting.
+
+    """
+    settings = client_settings(
+        config,
+        group_id="cdc-sidecar-reader",
+        enable_auto_commit=False,
+        enable_partition_eof=True,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        fetch_wait_max_ms=20,
+        **owned,
+    )
+    with translated():
+        return Consumer({**settings, "logger": LOGGER})
+
+
+def read_records(
+    consumer: Consumer, topic: str, start: int, high: int | None
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of the committed records of partition 0 from offset `start`.
+
+    With `high` it goes on until the stable end reaches that high watermark: what an earlier
+    producer left in doubt is then decided. Without, it ends at the stable end.
+
+    Raises:
+        KafkaUnavailable: nothing came for too long, or another producer holds a transaction open.
+
+    """
+    with translated():
+        consumer.assign([TopicPartition(topic, 0, start)])
+    deadline = time.monotonic() + READ_TIMEOUT
+    while time.monotonic() < deadline:
+        with translated():
+            message = consumer.poll(1.0)
+        if message is None:
+            continue
+        error = message.error()
+        if error is None:
+            deadline = time.monotonic() + READ_TIMEOUT
+            key, value = message.key(), message.value()
+            if isinstance(key, bytes) and isinstance(value, bytes):
+                yield key, value
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            if high is None or (message.offset() or 0) >= high:
+                return
+        elif not error.retriable():
+            raise translate(error)
+    raise KafkaUnavailable(
+        f"topic {topic} was not read to its end within {READ_TIMEOUT:.0f} s",
+        cause="the brokers are away, or another producer holds a transaction open there",
+    )

@@ -1,0 +1,188 @@
+"""Topics: those that exist, their limits, and making those that are missing."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from cdc_sidecar.config.model import Topics as TopicsConfig
+from cdc_sidecar.errors import KafkaUnavailable, TopicMissing, TopicUnfit
+from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
+
+DEFAULT_LIMIT: Final = 1_048_588
+"""Kafka's default of max.message.bytes; assumed of a topic that is yet to be made."""
+
+INTERNAL_SETTINGS: Final = {
+    "cleanup.policy": "compact",
+    "segment.ms": "3600000",
+    "segment.bytes": "16777216",
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "3600000",
+    "unclean.leader.election.enable": "false",
+}
+"""Of the position and schemas topics: small segments, so that compaction keeps up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """An existing topic."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    max_message_bytes: int
+    cleanup_policy: str
+    min_insync_replicas: int
+
+    @property
+    def compacted(self) -> bool:
+        """Whether compaction removes records by key."""
+        return "compact" in self.cleanup_policy
+
+
+class Topics:
+    """The broker's topics as last described; used by one thread at a time."""
+
+    def __init__(self, admin: AdminClient, config: TopicsConfig) -> None:
+        self._admin = admin
+        self._config = config
+        self._known: dict[str, Topic] = {}
+
+    def describe(self, names: Iterable[str]) -> dict[str, Topic]:
+        """Return those of the topics that exist.
+
+        Raises:
+            KafkaUnavailable: no answer.
+
+        """
+        wanted = set(names)
+        with translated():
+            listed = self._admin.list_topics(timeout=REQUEST_TIMEOUT).topics
+        found = {
+            name: (len(listed[name].partitions), listed[name].partitions)
+            for name in wanted
+            if name in listed and listed[name].error is None
+        }
+        settings = self._settings(found)
+        for name, (partitions, details) in found.items():
+            values = settings[name]
+            replicas = min((len(partition.replicas) for partition in details.values()), default=1)
+            self._known[name] = Topic(
+                name,
+                partitions,
+                replicas,
+                int(values["max.message.bytes"]),
+                values["cleanup.policy"],
+                int(values["min.insync.replicas"]),
+            )
+        return {name: self._known[name] for name in found}
+
+    def _settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        if not resources:
+            return {}
+        answers = self._admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT)
+        described = {}
+        for resource, answer in answers.items():
+            with translated():
+                entries = answer.result()
+            described[resource.name] = {
+                name: str(entry.value) for name, entry in entries.items() if entry.value is not None
+            }
+        return described
+
+    def facts(self, name: str) -> TopicFacts:
+        """Return what is known of a topic; one that is yet to be made gets the defaults."""
+        topic = self._known.get(name)
+        if topic is not None:
+            return TopicFacts(topic.partitions, topic.max_message_bytes)
+        limit = int(self._config.config.get("max.message.bytes", DEFAULT_LIMIT))
+        return TopicFacts(self._config.partitions or 1, limit)
+
+    def largest_limit(self) -> int:
+        """Return the largest max.message.bytes of the topics described, at least the default."""
+        limits = [topic.max_message_bytes for topic in self._known.values()]
+        return max([*limits, DEFAULT_LIMIT])
+
+    def smallest_limit(self) -> int:
+        """Return the smallest max.message.bytes of the topics described, at most the default."""
+        limits = [topic.max_message_bytes for topic in self._known.values()]
+        return min([*limits, DEFAULT_LIMIT])
+
+    def ensure(self, names: Iterable[str]) -> None:
+        """See that topics for events exist; make the missing ones where that is configured.
+
+        Raises:
+            TopicMissing: they are missing and `[topics] create` is not set.
+            KafkaRefused: the broker does not let us make them.
+
+        """
+        self._ensure(names, {}, self._config.partitions or 1)
+
+    def ensure_internal(self, names: Iterable[str]) -> None:
+        """See that the position and schemas topics exist and are fit.
+
+        Raises:
+            TopicMissing: as in `ensure`.
+            TopicUnfit: one is not compacted, or has several partitions.
+
+        """
+        names = tuple(names)
+        self._ensure(names, INTERNAL_SETTINGS, 1)
+        for name in names:
+            topic = self._known[name]
+            if topic.cleanup_policy != "compact" or topic.partitions != 1:
+                raise TopicUnfit(
+                    f"{name} has cleanup.policy={topic.cleanup_policy} and "
+                    f"{topic.partitions} partition(s)",
+                    cause="under another policy than compact the position would be deleted",
+                    cure="give it one partition and cleanup.policy=compact, and nothing else",
+                )
+
+    def _ensure(
+        self, names: Iterable[str], settings: Mapping[str, str], partitions: int
+    ) -> None:
+        wanted = [name for name in dict.fromkeys(names) if name not in self._known]
+        if not wanted:
+            return
+        existing = self.describe(wanted)
+        missing = [name for name in wanted if name not in existing]
+        if not missing:
+            return
+        if not self._config.create:
+            raise TopicMissing(
+                ", ".join(missing),
+                cure="create them, or set [topics] create = true with partitions and"
+                " replication_factor",
+            )
+        self._create(missing, settings, partitions)
+        if len(self.describe(missing)) != len(missing):
+            raise KafkaUnavailable(f"topics {', '.join(missing)} were made but do not show yet")
+
+    def _create(self, names: list[str], settings: Mapping[str, str], partitions: int) -> None:
+        replicas = self._config.replication_factor or 1
+        limits = {} if settings else self._config.config
+        durable = {
+            key: value
+            for key, value in self._config.config.items()
+            if settings and key == "min.insync.replicas"
+        }
+        topics = [
+            NewTopic(
+                name,
+                num_partitions=partitions,
+                replication_factor=replicas,
+                config={**limits, **durable, **settings},
+            )
+            for name in names
+        ]
+        answers = self._admin.create_topics(topics, operation_timeout=10, request_timeout=20)
+        for answer in answers.values():
+            try:
+                answer.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise translate(error.args[0]) from error

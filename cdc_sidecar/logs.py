@@ -1,0 +1,67 @@
+"""Logging: structlog, for people on a terminal, JSON elsewhere; the one owner of structlog.
+
+Event names are past-tense snake_case, facts are keys, LSNs are text. No row value and no secret is
+ever passed; tracebacks carry no local variables.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from cdc_sidecar.config.model import Log
+
+Logger = structlog.typing.FilteringBoundLogger
+
+_LIBRARIES = ("librdkafka", "psycopg", "psycopg.pool")
+
+
+def configure_logging(config: Log) -> None:
+    """Send our lines, and the libraries' warnings, to standard error in one form."""
+    level = getattr(logging, config.level.upper())
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, *_form(config)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = _Bridge()
+    for name in _LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers = [handler]
+        library.propagate = False
+        library.setLevel(min(level, logging.WARNING) if level > logging.DEBUG else level)
+
+
+def _form(config: Log) -> list[Processor]:
+    console = config.format == "console" or (config.format == "auto" and sys.stderr.isatty())
+    if console:
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [structlog.processors.format_exc_info, _event_first, structlog.processors.JSONRenderer()]
+
+
+def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
+
+
+class _Bridge(logging.Handler):
+    """Hands a library's line to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it as one event with the library's name."""
+        log = get_logger().bind(library=record.name)
+        log.log(record.levelno, "library_reported", message=record.getMessage())
+
+
+def get_logger(**bound: Any) -> Logger:  # noqa: ANN401 - structlog's own signature
+    """Return a logger with facts bound to it."""
+    logger: Logger = structlog.get_logger(**bound)
+    return logger

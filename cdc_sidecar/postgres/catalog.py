@@ -1,0 +1,156 @@
+"""The catalog's facts about publications, tables and types, read on an ordinary connection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
+from cdc_sidecar.postgres.types import LayoutFacts, TypeFacts, TypeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a publication sends, beside its tables."""
+
+    name: str
+    inserts: bool
+    updates: bool
+    deletes: bool
+    truncates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """A published table as of now: what its Relation message would say, and its facts."""
+
+    relation: Relation
+    facts: LayoutFacts
+    dimensions: tuple[int, ...]  # per column, as declared: int[][] has 2
+    may_select: bool
+
+
+_PUBLICATION: Final = """
+SELECT pubname::text, pubinsert, pubupdate, pubdelete, pubtruncate
+FROM pg_publication WHERE pubname = %s
+"""
+
+_TABLES: Final = """
+SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relreplident::text,
+       has_table_privilege(c.oid, 'SELECT') AS may_select,
+       array_agg(a.attname::text ORDER BY a.attnum),
+       array_agg(a.atttypid::bigint ORDER BY a.attnum),
+       array_agg(a.atttypmod ORDER BY a.attnum),
+       array_agg(a.attndims::int ORDER BY a.attnum)
+FROM pg_publication_tables p
+JOIN pg_namespace n ON n.nspname = p.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE p.pubname = %s AND {listed}
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3
+"""
+
+_KEY: Final = """
+SELECT a.attname::text
+FROM pg_class c
+JOIN pg_index i ON i.indrelid = c.oid
+     AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
+                             WHEN 'n' THEN false ELSE i.indisprimary END
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+WHERE c.oid = %s AND k.place <= i.indnkeyatts
+ORDER BY k.place
+"""
+
+_TYPES: Final = """
+WITH RECURSIVE wanted(oid, modifier) AS (
+    SELECT * FROM unnest(%s::oid[], %s::int[])
+  UNION
+    SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
+           CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE w.modifier END
+    FROM wanted w JOIN pg_type t ON t.oid = w.oid
+    LEFT JOIN pg_type e ON e.oid = t.typelem
+    WHERE t.typtype = 'd' OR e.typarray = t.oid
+)
+SELECT t.oid::bigint, w.modifier, format_type(t.oid, w.modifier), t.typname::text,
+       CASE WHEN e.typarray = t.oid THEN 'a' ELSE t.typtype::text END, t.typdelim::text,
+       CASE WHEN t.typtype = 'd' THEN t.typbasetype::bigint
+            WHEN e.typarray = t.oid THEN e.oid::bigint END,
+       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE w.modifier END
+FROM wanted w JOIN pg_type t ON t.oid = w.oid LEFT JOIN pg_type e ON e.oid = t.typelem
+"""
+
+_MONEY: Final = "SELECT scale('1'::money::numeric)"
+
+
+def read_publication(connection: psycopg.Connection, name: str) -> Publication | None:
+    """Return a publication, or None where there is none of this name."""
+    row = connection.execute(_PUBLICATION, (name,)).fetchone()
+    return Publication(*row) if row else None
+
+
+def read_published_tables(
+    connection: psycopg.Connection, publication: str
+) -> tuple[PublishedTable, ...]:
+    """Return every table of a publication, sorted by name."""
+    # column lists exist since version 15; a list without generated columns is what is sent
+    lists = connection.info.server_version >= 150000  # noqa: PLR2004
+    listed = "a.attname = ANY (p.attnames)" if lists else "a.attgenerated = ''"
+    query = _TABLES.format(listed=listed).encode()
+    rows = connection.execute(query, (publication,)).fetchall()
+    return tuple(_published_table(connection, row) for row in rows)
+
+
+def _published_table(connection: psycopg.Connection, row: Sequence[object]) -> PublishedTable:
+    oid, namespace, name, identity, may_select, names, types, modifiers, dimensions = row
+    key = set(_read_key(connection, int(str(oid))))
+    full = identity == "f"
+    columns = tuple(
+        RelationColumn(full or column in key, column, type_oid, modifier)
+        for column, type_oid, modifier in zip(names, types, modifiers, strict=True)  # type: ignore[call-overload]
+    )
+    relation = Relation(
+        int(str(oid)), str(namespace), str(name), ReplicaIdentity(identity), columns
+    )
+    facts = read_layout_facts(connection, relation)
+    return PublishedTable(relation, facts, tuple(dimensions), bool(may_select))  # type: ignore[arg-type]
+
+
+def read_layout_facts(connection: psycopg.Connection, relation: Relation) -> LayoutFacts:
+    """Return what the catalog says now about a relation layout that may be older.
+
+    The key is the catalog's where it still fits the layout's flags (with FULL they say nothing);
+    else it is the one flagged column, or unknown. A type that is gone is None.
+    """
+    flagged = [column.name for column in relation.columns if column.is_key]
+    key = _read_key(connection, relation.oid)
+    full = relation.replica_identity is ReplicaIdentity.FULL
+    if relation.replica_identity is ReplicaIdentity.NOTHING:
+        key = ()
+    elif not (set(key) <= set(flagged) if full else set(key) == set(flagged)):
+        key = tuple(flagged) if len(flagged) == 1 and not full else ()
+    money = connection.execute(_MONEY).fetchone()
+    return LayoutFacts(key, _read_types(connection, relation), int(money[0]) if money else 0)
+
+
+def _read_key(connection: psycopg.Connection, oid: int) -> tuple[str, ...]:
+    return tuple(str(row[0]) for row in connection.execute(_KEY, (oid,)))
+
+
+def _read_types(
+    connection: psycopg.Connection, relation: Relation
+) -> tuple[TypeFacts | None, ...]:
+    wanted = [(column.type_oid, column.type_modifier) for column in relation.columns]
+    oids, modifiers = [oid for oid, _ in wanted], [modifier for _, modifier in wanted]
+    rows = {(row[0], row[1]): row for row in connection.execute(_TYPES, (oids, modifiers))}
+
+    def build(oid: int, modifier: int) -> TypeFacts | None:
+        row = rows.get((oid, modifier))
+        if row is None:
+            return None
+        _, _, name, typname, kind, delimiter, base, base_modifier = row
+        below = None if base is None else build(base, base_modifier)
+        return TypeFacts(oid, modifier, name, typname, TypeKind(kind), delimiter, below)
+
+    return tuple(build(oid, modifier) for oid, modifier in wanted)

@@ -1,0 +1,151 @@
+"""The replication slot and the server behind it, as the catalog shows them."""
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import class_row
+
+from cdc_sidecar.errors import ServerUnsupported, SlotLost, SlotUnfit
+from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
+
+OLDEST_VERSION = 140000
+NEWEST_VERSION = 189999
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server and the database that we are connected to."""
+
+    version: int  # server_version_num
+    wal_level: str
+    database: str
+    database_oid: int
+    in_recovery: bool
+    wal_sender_timeout: float  # seconds; 0 is never
+    user: str
+    may_replicate: bool
+    wal_end: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """One row of `pg_replication_slots`; byte counts are None where the server does not say."""
+
+    name: str
+    plugin: str
+    database: str
+    temporary: bool
+    active_pid: int | None
+    confirmed_flush_lsn: Lsn
+    wal_status: str
+    invalidation_reason: str | None
+    safe_wal_size: int | None
+    retained_bytes: int | None
+    confirmed_lag_bytes: int | None
+
+    def check(self, database: str) -> None:
+        """Check that changes can be read from it.
+
+        Raises:
+            SlotUnfit: another plugin, another database, or temporary.
+            SlotLost: the server has invalidated it.
+
+        """
+        if self.plugin != "pgoutput" or self.database != database or self.temporary:
+            raise SlotUnfit(
+                f"slot {self.name} has plugin {self.plugin}, database {self.database}"
+                + (", and is temporary" if self.temporary else ""),
+                cure=f"use a permanent pgoutput slot of database {database}",
+            )
+        if self.wal_status == "lost" or self.invalidation_reason:
+            raise SlotLost(
+                f"slot {self.name}: wal_status {self.wal_status}, "
+                f"reason {self.invalidation_reason or 'not said'}",
+                cause="max_slot_wal_keep_size or idle_replication_slot_timeout was exceeded",
+                cure="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
+            )
+
+
+_SERVER = """
+SELECT current_setting('server_version_num')::int AS version,
+       current_setting('wal_level') AS wal_level,
+       current_database() AS database,
+       (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database_oid,
+       pg_is_in_recovery() AS in_recovery,
+       (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'wal_sender_timeout')
+           AS wal_sender_timeout,
+       current_user AS user,
+       coalesce((SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),
+                false) AS may_replicate,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+            ELSE pg_current_wal_lsn() END::text AS wal_end
+"""
+
+_SLOT = """
+SELECT slot_name::text AS name, coalesce(plugin::text, '') AS plugin,
+       coalesce(database::text, '') AS database, temporary, active_pid,
+       coalesce(confirmed_flush_lsn, '0/0')::text AS confirmed_flush_lsn,
+       coalesce(wal_status, '') AS wal_status, {reason} AS invalidation_reason, safe_wal_size,
+       pg_wal_lsn_diff(w.lsn, restart_lsn)::bigint AS retained_bytes,
+       pg_wal_lsn_diff(w.lsn, confirmed_flush_lsn)::bigint AS confirmed_lag_bytes
+FROM pg_replication_slots,
+     (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                  ELSE pg_current_wal_lsn() END AS lsn) w
+WHERE slot_name = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _ServerRow:
+    version: int
+    wal_level: str
+    database: str
+    database_oid: int
+    in_recovery: bool
+    wal_sender_timeout: float
+    user: str
+    may_replicate: bool
+    wal_end: str
+
+
+def read_server(connection: psycopg.Connection) -> Server:
+    """Return the facts of the server."""
+    with connection.cursor(row_factory=class_row(_ServerRow)) as cursor:
+        row = cursor.execute(_SERVER).fetchone()
+    assert row is not None  # noqa: S101 - one row by construction
+    return Server(
+        row.version,
+        row.wal_level,
+        row.database,
+        row.database_oid,
+        row.in_recovery,
+        row.wal_sender_timeout,
+        row.user,
+        row.may_replicate,
+        parse_lsn(row.wal_end),
+    )
+
+
+def check_version(server: Server) -> None:
+    """Check that the server's version is supported.
+
+    Raises:
+        ServerUnsupported: it is older or newer.
+
+    """
+    if not OLDEST_VERSION <= server.version <= NEWEST_VERSION:
+        raise ServerUnsupported(
+            f"server_version_num {server.version}", cure="use PostgreSQL 14 to 18"
+        )
+
+
+def read_slot(connection: psycopg.Connection, name: str) -> SlotStatus | None:
+    """Return the status of a slot, or None where there is none of this name."""
+    known = connection.info.server_version >= 170000  # noqa: PLR2004 - invalidation_reason is new
+    query = _SLOT.format(reason="invalidation_reason" if known else "NULL::text")
+    row = connection.execute(query.encode(), (name,)).fetchone()
+    if row is None:
+        return None
+    fields = list(row)
+    fields[5] = parse_lsn(fields[5])
+    return SlotStatus(*fields)

@@ -1,0 +1,1 @@
+"""The daemon at work: sessions, threads, health. Only here things are counted and logged."""

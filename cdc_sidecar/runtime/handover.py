@@ -1,0 +1,109 @@
+"""What stands between the replication thread and the publisher: batches one way, LSNs back."""
+
+import os
+import threading
+from collections import deque
+
+from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.postgres.lsn import Lsn
+
+
+class BatchQueue:
+    """A queue bounded in bytes; a batch larger than the bound enters alone."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._items: deque[Batch] = deque()
+        self._size = 0
+        self._condition = threading.Condition()
+        self._closed = False
+        self._broken = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._size
+
+    def put(self, batch: Batch, timeout: float) -> bool:
+        """Append a batch; False when there was no room in time, or nobody takes any more."""
+        with self._condition:
+            fits = self._condition.wait_for(lambda: self._has_room(batch) or self._broken, timeout)
+            if not fits or self._broken:
+                return False
+            self._items.append(batch)
+            self._size += batch.size
+            self._condition.notify_all()
+            return True
+
+    def _has_room(self, batch: Batch) -> bool:
+        return not self._items or self._size + batch.size <= self._bound
+
+    def get(self, timeout: float | None) -> Batch | None:
+        """Return the next batch; None at the time-out, or when `over` holds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._items or self._closed, timeout)
+            if not self._items:
+                return None
+            batch = self._items.popleft()
+            self._size -= batch.size
+            self._condition.notify_all()
+            return batch
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing waits and nothing more will come."""
+        return self._closed and not self._items
+
+    def close(self) -> None:
+        """Say that nothing more will be put; what waits may still be taken."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def break_off(self) -> None:
+        """Say that nothing more will be taken: a waiting `put` returns."""
+        with self._condition:
+            self._broken = self._closed = True
+            self._items.clear()
+            self._size = 0
+            self._condition.notify_all()
+
+
+class Acknowledgement:
+    """The last position that is committed in Kafka, for the replication thread to report (I3)."""
+
+    def __init__(self, start: Lsn) -> None:
+        self._lsn = start
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    @property
+    def lsn(self) -> Lsn:
+        """Everything at or below is committed in Kafka."""
+        return self._lsn
+
+    @property
+    def descriptor(self) -> int:
+        """Readable after `publish` or `wake`, until `clear`."""
+        return self._descriptor
+
+    def publish(self, lsn: Lsn) -> None:
+        """Say that Kafka has committed up to `lsn`; called by the publisher alone."""
+        self._lsn = lsn
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the replication thread."""
+        os.eventfd_write(self._descriptor, 1)
+
+    def clear(self) -> None:
+        """Take the wake-up."""
+        try:
+            os.eventfd_read(self._descriptor)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """Free the descriptor; both threads are over."""
+        os.close(self._descriptor)
+
+
