@@ -21,14 +21,20 @@ def main(arguments: list[str]) -> int:
     """Obey the command line; returns an exit status only where nothing was started."""
     match arguments:
         case ["start", parent, user, *command]:
-            _become(user)
-            _die_with(int(parent))
-            _restore_signals()
-            os.execv(command[0], command)  # noqa: S606 - no shell is what we want
+            _start(int(parent), user, command)
         case ["read", user, *paths]:
             _become(user)
             return 0 if all(map(_readable, paths)) else 1
+        case _:
+            pass
     return 2
+
+
+def _start(parent: int, user: str, command: list[str]) -> None:
+    _become(user)
+    _die_with(parent)  # after the change of user, which clears the request
+    _restore_signals()
+    os.execv(command[0], command)  # noqa: S606 - no shell is what we want
 
 
 def _become(user: str) -> None:
@@ -39,7 +45,6 @@ def _become(user: str) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Come after `_become`: a change of user clears the request."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         sys.exit(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")

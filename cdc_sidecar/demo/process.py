@@ -105,7 +105,7 @@ class ServerProcess:
 
     def _start(self) -> _Popen:
         with self._program.log_path.open("ab") as log:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - our own command, no shell
                 _launched(self._program.command, self._program.user),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -123,7 +123,7 @@ class ServerProcess:
 
 def run_tool(command: Sequence[str | Path], *, folder: Path, user: int | None = None) -> None:
     """Run a tool of a server to its end; raises ServerError with its output if it fails."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own command, no shell
         _launched(command, user),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -141,7 +141,8 @@ def run_tool(command: Sequence[str | Path], *, folder: Path, user: int | None = 
 def can_read(user: int, *paths: Path) -> bool:
     """Tell, by trying as that user, whether it can read or enter each of `paths`."""
     command = [*_launcher(), "read", str(user), *map(str, paths)]
-    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
+    done = subprocess.run(command, check=False, stderr=subprocess.DEVNULL)  # noqa: S603 - as above
+    return done.returncode == 0
 
 
 def _launched(command: Sequence[str | Path], user: int | None) -> list[str]:

@@ -1,0 +1,1 @@
+"""Promises about the whole, as its user meets it."""

@@ -1,0 +1,1 @@
+"""Promises that need a real Postgres or a real Kafka."""

