@@ -103,7 +103,10 @@ def _resolve(artifact: "Artifact", tries: int) -> Path:
         if artifact.cached_path is not None:
             artifact.cached_path.unlink(missing_ok=True)
         if tries == 1:
-            raise ServerError(f"cannot fetch {artifact} from Maven Central: {error}") from error
+            raise ServerError(
+                f"cannot fetch {artifact} from Maven Central: {error}\n"
+                "Kafka needs the network once; HTTPS_PROXY names a proxy, if there is one"
+            ) from error
     return _resolve(artifact, tries - 1)
 
 
