@@ -9,12 +9,17 @@ from typing import ClassVar
 
 
 class Disposition(Enum):
-    """What the daemon does about an error; the value is the process's exit status."""
+    """What the daemon does about an error."""
 
-    ANSWER_IS_NO = 1
-    USAGE = 2
-    HALT = 3
-    RETRY = 4  # a new session after a back-off; 4 is the status when retries are spent
+    USAGE = "wrong usage or configuration"
+    HALT = "a person must decide"
+    GIVE_UP = "a restart may mend it"
+    RETRY = "a new session after a back-off"
+
+    @property
+    def exit_status(self) -> int:
+        """The process's exit status (contract, "Exit statuses")."""
+        return {Disposition.USAGE: 2, Disposition.HALT: 3}.get(self, 4)
 
 
 class SidecarError(Exception):
@@ -293,6 +298,22 @@ class ProducerFenced(RetryError):
 
     code = "CDC-407"
     title = "producer was fenced"
+
+
+class RivalTookOver(SidecarError):
+    """Another sidecar holds the lock and has fenced our producer: exit status 4."""
+
+    code = "CDC-409"
+    title = "another sidecar took over"
+    disposition = Disposition.GIVE_UP
+
+
+class FencedTooOften(SidecarError):
+    """Our producer was fenced again and again although we hold the lock: exit status 4."""
+
+    code = "CDC-410"
+    title = "producer was fenced too often"
+    disposition = Disposition.GIVE_UP
 
 
 class SchemasUnreadable(HaltError):

@@ -36,7 +36,7 @@ def configure_logging(config: Log) -> None:
         library = logging.getLogger(name)
         library.handlers = [handler]
         library.propagate = False
-        library.setLevel(min(level, logging.WARNING) if level > logging.DEBUG else level)
+        library.setLevel(max(level, logging.WARNING))
 
 
 def _form(config: Log) -> list[Processor]:

@@ -132,6 +132,11 @@ def map_type(facts: TypeFacts, money_scale: int) -> AvroType:
         case TypeKind.COMPOSITE:
             message = f"composite type {facts.name}"
             raise TypeRefused(message)
+        case _:
+            return _map_scalar(facts, money_scale)
+
+
+def _map_scalar(facts: TypeFacts, money_scale: int) -> AvroType:
     if facts.oid >= FIRST_USER_OID:
         if facts.typname in _REFUSED_EXTENSIONS and facts.kind is TypeKind.BASE:
             message = f"{_REFUSED_EXTENSIONS[facts.typname]} type {facts.name}"

@@ -41,7 +41,7 @@ def high_watermark(admin: AdminClient, topic: str) -> int:
         return int(next(iter(answers.values())).result().offset)
 
 
-def committed_reader(config: Kafka, **owned: object) -> Consumer:
+def committed_reader(config: Kafka, isolation: str = "read_committed") -> Consumer:
     """Return a consumer that commits no offsets and disturbs nobody.
 
     Raises:
@@ -53,10 +53,9 @@ def committed_reader(config: Kafka, **owned: object) -> Consumer:
         group_id="cdc-sidecar-reader",
         enable_auto_commit=False,
         enable_partition_eof=True,
-        isolation_level="read_committed",
+        isolation_level=isolation,
         auto_offset_reset="earliest",
         fetch_wait_max_ms=20,
-        **owned,
     )
     with translated():
         return Consumer({**settings, "logger": LOGGER})

@@ -1,5 +1,6 @@
 """Topics: those that exist, their limits, and making those that are missing."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -44,7 +45,10 @@ class Topic:
 
 
 class Topics:
-    """The broker's topics as last described; used by one thread at a time."""
+    """The broker's topics as last described.
+
+    One thread at a time asks the brokers; `facts` may be read by another meanwhile.
+    """
 
     def __init__(self, admin: AdminClient, config: TopicsConfig) -> None:
         self._admin = admin
@@ -94,13 +98,10 @@ class Topics:
             }
         return described
 
-    def facts(self, name: str) -> TopicFacts:
-        """Return what is known of a topic; one that is yet to be made gets the defaults."""
+    def facts(self, name: str) -> TopicFacts | None:
+        """Return what is known of a topic, or None before it was ensured."""
         topic = self._known.get(name)
-        if topic is not None:
-            return TopicFacts(topic.partitions, topic.max_message_bytes)
-        limit = int(self._config.config.get("max.message.bytes", DEFAULT_LIMIT))
-        return TopicFacts(self._config.partitions or 1, limit)
+        return TopicFacts(topic.partitions, topic.max_message_bytes) if topic else None
 
     def largest_limit(self) -> int:
         """Return the largest max.message.bytes of the topics described, at least the default."""
@@ -159,8 +160,15 @@ class Topics:
                 " replication_factor",
             )
         self._create(missing, settings, partitions)
-        if len(self.describe(missing)) != len(missing):
-            raise KafkaUnavailable(f"topics {', '.join(missing)} were made but do not show yet")
+        self._await(missing)
+
+    def _await(self, names: list[str]) -> None:
+        """Wait until topics that were just made show in the metadata."""
+        deadline = time.monotonic() + REQUEST_TIMEOUT
+        while len(self.describe(names)) != len(names):
+            if time.monotonic() > deadline:
+                raise KafkaUnavailable(f"topics {', '.join(names)} were made but do not show")
+            time.sleep(0.05)
 
     def _create(self, names: list[str], settings: Mapping[str, str], partitions: int) -> None:
         replicas = self._config.replication_factor or 1

@@ -81,6 +81,14 @@ SELECT t.oid::bigint, w.modifier, format_type(t.oid, w.modifier), t.typname::tex
 FROM wanted w JOIN pg_type t ON t.oid = w.oid LEFT JOIN pg_type e ON e.oid = t.typelem
 """
 
+_NAMES: Final = """
+SELECT c.oid::bigint, n.nspname || '.' || c.relname
+FROM pg_publication_tables p
+JOIN pg_namespace n ON n.nspname = p.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+WHERE p.pubname = %s
+"""
+
 _MONEY: Final = "SELECT scale('1'::money::numeric)"
 
 
@@ -154,3 +162,9 @@ def _read_types(
         return TypeFacts(oid, modifier, name, typname, TypeKind(kind), delimiter, below)
 
     return tuple(build(oid, modifier) for oid, modifier in wanted)
+
+
+def read_table_names(connection: psycopg.Connection, publication: str) -> dict[int, str]:
+    """Return the oid and `schema.table` of every table of a publication."""
+    rows = connection.execute(_NAMES, (publication,))
+    return {int(oid): str(name) for oid, name in rows}

@@ -151,7 +151,8 @@ def translate(sqlstate: str | None, message: str) -> SidecarError:
             return PermissionMissing(fact, cure="run `cdc-sidecar setup-sql` and give its grants")
         case "28P01" | "28000" | "3D000":
             return PostgresRefused(fact, cure="correct postgres.dsn or the password")
-    return PostgresUnavailable(fact)
+        case _:
+            return PostgresUnavailable(fact)
 
 
 def _translate_connection(fact: str) -> SidecarError:

@@ -262,7 +262,8 @@ class _Reader:
                 return None
             case b"u":
                 return UNCHANGED
-        raise ValueError
+            case _:
+                raise ValueError
 
 
 def _begin(reader: _Reader) -> Begin:

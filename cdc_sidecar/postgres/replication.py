@@ -27,6 +27,7 @@ from cdc_sidecar.postgres.pgoutput import (
 )
 
 QUERY_TIMEOUT: Final = 30.0  # seconds
+CREATE_TIMEOUT: Final = 600.0  # seconds
 _COPY_BOTH: Final = pq.ExecStatus.COPY_BOTH.value
 _TUPLES: Final = pq.ExecStatus.TUPLES_OK.value
 _COMMAND: Final = pq.ExecStatus.COMMAND_OK.value
@@ -77,8 +78,13 @@ class ReplicationConnection:
         """Let `wait` return also when this descriptor becomes readable."""
         self._selector.register(descriptor, selectors.EVENT_READ)
 
-    def query(self, statement: str, timeout: float = QUERY_TIMEOUT) -> list[tuple[str | None, ...]]:
-        """Run one simple query and return its rows as text.
+    def query(
+        self,
+        statement: str,
+        timeout: float = QUERY_TIMEOUT,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> list[tuple[str | None, ...]]:
+        """Run one simple query and return its rows as text; give up when `stopping`.
 
         Raises:
             SidecarError: what the server said, translated; PostgresUnavailable at the time-out.
@@ -87,7 +93,7 @@ class ReplicationConnection:
         with translated():
             self._pgconn.send_query(statement.encode())
             self._flush()
-            result = self._await_result(time.monotonic() + timeout)
+            result = self._await_result(time.monotonic() + timeout, stopping)
             while self._pgconn.get_result() is not None:
                 pass
         return [
@@ -98,10 +104,11 @@ class ReplicationConnection:
             for row in range(result.ntuples)
         ]
 
-    def _await_result(self, deadline: float) -> pq.abc.PGresult:
+    def _await_result(
+        self, deadline: float, stopping: Callable[[], bool] = lambda: False
+    ) -> pq.abc.PGresult:
         while self._pgconn.is_busy():
-            self._selector.select(max(0.0, deadline - time.monotonic()))
-            if time.monotonic() >= deadline:
+            if not self._selector.select(0.5) and (time.monotonic() >= deadline or stopping()):
                 raise PostgresUnavailable("no answer to a query on the replication connection")
             self._pgconn.consume_input()
         result = self._pgconn.get_result()
@@ -141,11 +148,14 @@ class ReplicationConnection:
             if len(words) > 1 and words[0].isdigit()
         }
 
-    def create_slot(self, name: str) -> Lsn:
-        """Create the logical slot and return its consistent point."""
+    def create_slot(self, name: str, stopping: Callable[[], bool]) -> Lsn:
+        """Create the logical slot and return its consistent point.
+
+        It waits for every transaction that is writing now.
+        """
         quoted = _identifier(name)
         statement = f"CREATE_REPLICATION_SLOT {quoted} LOGICAL pgoutput NOEXPORT_SNAPSHOT"
-        row = self.query(statement, timeout=300.0)[0]
+        row = self.query(statement, timeout=CREATE_TIMEOUT, stopping=stopping)[0]
         return parse_lsn(row[1] or "0/0")
 
     def start(self, slot: str, position: Lsn, publication: str) -> None:

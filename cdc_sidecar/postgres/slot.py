@@ -139,6 +139,12 @@ def check_version(server: Server) -> None:
         )
 
 
+def holds_lock(connection: psycopg.Connection, backend_pid: int) -> bool:
+    """Tell whether a backend is alive and holds an advisory lock."""
+    query = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = %s"
+    return connection.execute(query, (backend_pid,)).fetchone() is not None
+
+
 def read_slot(connection: psycopg.Connection, name: str) -> SlotStatus | None:
     """Return the status of a slot, or None where there is none of this name."""
     known = connection.info.server_version >= 170000  # noqa: PLR2004 - invalidation_reason is new

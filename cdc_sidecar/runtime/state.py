@@ -8,6 +8,8 @@ from typing import Any
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.slot import SlotStatus
 
+STUCK_AFTER = 90.0  # seconds
+
 
 class Phase(Enum):
     """Where a session is; `HALTED` and `STOPPED` are the ends of the process."""
@@ -42,6 +44,7 @@ class State:
     queue_bytes: int = 0
     slot: SlotStatus | None = None
     slot_seen_at: float | None = None
+    beat: float = 0.0  # when the replication thread was last seen at work
     error: str | None = None
     warnings: tuple[str, ...] = field(default=())
 
@@ -51,6 +54,10 @@ class State:
         return self.phase is Phase.WAITING or (
             self.phase is Phase.STREAMING and self.kafka_reachable
         )
+
+    def alive(self, now: float) -> bool:
+        """Whether the loop makes progress; troubles outside never make this false."""
+        return self.phase is not Phase.STREAMING or now - self.beat < STUCK_AFTER
 
     def as_json(self) -> dict[str, Any]:
         """Return the body of `/status`, version 1."""

@@ -1,0 +1,92 @@
+"""The command line: names, options and exit statuses; the work is in `commands`.
+
+Exit statuses are public API: 0 as asked, 1 the answer is no, 2 wrong usage or configuration, 3
+halted, 4 gave up on something that a restart may mend.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdc_sidecar.errors import SidecarError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Every committed change of one Postgres, in Kafka exactly once.",
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML configuration.")]
+
+
+def main() -> None:
+    """Run the command line; an error of ours is printed without a traceback."""
+    try:
+        app()
+    except SidecarError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command line's own output
+        sys.exit(error.disposition.exit_status)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        from cdc_sidecar import __version__  # noqa: PLC0415 - fast start
+
+        typer.echo(f"cdc-sidecar {__version__} (transcoder: python)")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Every committed change of one Postgres, in Kafka exactly once."""
+
+
+@app.command()
+def run(
+    config: ConfigOption,
+    bootstrap: Annotated[
+        bool,
+        typer.Option(
+            "--bootstrap", help="Begin on a slot that has no position: say so once, by hand."
+        ),
+    ] = False,
+) -> None:
+    """Stream changes until stopped."""
+    from cdc_sidecar.commands import run as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.run(config, bootstrap=bootstrap))
+
+
+@app.command()
+def tail(  # noqa: PLR0913 - options
+    topic: Annotated[str | None, typer.Argument(help="A topic; default: all of the service.")] = None,
+    config: ConfigOption = Path("config.toml"),
+    committed: Annotated[
+        bool, typer.Option("--committed/--uncommitted", help="Only what is committed.")
+    ] = True,
+    from_beginning: Annotated[bool, typer.Option(help="From the first event on.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", help="Stop after N events.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Stop when nothing came for so many seconds.")
+    ] = None,
+) -> None:
+    """Print events as JSON lines, as they arrive."""
+    from cdc_sidecar.commands import tail as command  # noqa: PLC0415 - fast start
+
+    status = command.tail(
+        config,
+        topic,
+        committed=committed,
+        from_beginning=from_beginning,
+        limit=limit,
+        timeout=timeout,
+    )
+    raise typer.Exit(status)

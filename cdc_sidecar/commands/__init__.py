@@ -1,0 +1,1 @@
+"""The commands of `cdc-sidecar`, one module each; `cli` only names them and their options."""

@@ -1,0 +1,165 @@
+"""`cdc-sidecar tail`: the events of the topics as JSON lines, decoded by fastavro."""
+
+import json
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from cdc_sidecar.config.load import load_config
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import SchemasUnreadable, TopicMissing
+from cdc_sidecar.events.names import message_topic, schemas_topic, topic_part
+from cdc_sidecar.events.reader import EventReader
+from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translate, translated
+from cdc_sidecar.kafka.read import committed_reader, read_records
+
+
+def tail(  # noqa: PLR0913 - the command's options
+    path: Path,
+    topic: str | None,
+    *,
+    committed: bool,
+    from_beginning: bool,
+    limit: int | None,
+    timeout: float | None,
+) -> int:
+    """Print events until `limit`, until nothing came for `timeout` seconds, or until stopped.
+
+    Raises:
+        TopicMissing: there is no such topic, or none of the service yet.
+        KafkaUnavailable: the brokers cannot be reached.
+
+    """
+    config = load_config(path)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    topics = [topic] if topic else topics_of(config)
+    isolation = "read_committed" if committed else "read_uncommitted"
+    consumer = committed_reader(config.kafka, isolation)
+    try:
+        assign(consumer, topics, from_beginning=from_beginning)
+        decoder = Decoder(config)
+        count = 0
+        for message in follow(consumer, timeout):
+            print(json.dumps(decoder.decode(message), ensure_ascii=False), flush=True)  # noqa: T201
+            count += 1
+            if count == limit:
+                break
+    except KeyboardInterrupt:
+        pass
+    finally:
+        consumer.close()
+    return 0
+
+
+def topics_of(config: Config) -> list[str]:
+    """Return the existing topics that carry the service's events.
+
+    Raises:
+        TopicMissing: there is none yet.
+
+    """
+    with translated():
+        listed = admin_client(config.kafka).list_topics(timeout=REQUEST_TIMEOUT).topics
+    service = topic_part(config.service.name)
+    boxes = tuple(box.topic.split("{", 1)[0] for box in config.outboxes)
+    known = (f"{service}.", message_topic(config.service.name))
+    found = sorted(name for name in listed if name.startswith((*known, *boxes)))
+    if not found:
+        raise TopicMissing(
+            f"no topic of service {config.service.name}", cure="start the sidecar, change a row"
+        )
+    return found
+
+
+def assign(consumer: Consumer, topics: Iterable[str], *, from_beginning: bool) -> None:
+    """Read every partition of the topics, from the beginning or from now on.
+
+    Raises:
+        TopicMissing: a topic does not exist.
+
+    """
+    partitions = []
+    for name in topics:
+        with translated():
+            listed = consumer.list_topics(name, timeout=REQUEST_TIMEOUT).topics[name]
+        if listed.error is not None:
+            raise TopicMissing(name, cure="list the topics with `cdc-sidecar check`")
+        for number in listed.partitions:
+            partition = TopicPartition(name, number)
+            with translated():
+                low, high = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT)
+            partition.offset = low if from_beginning else high
+            partitions.append(partition)
+    with translated():
+        consumer.assign(partitions)
+
+
+def follow(consumer: Consumer, timeout: float | None) -> Iterator[Message]:
+    """Yield messages as they come, until nothing came for `timeout` seconds."""
+    last = time.monotonic()
+    while timeout is None or time.monotonic() - last < timeout:
+        with translated():
+            message = consumer.poll(0.2)
+        if message is None:
+            continue
+        error = message.error()
+        if error is None:
+            last = time.monotonic()
+            yield message
+        elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():  # noqa: SLF001
+            raise translate(error)
+
+
+class Decoder:
+    """Decodes messages with the schemas topic, which it reads again when an id is new."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._subjects = Subjects()
+        self._reader = EventReader(self._schema)
+
+    def _schema(self, identifier: int) -> str | None:
+        known = self._subjects.schema(identifier)
+        if known is None:
+            self._load()
+        return self._subjects.schema(identifier)
+
+    def _load(self) -> None:
+        consumer = committed_reader(self._config.kafka)
+        try:
+            topic = schemas_topic(self._config.service.name)
+            for key, value in read_records(consumer, topic, 0, None):
+                self._subjects.load(key, value)
+        finally:
+            consumer.close()
+
+    def decode(self, message: Message) -> dict[str, Any]:
+        """Return a message as JSON can hold it: place, key, value and headers."""
+        decoded = {
+            "topic": message.topic(),
+            "partition": message.partition(),
+            "offset": message.offset(),
+            "key": self._read(message.key()),
+            "value": self._read(message.value()),
+        }
+        headers = message.headers()
+        if headers:
+            decoded["headers"] = {
+                name: value.decode(errors="replace") if isinstance(value, bytes) else value
+                for name, value in headers
+            }
+        return decoded
+
+    def _read(self, framed: str | bytes | None) -> Any:  # noqa: ANN401 - whatever the schema says
+        if framed is None:
+            return None
+        content = framed.encode() if isinstance(framed, str) else framed
+        try:
+            return self._reader.read(content)
+        except SchemasUnreadable:
+            return content.decode(errors="backslashreplace")

@@ -1,0 +1,185 @@
+"""The daemon: starts what outlives a session, begins sessions until asked to stop, and says why.
+
+Called by `cdc-sidecar run` in the main thread; its result is the exit status.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import deque
+from typing import Final
+
+from cdc_sidecar import __version__, failpoints
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import (
+    Disposition,
+    FencedTooOften,
+    ProducerFenced,
+    SidecarError,
+)
+from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.logs import configure_logging, get_logger
+from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.runtime.guardian import Guardian
+from cdc_sidecar.runtime.http import HttpServer
+from cdc_sidecar.runtime.session import Daemon, Session
+from cdc_sidecar.runtime.state import Phase, State, StateBoard
+
+FIRST_BACKOFF: Final = 0.5  # seconds
+LAST_BACKOFF: Final = 30.0  # seconds
+HEALTHY_AFTER: Final = 30.0  # seconds of streaming after which the back-off begins anew
+FENCES_ALLOWED: Final = 5
+FENCES_WITHIN: Final = 600.0  # seconds
+
+
+def run_daemon(config: Config, *, bootstrap: bool) -> int:
+    """Run until stopped or halted; return the exit status.
+
+    Raises:
+        SidecarError: it could not even start.
+
+    """
+    configure_logging(config.log)
+    armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
+    return _Supervisor(config, bootstrap=bootstrap).run(armed)
+
+
+class _Supervisor:
+    def __init__(self, config: Config, *, bootstrap: bool) -> None:
+        self._log = get_logger(service=config.service.name)
+        state = State(
+            config.service.name,
+            config.postgres.slot,
+            config.transactional_id,
+            __version__,
+            time.time(),
+        )
+        self._daemon = Daemon(
+            config=config,
+            version=__version__,
+            database=Database(config.postgres),
+            registry=Subjects(),
+            board=StateBoard(state),
+            metrics=Metrics(),
+            log=self._log,
+            stopping=threading.Event(),
+            bootstrap=bootstrap,
+        )
+        self._daemon.metrics.info.info({"version": __version__, "transcoder": "python"})
+        self._session: Session | None = None
+        self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
+        self._backoff = FIRST_BACKOFF
+
+    def run(self, armed: tuple[str, ...]) -> int:
+        daemon = self._daemon
+        server = HttpServer(daemon.config.http, daemon.board, daemon.metrics, daemon.registry)
+        server.start()
+        self._catch_signals()
+        self._log.info("sidecar_started", version=__version__, http_port=server.port)
+        if armed:
+            self._log.warning("failpoints_armed", points=armed)
+        self._start_guardian()
+        try:
+            return self._supervise()
+        finally:
+            daemon.stopping.set()
+            server.stop()
+            daemon.database.close()
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: object) -> None:
+        if not self._daemon.stopping.is_set():
+            self._log.info("stop_requested", signal=signal.Signals(number).name)
+        self._daemon.stopping.set()
+        if self._session:
+            self._session.stop()
+
+    def _start_guardian(self) -> None:
+        daemon = self._daemon
+        guardian = Guardian(
+            daemon.config,
+            daemon.database,
+            captured=lambda: self._session.captured if self._session else {},
+            fail=lambda error: self._session.fail(error) if self._session else None,
+            board=daemon.board,
+            metrics=daemon.metrics,
+            log=self._log,
+        )
+        thread = threading.Thread(
+            target=guardian.run, args=(daemon.stopping,), name="guardian", daemon=True
+        )
+        thread.start()
+
+    def _supervise(self) -> int:
+        """Run one session after the other; return the exit status."""
+        number = 0
+        while not self._daemon.stopping.is_set():
+            number += 1
+            self._session = Session(self._daemon, number)
+            try:
+                self._session.run()
+            except SidecarError as error:
+                status = self._judge(error)
+                if status is not None:
+                    return status
+                self._back_off(error)
+        self._daemon.board.update(phase=Phase.STOPPED, phase_since=time.time())
+        self._log.info("sidecar_stopped")
+        return 0
+
+    def _judge(self, error: SidecarError) -> int | None:
+        """Return the exit status, or None where another session may mend it."""
+        self._daemon.metrics.sessions.labels(error.code).inc()
+        if isinstance(error, ProducerFenced):
+            self._fences.append(time.monotonic())
+            full = len(self._fences) == FENCES_ALLOWED
+            if full and time.monotonic() - self._fences[0] < FENCES_WITHIN:
+                error = FencedTooOften(
+                    f"{FENCES_ALLOWED} times within {FENCES_WITHIN:.0f} s; last: {error.fact}",
+                    cause="another producer uses our transactional id, or transaction_timeout is"
+                    " too short",
+                    cure="look for another producer with this id",
+                )
+        if error.disposition is Disposition.RETRY:
+            return None
+        self._daemon.board.update(
+            phase=Phase.HALTED, phase_since=time.time(), error=str(error)
+        )
+        self._log.error(
+            "sidecar_halted",
+            code=error.code,
+            title=error.title,
+            fact=error.fact,
+            where=error.where,
+            cause=error.cause,
+            cure=error.cure,
+        )
+        return error.disposition.exit_status
+
+    def _back_off(self, error: SidecarError) -> None:
+        session, self._session = self._session, None
+        since = session.streaming_since if session else None
+        if since is not None and time.monotonic() - since > HEALTHY_AFTER:
+            self._backoff = FIRST_BACKOFF
+        seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        self._backoff = min(self._backoff * 2, LAST_BACKOFF)
+        if self._daemon.stopping.is_set():
+            return
+        self._daemon.board.update(
+            phase=Phase.BACKING_OFF, phase_since=time.time(), error=str(error)
+        )
+        self._log.warning(
+            "session_ended",
+            code=error.code,
+            title=error.title,
+            fact=error.fact,
+            retry_in_seconds=round(seconds, 1),
+        )
+        self._daemon.stopping.wait(seconds)
+        self._daemon.board.update(error=None)

@@ -1,0 +1,132 @@
+"""HTTP: metrics, health, status and the read-only registry; reads what is in memory, asks nobody.
+
+The registry speaks Confluent's API (Schema Registry documentation, "API Reference"), as far as
+reading goes; everything else is its 404.
+"""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from cdc_sidecar.config.model import Http
+from cdc_sidecar.errors import HttpUnavailable
+from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.runtime.registry_api import answer
+from cdc_sidecar.runtime.state import StateBoard
+from cdc_sidecar.runtime.status_page import render_status
+
+_JSON: Final = "application/json"
+_REGISTRY: Final = "application/vnd.schemaregistry.v1+json"
+_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class HttpServer:
+    """The server and its thread; bound when it is made."""
+
+    def __init__(
+        self, config: Http, board: StateBoard, metrics: Metrics, registry: Subjects
+    ) -> None:
+        """Bind.
+
+        Raises:
+            HttpUnavailable: the address is taken or not ours.
+
+        """
+
+        class Handler(_Handler):
+            pages = Pages(board, metrics, registry)
+
+        try:
+            self._server = ThreadingHTTPServer((config.host, config.port), Handler)
+        except OSError as error:
+            raise HttpUnavailable(
+                f"{config.listen}: {error.strerror}",
+                cure='set [http] listen to a free address; port 0 takes any',
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="http", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._server.server_port
+
+    def start(self) -> None:
+        """Serve in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Pages:
+    """What is behind each path: (status, content type, body)."""
+
+    def __init__(self, board: StateBoard, metrics: Metrics, registry: Subjects) -> None:
+        self._board = board
+        self._metrics = metrics
+        self._registry = registry
+
+    def get(self, path: str) -> tuple[int, str, bytes]:
+        """Return the page of a path without its query."""
+        state = self._board.now
+        match path:
+            case "/metrics":
+                return 200, _METRICS, self._metrics.expose()
+            case "/livez":
+                alive = state.alive(time.time())
+                return self._health(alive, "the replication thread makes no progress")
+            case "/readyz":
+                return self._health(state.ready, state.error or state.phase.value)
+            case "/status":
+                return 200, _JSON, _dump(state.as_json())
+            case "/":
+                return 200, "text/html; charset=utf-8", render_status(state).encode()
+            case _:
+                status, body = answer(self._registry, path)
+                return status, _REGISTRY, _dump(body)
+
+    def _health(self, good: bool, reason: str) -> tuple[int, str, bytes]:  # noqa: FBT001 - an answer
+        if good:
+            return 200, "text/plain", b"ok\n"
+        return 503, "text/plain", f"{reason}\n".encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: Pages
+    protocol_version = "HTTP/1.1"
+    server_version = "cdc-sidecar"
+    sys_version = ""
+    timeout = 30
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        """Answer a GET."""
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:  # noqa: N802 - http.server's name
+        """Answer a HEAD."""
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        status, kind, body = self.pages.get(unquote(urlsplit(self.path).path))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
+        """Log nothing: probes and scrapes would drown the story of a day."""
+
+
+def _dump(body: object) -> bytes:
+    return json.dumps(body, indent=None).encode()

@@ -1,0 +1,41 @@
+"""What the replication thread must ask others: catalog facts and topics, fetched beside it."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.kafka.topics import Topics
+from cdc_sidecar.postgres.catalog import read_layout_facts
+from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.types import LayoutFacts
+
+
+class Lookup:
+    """One helper thread that asks Postgres's catalog and the brokers."""
+
+    def __init__(self, database: Database, topics: Topics) -> None:
+        self._database = database
+        self._topics = topics
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lookup")
+
+    def facts(self, relation: Relation) -> "Future[LayoutFacts]":
+        """Ask what the catalog says now about a relation layout."""
+        return self._executor.submit(self._read_facts, relation)
+
+    def topic(self, name: str) -> "Future[TopicFacts]":
+        """See that a topic exists, and ask for its limits."""
+        return self._executor.submit(self._ensure, name)
+
+    def close(self) -> None:
+        """Let the helper thread end."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _read_facts(self, relation: Relation) -> LayoutFacts:
+        with self._database.connection() as connection:
+            return read_layout_facts(connection, relation)
+
+    def _ensure(self, name: str) -> TopicFacts:
+        self._topics.ensure([name])
+        facts = self._topics.facts(name)
+        assert facts is not None  # noqa: S101 - it was just ensured
+        return facts

@@ -1,0 +1,254 @@
+"""The publisher thread: batches in, Kafka transactions out; it never touches Postgres.
+
+A Kafka transaction ends only where a source transaction ends (I4). Its last record is the position
+that covers it (I1); only after its commit is an LSN acknowledged (I3).
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from cdc_sidecar import failpoints
+from cdc_sidecar.config.model import Publish
+from cdc_sidecar.errors import SidecarError, TransactionFailed
+from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.envelope import Record
+from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.kafka.position import PositionRecord
+from cdc_sidecar.kafka.producer import TransactionalProducer
+from cdc_sidecar.logs import Logger
+from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
+from cdc_sidecar.runtime.state import StateBoard
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A fenced producer, and the position that was read after fencing."""
+
+    producer: TransactionalProducer
+    record: PositionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class InternalTopics:
+    """Where position and schemas are kept, and the key of the position."""
+
+    position: str
+    schemas: str
+    transactional_id: bytes
+
+
+@dataclass(slots=True)
+class Open:
+    """The open Kafka transaction."""
+
+    began: float  # time.monotonic()
+    batch: Batch  # everything produced so far, without its records
+    carries: bool  # one source transaction alone, whose Commit has not come
+
+
+class Publisher:
+    """One session's publisher; `run` is its thread."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators
+        self,
+        claim: Claim,
+        *,
+        config: Publish,
+        fingerprint: str,
+        topics: InternalTopics,
+        queue: BatchQueue,
+        acknowledgement: Acknowledgement,
+        reclaim: Callable[[], Claim],
+        load_schema: Callable[[bytes, bytes], None],
+        fail: Callable[[SidecarError], None],
+        board: StateBoard,
+        metrics: Metrics,
+        log: Logger,
+    ) -> None:
+        self._producer = claim.producer
+        self._record = claim.record
+        self._config = config
+        self._fingerprint = fingerprint
+        self._topics = topics
+        self._queue = queue
+        self._acknowledgement = acknowledgement
+        self._reclaim = reclaim
+        self._load_schema = load_schema
+        self._fail = fail
+        self._board = board
+        self._metrics = metrics
+        self._log = log
+        self._open: Open | None = None
+        self._committed_at = 0.0  # time.monotonic() of the last commit
+        self.finished = threading.Event()
+
+    def run(self) -> None:
+        """Publish until the queue is over; then leave no transaction open."""
+        try:
+            while not self._queue.over:
+                self._step()
+            self._finish()
+        except SidecarError as error:
+            self._queue.break_off()
+            self._abort()
+            self._fail(error)
+        finally:
+            self.finished.set()
+            self._acknowledgement.wake()
+
+    def _step(self) -> None:
+        """Take one batch, or commit when the open transaction has waited long enough."""
+        batch = self._queue.get(self._patience())
+        self._metrics.queue_bytes.set(self._queue.size)
+        if batch is not None:
+            self._publish(batch)
+        elif self._open and not self._open.carries:
+            self._commit(self._open)
+
+    def _patience(self) -> float | None:
+        if self._open is None or self._open.carries:
+            return None
+        return max(0.0, self._committed_at + self._config.max_delay - time.monotonic())
+
+    def _publish(self, batch: Batch) -> None:
+        """Produce a batch, in a Kafka transaction of its own where it must have one."""
+        alone = batch.position.partial is not None and not batch.continues
+        if alone and self._open:
+            self._commit(self._open)
+        open_ = self._open or self._begin(batch)
+        failpoints.reach(Failpoint.BEFORE_PRODUCE)
+        for key, value in batch.schemas:
+            self._load_schema(key, value)
+        self._producer.produce((self._topics.schemas, value, key, 0) for key, value in batch.schemas)
+        self._producer.produce(batch.records)
+        failpoints.reach(Failpoint.AFTER_PRODUCE)
+        open_.batch = _joined(open_.batch, batch)
+        self._close_if_due(open_, batch)
+
+    def _begin(self, batch: Batch) -> Open:
+        self._producer.begin()
+        self._open = Open(time.monotonic(), Batch(batch.position), carries=False)
+        return self._open
+
+    def _close_if_due(self, open_: Open, batch: Batch) -> None:
+        now = time.monotonic()
+        age = now - open_.began
+        idle = not self._queue.size and now - self._committed_at >= self._config.max_delay
+        open_.carries = batch.position.partial is not None
+        if open_.carries:
+            if age >= self._config.split_seconds:
+                self._split(open_)
+        elif (
+            batch.continues
+            or idle
+            or age >= self._config.max_delay
+            or open_.batch.size >= self._config.max_batch_bytes
+        ):
+            self._commit(open_)
+
+    def _split(self, open_: Open) -> None:
+        """Commit a part of a source transaction that takes too long for one Kafka transaction."""
+        position, before = open_.batch.position, self._record.position
+        assert position.partial is not None  # noqa: S101 - it carries
+        earlier = before.partial if before else None
+        same = earlier and earlier.final_lsn == position.partial.final_lsn
+        part = earlier.part + 1 if earlier and same else 1
+        open_.batch.position = replace(position, partial=replace(position.partial, part=part))
+        self._metrics.splits.inc()
+        self._log.warning(
+            "transaction_split",
+            transaction=position.partial.xid,
+            commit_lsn=format_lsn(position.partial.final_lsn),
+            part=part,
+            events=position.partial.total_order,
+        )
+        self._commit(open_)
+
+    def _commit(self, open_: Open) -> None:
+        """Write the position last, commit, and only then acknowledge."""
+        record = self._record.moved(
+            open_.batch.position, self._fingerprint, time.time_ns() // 1000
+        )
+        position: Record = (self._topics.position, record.encode(), self._topics.transactional_id, 0)
+        started = time.monotonic()
+        self._producer.produce([position])
+        failpoints.reach(Failpoint.AFTER_POSITION)
+        failpoints.reach(Failpoint.BEFORE_COMMIT)
+        reusable = self._producer.commit()
+        failpoints.reach(Failpoint.AFTER_COMMIT)
+        self._record, self._open = record, None
+        self._committed_at = time.monotonic()
+        self._count(open_.batch, record, time.monotonic() - started)
+        failpoints.reach(Failpoint.BEFORE_ACKNOWLEDGE)
+        self._acknowledgement.publish(open_.batch.position.end_lsn)
+        if not reusable:
+            self._recycle()
+
+    def _count(self, batch: Batch, record: PositionRecord, seconds: float) -> None:
+        metrics, now = self._metrics, time.time()
+        end = batch.position.end_lsn
+        metrics.kafka_transactions.labels("committed").inc()
+        metrics.commit_seconds.observe(seconds)
+        metrics.transactions.inc(batch.transactions)
+        metrics.count_events(batch.counts)
+        metrics.position.set(end)
+        late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
+        if batch.transactions:
+            metrics.latency.observe(max(0.0, late))
+        metrics.lag_seconds.set(late if self._queue.size else 0.0)
+        self._board.update(
+            position=end,
+            acknowledged=end,
+            commits=record.commits,
+            last_commit_at=now,
+            queue_bytes=self._queue.size,
+            kafka_reachable=True,
+        )
+        self._log.debug(
+            "transaction_published",
+            position=format_lsn(end),
+            transactions=batch.transactions,
+            bytes=batch.size,
+            milliseconds=round(seconds * 1000, 1),
+        )
+
+    def _recycle(self) -> None:
+        """Replace a producer whose EndTxn may have been sent twice (I8); the stream goes on."""
+        self._metrics.recycles.inc()
+        self._log.warning("producer_replaced", reason="the commit was slow enough to be retried")
+        expected = self._record.position
+        claim = self._reclaim()
+        if claim.record.position != expected:
+            raise TransactionFailed("the position read after a slow commit is not the one committed")
+        self._producer, self._record = claim.producer, claim.record
+
+    def _finish(self) -> None:
+        """Commit what is whole; abort a source transaction whose Commit has not come."""
+        if self._open and not self._open.carries:
+            self._commit(self._open)
+        self._abort()
+
+    def _abort(self) -> None:
+        if self._open is None:
+            return
+        self._open = None
+        self._metrics.kafka_transactions.labels("aborted").inc()
+        aborted = self._producer.abort()
+        self._log.info("transaction_aborted", certain=aborted)
+
+
+def _joined(whole: Batch, batch: Batch) -> Batch:
+    """Add a batch to the sum of those produced; its records are gone to librdkafka."""
+    for key, count in batch.counts.items():
+        whole.counts[key] = whole.counts.get(key, 0) + count
+    return Batch(
+        batch.position,
+        size=whole.size + batch.size,
+        transactions=whole.transactions + batch.transactions,
+        commit_time=batch.commit_time or whole.commit_time,
+        counts=whole.counts,
+    )

@@ -1,0 +1,184 @@
+"""The replication thread: receives, assembles, fills the queue, and reports what is acknowledged.
+
+It never waits for Kafka: while the queue is full it stops reading and keeps sending status.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final, TypeVar
+
+from cdc_sidecar import failpoints
+from cdc_sidecar.errors import PostgresUnavailable, SidecarError
+from cdc_sidecar.events.assembler import Assembler, Batch
+from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.postgres.lsn import Lsn
+from cdc_sidecar.postgres.pgoutput import PrimaryKeepalive
+from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
+
+T = TypeVar("T")
+
+DRAIN_BYTES: Final = 262_144  # read before batches are handed on
+SHORT_READ: Final = 12_000  # bytes; a reader that wakes for less makes both sides slow
+NAP: Final = 0.001  # seconds after a short read
+STATUS_INTERVAL: Final = 10.0  # seconds at most between two statuses
+STATUS_PAUSE: Final = 0.02  # seconds at least, unless the server asks
+REPLY_PAUSE: Final = 0.1  # seconds at least between two replies to the same keepalive
+CHECKPOINT_BYTES: Final = 4_000_000  # of WAL without events of ours
+CHECKPOINT_INTERVAL: Final = 10.0  # seconds
+SILENCE: Final = 60.0  # seconds without a byte, although asked: the peer is frozen
+
+
+class Replicator:
+    """One session's replication thread; owns the connection from `run` on."""
+
+    def __init__(
+        self,
+        connection: ReplicationConnection,
+        queue: BatchQueue,
+        acknowledgement: Acknowledgement,
+        *,
+        wal_sender_timeout: float,
+        stopping: threading.Event,
+        fail: Callable[[SidecarError], None],
+    ) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._acknowledgement = acknowledgement
+        self._stopping = stopping
+        self._fail = fail
+        third = wal_sender_timeout / 3 or STATUS_INTERVAL
+        self._interval = min(third, STATUS_INTERVAL)
+        self._reported = acknowledgement.lsn
+        self._status_at = 0.0
+        self._checkpoint_at = time.monotonic()
+        self._checkpoint_lsn: Lsn = acknowledgement.lsn
+        self._reply_wanted = False
+        self._urgent = False
+        self.assembler: Assembler | None = None  # set before `run`; it looks things up through us
+        self.beat = time.monotonic()
+
+    def run(self, publisher_finished: threading.Event, grace: float) -> None:
+        """Stream until stopped; then wait for the publisher, report, and free the slot."""
+        try:
+            self._connection.watch(self._acknowledgement.descriptor)
+            self._send_status()
+            self._stream()
+            self._queue.close()
+            self._end(publisher_finished, grace)
+        except SidecarError as error:
+            self._fail(error)
+        finally:
+            self._queue.close()
+            self._connection.close()
+
+    def _stream(self) -> None:
+        assembler = self.assembler
+        assert assembler is not None  # noqa: S101 - set by the session
+        connection = self._connection
+        while not self._stopping.is_set():
+            self.beat = time.monotonic()
+            drained = connection.drain(assembler.feed, self._take_keepalive, DRAIN_BYTES)
+            self._hand_on(assembler)
+            self._report()
+            if drained >= DRAIN_BYTES:
+                continue
+            if 0 < drained < SHORT_READ:
+                time.sleep(NAP)
+            if not connection.wait(self._patience()):
+                self._acknowledgement.clear()
+                self._watch_silence()
+
+    def _hand_on(self, assembler: Assembler) -> None:
+        """Put what is ready on the queue; an idle position only when a checkpoint is due."""
+        for batch in assembler.take(checkpoint=self._checkpoint_due(assembler)):
+            self._checkpoint_at = time.monotonic()
+            self._checkpoint_lsn = batch.position.end_lsn
+            self._put(batch)
+        self._urgent = False
+
+    def _checkpoint_due(self, assembler: Assembler) -> bool:
+        ahead = assembler.position.end_lsn - self._checkpoint_lsn
+        since = time.monotonic() - self._checkpoint_at
+        return ahead > 0 and (
+            ahead >= CHECKPOINT_BYTES
+            or since >= CHECKPOINT_INTERVAL
+            or (self._urgent and since >= REPLY_PAUSE)
+        )
+
+    def _put(self, batch: Batch) -> None:
+        while not self._queue.put(batch, timeout=self._interval / 2):
+            if self._queue.over:
+                self._stopping.set()
+                return
+            self._report()
+            self.beat = self._connection.last_received = time.monotonic()
+
+    def _take_keepalive(self, keepalive: PrimaryKeepalive) -> None:
+        assert self.assembler is not None  # noqa: S101 - set by the session
+        self.assembler.advance(keepalive.wal_end)
+        if keepalive.reply_requested:
+            self._reply_wanted = True
+            self._urgent = keepalive.wal_end > self._acknowledgement.lsn
+
+    def _report(self) -> None:
+        """Send a status: by the clock, when the server asks, and when there is news."""
+        since = time.monotonic() - self._status_at
+        news = self._acknowledgement.lsn > self._reported
+        if (
+            since >= self._interval
+            or (self._reply_wanted and since >= REPLY_PAUSE)
+            or (news and since >= STATUS_PAUSE)
+        ):
+            self._send_status()
+
+    def _send_status(self) -> None:
+        lsn = self._acknowledgement.lsn
+        news = lsn > self._reported
+        silent = time.monotonic() - self._connection.last_received > SILENCE / 2
+        self._connection.send_status(lsn, reply_requested=silent)
+        self._status_at = time.monotonic()
+        self._reported = lsn
+        self._reply_wanted = False
+        if news:
+            failpoints.reach(Failpoint.AFTER_ACKNOWLEDGE)
+
+    def _patience(self) -> float:
+        """Seconds until the clock wants something of us."""
+        since = time.monotonic() - self._status_at
+        if self._acknowledgement.lsn > self._reported:
+            return STATUS_PAUSE - since
+        if self._reply_wanted or self._urgent:
+            return REPLY_PAUSE - since
+        return min(self._interval - since, 1.0)
+
+    def _watch_silence(self) -> None:
+        if time.monotonic() - self._connection.last_received > SILENCE:
+            raise PostgresUnavailable(
+                f"nothing came for {SILENCE:.0f} s, although a reply was asked for",
+                cause="the walsender is frozen or the network swallows packets",
+            )
+
+    def ask(self, future: "Future[T]") -> T:
+        """Wait for an answer that another thread fetches, while status keeps flowing.
+
+        Raises:
+            SidecarError: what the other thread met.
+
+        """
+        while not future.done():
+            done = threading.Event()
+            future.add_done_callback(lambda _future: done.set())
+            done.wait(self._interval / 2)
+            self._report()
+        return future.result()
+
+    def _end(self, publisher_finished: threading.Event, grace: float) -> None:
+        """Free the slot in order, once the publisher has committed what is whole."""
+        deadline = time.monotonic() + grace
+        while not publisher_finished.wait(timeout=0.05) and time.monotonic() < deadline:
+            self._report()
+        self._send_status()
+        self._connection.end(max(1.0, deadline - time.monotonic()))
