@@ -90,3 +90,34 @@ def tail(  # noqa: PLR0913 - options
         timeout=timeout,
     )
     raise typer.Exit(status)
+
+
+@app.command()
+def check(
+    config: ConfigOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Try everything live: one line a check, a cure for each fault; exit 1 if there is one."""
+    from cdc_sidecar.commands import check as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.check(config, as_json=as_json))
+
+
+@app.command("setup-sql")
+def setup_sql(config: ConfigOption) -> None:
+    """Print what the owner of the database runs: role, grants, publication, slot."""
+    from cdc_sidecar.commands import setup_sql as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.setup_sql(config))
+
+
+@app.command()
+def status(
+    config: ConfigOption,
+    url: Annotated[str | None, typer.Option(help="The sidecar's address.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show how the sidecar is, or what Postgres and Kafka tell when it is down."""
+    from cdc_sidecar.commands import status as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.status(config, url=url, as_json=as_json))

@@ -151,7 +151,7 @@ class Decoder:
         if headers:
             decoded["headers"] = {
                 name: value.decode(errors="replace") if isinstance(value, bytes) else value
-                for name, value in headers
+                for name, value in list(headers)
             }
         return decoded
 

@@ -1,0 +1,109 @@
+"""`cdc-sidecar setup-sql`: what the owner of the database runs, once; printed, never executed."""
+
+from pathlib import Path
+
+import psycopg
+from psycopg import conninfo
+
+from cdc_sidecar.config.load import load_config
+from cdc_sidecar.config.model import Config
+
+_SQL = """\
+-- Run by the owner of database {database}, in this order. Nothing here is run by the sidecar.
+
+-- 1. A role that may log in and replicate, and nothing more. Give it a password: \\password {role}
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {role_literal}) THEN
+        CREATE ROLE {role} LOGIN REPLICATION;
+    END IF;
+END $$;
+
+-- 2. What it may see. SELECT is for snapshots, which are not in this version yet.
+GRANT CONNECT ON DATABASE {database} TO {role};
+{grants}
+
+-- 3. The publication, before the slot: rows written before it was there can never be sent.
+CREATE PUBLICATION {publication} FOR {tables};
+
+-- 4. The slot. {slot}
+"""
+
+
+def setup_sql(path: Path) -> int:
+    """Print the SQL for a configuration; nothing is connected to."""
+    print(render_sql(load_config(path)), end="")  # noqa: T201 - the command's output
+    return 0
+
+
+def render_sql(config: Config) -> str:
+    """Return the SQL for a configuration."""
+    words = _words(config)
+    role = str(words.get("user") or "cdc_sidecar")
+    names = [table.name for table in config.tables] + [box.table for box in config.outboxes]
+    return _SQL.format(
+        database=_quote(str(words.get("dbname") or role)),
+        role=_quote(role),
+        role_literal=_literal(role),
+        grants="\n".join(_grants(names, role)),
+        publication=_quote(config.postgres.publication),
+        tables=_published(names),
+        slot=_slot(config),
+    )
+
+
+def _words(config: Config) -> dict[str, object]:
+    try:
+        return dict(conninfo.conninfo_to_dict(config.postgres.dsn.read()))
+    except psycopg.ProgrammingError:
+        return {}
+
+
+def _grants(names: list[str], role: str) -> list[str]:
+    schemas = sorted({name.split(".", 1)[0] for name in names})
+    grants = [f"GRANT USAGE ON SCHEMA {_quote(schema)} TO {_quote(role)};" for schema in schemas]
+    for name in names:
+        schema, table = name.split(".", 1)
+        target = (
+            f"ALL TABLES IN SCHEMA {_quote(schema)}"
+            if _is_glob(table)
+            else f"{_quote(schema)}.{_quote(table)}"
+        )
+        grants.append(f"GRANT SELECT ON {target} TO {_quote(role)};")
+    return list(dict.fromkeys(grants))
+
+
+def _published(names: list[str]) -> str:
+    """Return the publication's tables; a glob becomes its schema (PostgreSQL 15 or newer)."""
+    if not names:
+        return "ALL TABLES /* logical messages need a publication, its tables do not matter */"
+    exact = [name.split(".", 1) for name in names if not _is_glob(name)]
+    schemas = sorted({name.split(".", 1)[0] for name in names if _is_glob(name)})
+    parts = []
+    listed = [f"{_quote(s)}.{_quote(t)}" for s, t in exact if s not in schemas]
+    if listed:
+        parts.append("TABLE " + ", ".join(listed))
+    if schemas:
+        parts.append("TABLES IN SCHEMA " + ", ".join(_quote(schema) for schema in schemas))
+    return ", ".join(parts)
+
+
+def _slot(config: Config) -> str:
+    if config.postgres.create_slot:
+        return f"create_slot = true: the sidecar makes {config.postgres.slot} at its first start."
+    name = _literal(config.postgres.slot)
+    return (
+        "Then start the sidecar once with `cdc-sidecar run --bootstrap`.\n"
+        f"SELECT pg_create_logical_replication_slot({name}, 'pgoutput');"
+    )
+
+
+def _is_glob(name: str) -> bool:
+    return any(character in name for character in "*?[")
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
