@@ -5,6 +5,7 @@ version before its first row, and hands out batches: whole transactions together
 one that is too long to wait for.
 """
 
+import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ PART_BYTES: Final = 1_000_000
 """An unfinished source transaction is handed out in parts of about this many bytes."""
 
 _HEADER: Final = XLOG_HEADER.size
+_ROW_HEADER: Final = struct.Struct(">xQxxxxxxxxxxxxxxxxxI")  # WAL start; relation oid
 _INSERT, _UPDATE, _DELETE = ord("I"), ord("U"), ord("D")
 
 
@@ -125,11 +127,10 @@ class Assembler:
             raise
 
     def _feed_row(self, kind: int, frame: bytes) -> None:
-        lsn = int.from_bytes(frame[1:9], "big")
+        lsn, oid = _ROW_HEADER.unpack_from(frame)
         transaction = self._next_change(lsn)
         if transaction is None:
             return
-        oid = int.from_bytes(frame[26:30], "big")
         sink = self._sinks.get(oid) or self._open_sink(oid)
         if kind == _INSERT:
             sink.insert(transaction, frame, lsn)
@@ -196,7 +197,7 @@ class Assembler:
         self._resume = self.position.resumes(begin.final_lsn)
         if self._resume:
             self._transaction.total_order = self._resume.total_order
-            self._transaction.orders = dict(self._resume.orders)
+            self._transaction.counters = {k: [n] for k, n in self._resume.orders.items()}
 
     def _check_split(self, begin: Begin) -> None:
         """Refuse to go past a split transaction whose rest the server does not send."""
@@ -262,7 +263,7 @@ class Assembler:
             index=transaction.index,
             part=0,  # the publisher counts the parts that it commits
             total_order=transaction.total_order,
-            orders=dict(transaction.orders),
+            orders=transaction.orders,
         )
         return Position(self.position.end_lsn, partial)
 

@@ -1,7 +1,7 @@
 """Avro's binary encoding of numbers and strings, as fast as plain Python writes it.
 
 Avro specification 1.11, "Binary Encoding": int and long are zigzag varints. Two bytes at a time are
-looked up in tables; measured against a loop over bits this is four times as fast.
+looked up in tables, unrolled for the usual sizes; four times as fast as a loop over groups of bits.
 """
 
 import struct
@@ -10,6 +10,7 @@ from typing import Final
 _GROUP: Final = 14  # bits of two varint bytes
 _SIZE: Final = 1 << _GROUP
 _MASK: Final = _SIZE - 1
+_SHORT: Final = _SIZE // 2  # a length below is written in at most two bytes
 _LAST: Final = tuple(
     bytes((z,)) if z < 128 else bytes((z & 127 | 128, z >> 7))  # noqa: PLR2004 - 7-bit groups
     for z in range(_SIZE)
@@ -31,7 +32,15 @@ def varint(zigzag: int) -> bytes:
     """Encode a number that is already zigzagged (n ≥ 0: 2n; n < 0: -2n - 1)."""
     if zigzag < _SIZE:
         return _LAST[zigzag]
-    return _CONTINUED[zigzag & _MASK] + varint(zigzag >> _GROUP)
+    low = _CONTINUED[zigzag & _MASK]
+    zigzag >>= _GROUP
+    if zigzag < _SIZE:
+        return low + _LAST[zigzag]
+    middle = _CONTINUED[zigzag & _MASK]
+    zigzag >>= _GROUP
+    if zigzag < _SIZE:
+        return low + middle + _LAST[zigzag]
+    return low + middle + varint(zigzag)
 
 
 def encode_long(number: int) -> bytes:
@@ -41,7 +50,8 @@ def encode_long(number: int) -> bytes:
 
 def encode_bytes(content: bytes) -> bytes:
     """Encode bytes, or a string that is UTF-8 already."""
-    return varint(len(content) << 1) + content
+    size = len(content)
+    return (_LAST[size + size] if size < _SHORT else varint(size + size)) + content
 
 
 def encode_string(text: str) -> bytes:

@@ -39,17 +39,15 @@ class SourceTransaction:
 
     __slots__ = (
         "_endings",
-        "_lsn",
-        "_moment",
         "_received",
         "_source",
         "closing",
         "commit_time",
+        "counters",
         "final_lsn",
         "index",
         "lsn",
         "opening",
-        "orders",
         "records",
         "size",
         "times",
@@ -74,14 +72,12 @@ class SourceTransaction:
         self.xid = xid
         self.commit_time = commit_time
         self.total_order = 0
-        self.orders: dict[str, int] = {}
+        self.counters: dict[str, list[int]] = {}
         self.lsn = -1
         self.index = 0
         self.records: list[Record] = []
         self.size = 0
         self._endings: dict[str, bytes] = {}
-        self._lsn = -1
-        self._moment = (b"", b"")
         self.set_origin(origin)
         self.opening = (
             encode_string(source.version)
@@ -104,19 +100,14 @@ class SourceTransaction:
             block = SOME + encode_string(f"{self.xid}:{self.final_lsn}")
         self.closing = NULL + known + SOME + encode_long(self.final_lsn) + block
 
-    def moment(self, lsn: int) -> tuple[bytes, bytes]:
-        """Return `sequence` and `lsn` of a change, encoded; kept while the LSN stays."""
-        if lsn != self._lsn:
-            self._lsn = lsn
-            text = f'["{self.final_lsn}","{lsn}"]'
-            self._moment = (SOME + encode_string(text), SOME + varint(lsn << 1))
-        return self._moment
+    def counter(self, collection: str) -> list[int]:
+        """Return the one-item list that counts the events of a data collection."""
+        return self.counters.setdefault(collection, [0])
 
-    def next_order(self, collection: str) -> bytes:
-        """Count one event of a data collection and return both of its ordinals, encoded."""
-        self.total_order += 1
-        order = self.orders[collection] = self.orders.get(collection, 0) + 1
-        return varint(self.total_order << 1) + varint(order << 1)
+    @property
+    def orders(self) -> dict[str, int]:
+        """How many events of each data collection there were so far."""
+        return {collection: counter[0] for collection, counter in self.counters.items()}
 
     def ending(self, op: str) -> bytes:
         """Return op and the outer times, encoded."""
@@ -138,39 +129,73 @@ class SourceTransaction:
 
 
 class TableEnvelope:
-    """The bytes of `source` and `transaction` for the events of one table."""
+    """The bytes of `source` and `transaction` for the events of one table.
 
-    __slots__ = ("_collection", "_lsn", "_middle", "_names", "_transaction")
+    What changes with the row is only the change LSN, twice, and the two ordinals.
+    """
+
+    __slots__ = (
+        "_between",
+        "_collection",
+        "_counter",
+        "_digits",
+        "_head",
+        "_lsn",
+        "_names",
+        "_source",
+        "_transaction",
+    )
 
     def __init__(self, collection: str, namespace: str, table: str) -> None:
         self._collection = collection
         self._names = encode_string(namespace) + encode_string(table)
         self._transaction: SourceTransaction | None = None
+        self._counter = [0]
+        self._between = b""  # from the end of `sequence` to the union branch of `lsn`
+        self._digits = 0  # of the change LSN, on which the length of `sequence` depends
+        self._head = b""  # up to the change LSN in `sequence`
         self._lsn = -1
-        self._middle = b""
+        self._source = b""
 
     def source(self, transaction: SourceTransaction, lsn: int) -> bytes:
         """Return `source` and the transaction's id; computed once for each change LSN."""
-        if transaction is not self._transaction or lsn != self._lsn:
-            self._transaction, self._lsn = transaction, lsn
-            sequence, change = transaction.moment(lsn)
-            self._middle = b"".join(
-                (
-                    transaction.opening,
-                    sequence,
-                    transaction.times,
-                    self._names,
-                    transaction.transaction_id,
-                    change,
-                    transaction.closing,
-                )
-            )
-        return self._middle
+        if lsn == self._lsn and transaction is self._transaction:
+            return self._source
+        if transaction is not self._transaction:
+            self._enter(transaction)
+        self._lsn = lsn
+        change = b"%d" % lsn
+        if len(change) != self._digits:
+            self._set_head(transaction, len(change))
+        self._source = source = b"".join(
+            (self._head, change, self._between, varint(lsn << 1), transaction.closing)
+        )
+        return source
+
+    def _enter(self, transaction: SourceTransaction) -> None:
+        self._transaction = transaction
+        self._counter = transaction.counter(self._collection)
+        parts = (b'"]', transaction.times, self._names, transaction.transaction_id, SOME)
+        self._between = b"".join(parts)
+        self._digits = 0
+
+    def _set_head(self, transaction: SourceTransaction, digits: int) -> None:
+        self._digits = digits
+        opened = b'["%d","' % transaction.final_lsn
+        size = len(opened) + digits + len(b'"]')
+        self._head = transaction.opening + SOME + varint(size << 1) + opened
+
+    def next_order(self, transaction: SourceTransaction) -> bytes:
+        """Count one event of the transaction given to `source` and return both ordinals."""
+        transaction.total_order = total = transaction.total_order + 1
+        self._counter[0] = order = self._counter[0] + 1
+        first = varint(total + total)
+        return first + (first if order == total else varint(order + order))
 
     def close(self, transaction: SourceTransaction, lsn: int, op: str) -> bytes:
-        """Return everything from `source` to the outer times."""
+        """Count one event and return everything from `source` to the outer times."""
         source = self.source(transaction, lsn)
-        return source + transaction.next_order(self._collection) + transaction.ending(op)
+        return b"".join((source, self.next_order(transaction), transaction.ending(op)))
 
 
 def encode_unchanged(names: Sequence[str]) -> bytes:

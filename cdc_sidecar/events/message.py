@@ -61,6 +61,6 @@ class MessageSink:
         source = self._envelope.source(transaction, lsn)
         if transaction.xid is None:
             return source  # closes with a null transaction
-        return source + transaction.next_order(COLLECTION)
+        return source + self._envelope.next_order(transaction)
 
 

@@ -32,6 +32,7 @@ class Plan:
     columns: tuple[PlanColumn | None, ...]  # one per column of the Relation; None: not sent
     steps: tuple[tuple[Operation | None, bool], ...]  # the same, as (operation, nullable)
     key: tuple[int, ...]  # places among the *sent* columns, in key order; empty: no key
+    width: bytes  # the number of columns, as a TupleData begins
 
     @property
     def sent(self) -> tuple[PlanColumn, ...]:
@@ -69,7 +70,8 @@ def compile_plan(
     steps = tuple(
         (column.operation, column.field.nullable) if column else (None, False) for column in columns
     )
-    return Plan(columns, steps, tuple(places[name] for name in key)), []
+    width = len(columns).to_bytes(2, "big")
+    return Plan(columns, steps, tuple(places[name] for name in key), width), []
 
 
 def _key_columns(

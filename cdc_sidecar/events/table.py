@@ -90,8 +90,11 @@ class CapturedTable:
         if end != len(frame) or unchanged or frame[_LETTER] != _NEW_ROW:
             raise self._misfit(frame)
         self._counts[self._created] += 1
-        close = self._envelope.close(transaction, lsn, "c")
-        self._publish(transaction, key, b"".join((self._insert_head, row, close, EMPTY)))
+        envelope = self._envelope
+        source = envelope.source(transaction, lsn)
+        order = envelope.next_order(transaction)
+        parts = (self._insert_head, row, source, order, transaction.ending("c"), EMPTY)
+        self._publish(transaction, key, b"".join(parts))
 
     def update(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish a `u`, or for a changed key a `d`, a tombstone and a `c`."""

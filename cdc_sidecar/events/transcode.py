@@ -4,6 +4,7 @@ No value becomes a Python object that an event would hold. This is the plain, re
 a compiled twin has the same interface. Measured on small rows (5 columns): about 2.5 µs a row.
 """
 
+import struct
 from typing import Final
 
 from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
@@ -11,6 +12,7 @@ from cdc_sidecar.events.binary import NULL, SOME
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.values import ValueRefused
 
+_length_at = struct.Struct(">I").unpack_from
 _TEXT: Final = ord("t")
 _NULL: Final = ord("n")
 _UNCHANGED: Final = ord("u")
@@ -32,10 +34,11 @@ def transcode(plan: Plan, frame: bytes, start: int, old: int = -1) -> Transcoded
     """
     size = len(frame)
     steps = plan.steps
-    if int.from_bytes(frame[start : start + 2], "big") != len(steps):
+    if frame[start : start + 2] != plan.width:
         raise _malformed(frame)
     parts: list[bytes] = []
     append = parts.append
+    length_at = _length_at
     unchanged: tuple[int, ...] = ()
     at = start + 2
     try:
@@ -43,7 +46,7 @@ def transcode(plan: Plan, frame: bytes, start: int, old: int = -1) -> Transcoded
             kind = frame[at]
             if kind == _TEXT:
                 text = at + 5
-                at = text + int.from_bytes(frame[at + 1 : text], "big")
+                at = text + length_at(frame, at + 1)[0]
                 if at > size:
                     raise _malformed(frame)
                 if operation is None:
@@ -65,7 +68,7 @@ def transcode(plan: Plan, frame: bytes, start: int, old: int = -1) -> Transcoded
                     append(part or _encode_null(nullable=nullable))
             else:
                 raise _malformed(frame)
-    except IndexError:
+    except (IndexError, struct.error):
         raise _malformed(frame) from None
     except (ValueError, KeyError, OverflowError) as error:
         raise _refused(plan, len(parts), error) from None

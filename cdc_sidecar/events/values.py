@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from cdc_sidecar.events.binary import (
@@ -20,6 +21,7 @@ from cdc_sidecar.events.binary import (
     encode_double,
     encode_float,
     encode_long,
+    varint,
 )
 
 Operation = Callable[[bytes], bytes]
@@ -30,6 +32,7 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 DAY: Final = 86_400_000_000  # microseconds
 
+_REMEMBERED: Final = 512  # timestamps: the rows of a transaction mostly share a few
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - a local timestamp has no zone
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +56,8 @@ def encode_boolean(text: bytes) -> bytes:
 
 def encode_integer(text: bytes) -> bytes:
     """Encode the text of any integer up to 64 bits."""
-    return encode_long(int(text))
+    number = int(text)
+    return varint(number << 1 if number >= 0 else ~(number << 1))
 
 
 def encode_float4(text: bytes) -> bytes:
@@ -87,14 +91,18 @@ def encode_bytea(text: bytes) -> bytes:
 
 def encode_unscaled(number: int) -> bytes:
     """Encode the unscaled number of an Avro decimal: minimal big-endian two's complement."""
-    size = ((number + (number < 0)).bit_length() >> 3) + 1
-    return encode_bytes(number.to_bytes(size, "big", signed=True))
+    size = ((number if number >= 0 else number + 1).bit_length() >> 3) + 1
+    return varint(size + size) + number.to_bytes(size, "big", signed=True)
 
 
 def decimal_operation(scale: int) -> Operation:
     """Return the operation for numeric(p, `scale`)."""
 
+    point = b"."[0]
+
     def encode_decimal(text: bytes) -> bytes:
+        if scale and len(text) > scale + 1 and text[-scale - 1] == point:  # as Postgres prints it
+            return encode_unscaled(int(text[: -scale - 1] + text[-scale:]))
         whole, _, fraction = text.partition(b".")
         missing = scale - len(fraction)
         if missing < 0:
@@ -171,6 +179,7 @@ def encode_timetz(text: bytes) -> bytes:
     return encode_bytes(text + b":00" if _TIMETZ.fullmatch(text) else text)
 
 
+@lru_cache(_REMEMBERED)
 def encode_timestamp(text: bytes) -> bytes:
     """Encode a timestamp as microseconds; ±infinity are the ends of int64."""
     try:
@@ -180,6 +189,7 @@ def encode_timestamp(text: bytes) -> bytes:
     return encode_long((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds)
 
 
+@lru_cache(_REMEMBERED)
 def encode_timestamptz(text: bytes) -> bytes:
     """Encode a timestamp with time zone, printed in UTC, as microseconds."""
     try:
