@@ -84,13 +84,20 @@ def _parse(part: str) -> tuple[Failpoint, Armed]:
     name, _, action = part.partition("=")
     point, _, count = name.partition("#")
     try:
-        return Failpoint(point), Armed(Action(action), int(count or "1") - 1)
+        member, armed = Failpoint(point), Armed(Action(action), int(count or "1") - 1)
     except ValueError as error:
-        points = ", ".join(member.value for member in Failpoint)
-        raise FailpointInvalid(
-            f"{part!r} in {VARIABLE}",
-            cure=f"write point[#count]=kill|stop|raise|delay; the points are {points}",
-        ) from error
+        raise _not_valid(part) from error
+    if armed.passes_left < 0:
+        raise _not_valid(part)
+    return member, armed
+
+
+def _not_valid(part: str) -> FailpointInvalid:
+    points = ", ".join(member.value for member in Failpoint)
+    return FailpointInvalid(
+        f"{part!r} in {VARIABLE}",
+        cure=f"write point[#count]=kill|stop|raise|delay; the points are {points}",
+    )
 
 
 def _reach(point: Failpoint) -> None:

@@ -9,8 +9,9 @@ from typing import Final
 
 MAX_TOPIC_LENGTH: Final = 249
 _ESCAPE: Final = re.compile(r"_x[0-9A-F]{4,6}_")
-_AVRO_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}_)|[^A-Za-z0-9_]|^[0-9]")
-_TOPIC_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}_)|[^A-Za-z0-9_-]")
+# an underscore is escaped where, with what follows it, it would look like an escape itself
+_AVRO_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}[^A-Za-z0-9])|[^A-Za-z0-9_]|^[0-9]")
+_TOPIC_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}[^A-Za-z0-9-])|[^A-Za-z0-9_-]")
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -3,12 +3,15 @@
 PostgreSQL documentation, "pg_lsn Type": two hexadecimal numbers of up to eight digits with a slash.
 """
 
-from typing import NewType
+import re
+from typing import Final, NewType
 
 Lsn = NewType("Lsn", int)
 """A position in the WAL, as the unsigned 64-bit number of its byte."""
 
 ZERO = Lsn(0)
+
+_SPELLED: Final = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
 def parse_lsn(text: str) -> Lsn:
@@ -18,11 +21,11 @@ def parse_lsn(text: str) -> Lsn:
         ValueError: not two hexadecimal numbers with a slash between them.
 
     """
-    high, slash, low = text.partition("/")
-    if not slash:
+    match = _SPELLED.fullmatch(text)
+    if match is None:
         message = f"no LSN: {text!r}"
         raise ValueError(message)
-    return Lsn(int(high, 16) << 32 | int(low, 16))
+    return Lsn(int(match[1], 16) << 32 | int(match[2], 16))
 
 
 def format_lsn(lsn: int) -> str:

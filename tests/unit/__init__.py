@@ -1,0 +1,1 @@
+"""Tests of the pure parts: no server, no clock, no file but pytest's own."""

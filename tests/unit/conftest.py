@@ -1,0 +1,6 @@
+"""Hypothesis without its stop watch: no test here promises a time."""
+
+from hypothesis import settings
+
+settings.register_profile("unit", deadline=None, max_examples=80)
+settings.load_profile("unit")
