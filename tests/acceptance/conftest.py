@@ -1,0 +1,109 @@
+"""A service to test with: a database, its tables, a sidecar beside it, and the oracle."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cdc_sidecar.demo.servers import KafkaBroker, free_port
+from tests.acceptance.events import Oracle, assert_same_events, read_events
+from tests.acceptance.sidecar import CONFIG, Sidecar
+from tests.waiting import await_true
+
+TABLES = '\n[[tables]]\nname = "public.*"\ncolumns = ["*"]\n'
+
+
+@dataclass
+class Service:
+    """One service: where its rows and its events are."""
+
+    name: str
+    dsn: str
+    kafka: str
+    sidecar: Sidecar
+
+    def sql(self, *statements: str) -> None:
+        """Run statements, each in a transaction of its own."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def oracle(self) -> Oracle:
+        """Make a second slot; what is written from now on must arrive."""
+        return Oracle(self.dsn, self.name, f"oracle_{secrets.token_hex(4)}")
+
+    def current_lsn(self) -> int:
+        """Return the server's WAL position."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            row = connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").fetchone()
+        assert row
+        return int(row[0])
+
+    def topics(self, *tables: str) -> list[str]:
+        """Return the topics of tables of schema public."""
+        return [f"{self.name}.public.{table}" for table in tables]
+
+    def await_published(self, deadline: float = 60.0) -> None:
+        """Wait until everything that is written now is published."""
+        self.sql("SELECT pg_logical_emit_message(true, 'mark', 'x')")
+        goal = self.current_lsn()
+
+        def reached() -> bool:
+            assert self.sidecar.process.poll() is None, self.sidecar.log_text()
+            status = self.sidecar.status()
+            if not status or not status["position"]:
+                return False
+            high, low = status["position"].split("/")
+            return int(high, 16) << 32 | int(low, 16) >= goal
+
+        await_true(reached, deadline=deadline, what="everything published")
+
+    def assert_exactly_once(self, oracle: Oracle, *tables: str) -> int:
+        """Check topics against the oracle; return the number of events."""
+        expected = oracle.expected()
+        assert expected
+        assert_same_events(expected, read_events(self.kafka, self.name, self.topics(*tables)))
+        return len(expected)
+
+
+@pytest.fixture
+def make_service(
+    database: str, kafka: KafkaBroker, tmp_path: Path
+) -> Iterator[Callable[..., Service]]:
+    """Make services on one database; `more` is appended to the configuration."""
+    made: list[Service] = []
+
+    def make(more: str = TABLES, name: str | None = None, **replaced: str) -> Service:
+        service = name or f"s{secrets.token_hex(4)}"
+        port = free_port()
+        text = CONFIG.format(
+            service=service,
+            dsn=database,
+            slot=f"{service}_cdc",
+            kafka=kafka.bootstrap_servers,
+            port=port,
+        )
+        for old, new in replaced.items():
+            text = text.replace(old, new)
+        path = tmp_path / f"{service}-{port}.toml"
+        path.write_text(text + more)
+        made.append(Service(service, database, kafka.bootstrap_servers, Sidecar(path, port)))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.sidecar.close()
+
+
+@pytest.fixture
+def service(make_service: Callable[..., Service]) -> Service:
+    """A service with one keyed table `items`, published, and its sidecar not yet started."""
+    made = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n')
+    made.sql(
+        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+        "CREATE PUBLICATION cdc FOR ALL TABLES",
+    )
+    return made

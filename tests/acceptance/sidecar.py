@@ -1,0 +1,145 @@
+"""The sidecar as a user runs it: its own process, its configuration file, its HTTP port."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import await_true
+
+CONFIG = """
+[service]
+name = "{service}"
+
+[postgres]
+dsn = "{dsn}"
+slot = "{slot}"
+publication = "cdc"
+create_slot = true
+
+[kafka]
+bootstrap_servers = "{kafka}"
+
+[topics]
+create = true
+partitions = 3
+replication_factor = 1
+
+[publish]
+transaction_timeout = "30s"
+
+[http]
+listen = "127.0.0.1:{port}"
+
+[log]
+level = "debug"
+"""
+
+
+class Sidecar:
+    """One configured sidecar, started and ended as often as a test likes."""
+
+    def __init__(self, config: Path, port: int) -> None:
+        self.config = config
+        self.port = port
+        self.log_path = config.with_suffix(".log")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start the process."""
+        command = [sys.executable, "-m", "cdc_sidecar", "run", "--config", str(self.config)]
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *arguments],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environment or {})},
+            )
+
+    def start_and_stream(self, *arguments: str) -> None:
+        """Start the process and wait until it streams."""
+        self.start(*arguments)
+        self.await_phase("streaming")
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process that was started last."""
+        assert self._process is not None
+        return self._process
+
+    def await_phase(self, phase: str, deadline: float = 40.0) -> None:
+        """Wait until `/status` says so; fail at once when the process ends."""
+
+        def reached() -> bool:
+            assert self.process.poll() is None, f"it ended:\n{self.log_text()}"
+            status = self.status()
+            return status is not None and status["phase"] == phase
+
+        await_true(reached, deadline=deadline, what=f"phase {phase}")
+
+    def status(self) -> dict[str, Any] | None:
+        """Return `/status`, or None while nobody answers."""
+        code, body = self.get("/status")
+        return json.loads(body) if code == 200 else None
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body of a GET; (0, "") while nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def terminate(self, deadline: float = 75.0) -> int:
+        """Ask it to stop; return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(deadline)
+
+    def await_exit(self, deadline: float = 60.0) -> int:
+        """Wait until it ends by itself; return its exit status."""
+        return self.process.wait(deadline)
+
+    def log_text(self) -> str:
+        """Return everything that it printed so far."""
+        return self.log_path.read_text()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the log's events of one name."""
+        found = []
+        for line in self.log_text().splitlines():
+            if line.startswith("{"):
+                event = json.loads(line)
+                if event.get("event") == name:
+                    found.append(event)
+        return found
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run another command with the same configuration."""
+        command, *rest = arguments
+        return subprocess.run(
+            [sys.executable, "-m", "cdc_sidecar", command, "--config", str(self.config), *rest],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    def close(self) -> None:
+        """End whatever is still running."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self.kill()
