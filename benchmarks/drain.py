@@ -158,13 +158,15 @@ def main(rows: int) -> None:
         count = await_records(kafka.bootstrap_servers, rows)
         sidecar.stop()
         print(  # noqa: T201
-            json.dumps({
-                "rows": count,
-                "events_per_second": round(rows / seconds),
-                "cpu_microseconds_per_event": round(cpu / rows * 1e6, 2),
-                "start_to_streaming_seconds": round(ready, 2),
-                "peak_rss_megabytes": round(peak),
-            })
+            json.dumps(
+                {
+                    "rows": count,
+                    "events_per_second": round(rows / seconds),
+                    "cpu_microseconds_per_event": round(cpu / rows * 1e6, 2),
+                    "start_to_streaming_seconds": round(ready, 2),
+                    "peak_rss_megabytes": round(peak),
+                }
+            )
         )
 
 

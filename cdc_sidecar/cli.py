@@ -67,7 +67,9 @@ def run(
 
 @app.command()
 def tail(  # noqa: PLR0913 - options
-    topic: Annotated[str | None, typer.Argument(help="A topic; default: all of the service.")] = None,
+    topic: Annotated[
+        str | None, typer.Argument(help="A topic; default: all of the service.")
+    ] = None,
     config: ConfigOption = Path("config.toml"),
     committed: Annotated[
         bool, typer.Option("--committed/--uncommitted", help="Only what is committed.")

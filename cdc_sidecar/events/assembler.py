@@ -304,8 +304,10 @@ class Assembler:
         known = self._relations.get(relation.oid)
         if known == relation:
             return
-        if known and self._capture.captures(known.qualified_name) and (
-            not self._capture.captures(relation.qualified_name)
+        if (
+            known
+            and self._capture.captures(known.qualified_name)
+            and (not self._capture.captures(relation.qualified_name))
         ):
             raise LayoutRefused(
                 f"captured table {known.qualified_name} is now {relation.qualified_name}",

@@ -62,5 +62,3 @@ class MessageSink:
         if transaction.xid is None:
             return source  # closes with a null transaction
         return source + self._envelope.next_order(transaction)
-
-

@@ -45,7 +45,10 @@ class EventReader:
             if text is None:
                 raise SchemasUnreadable(f"schema id {identifier} is not in the registry")
             schema = json.loads(text)
-            self._parsed[identifier] = (schema, fastavro.parse_schema(without_logical_types(schema)))
+            self._parsed[identifier] = (
+                schema,
+                fastavro.parse_schema(without_logical_types(schema)),
+            )
         return self._parsed[identifier]
 
 
@@ -88,8 +91,7 @@ def spell(schema: Any, value: Any, names: dict[str, Any]) -> Any:  # noqa: ANN40
         case "record":
             fields = schema["fields"]
             return {
-                field["name"]: spell(field["type"], value[field["name"]], names)
-                for field in fields
+                field["name"]: spell(field["type"], value[field["name"]], names) for field in fields
             }
         case "array":
             return [spell(schema["items"], item, names) for item in value]

@@ -187,5 +187,3 @@ class IgnoredTable:
     def truncate(self, _transaction: SourceTransaction, _lsn: int) -> None:
         """Count the truncate."""
         self._counts[self._reason] += 1
-
-

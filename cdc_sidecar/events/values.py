@@ -131,8 +131,12 @@ def days_from_civil(year: int, month: int, day: int) -> int:
     year -= month <= 2  # noqa: PLR2004 - the year begins in March
     era, year_of_era = divmod(year, 400)
     day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1  # noqa: PLR2004
-    return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + (
-        day_of_year - 719468
+    return (
+        era * 146097
+        + year_of_era * 365
+        + year_of_era // 4
+        - year_of_era // 100
+        + (day_of_year - 719468)
     )
 
 

@@ -143,9 +143,7 @@ class Topics:
                     cure="give it one partition and cleanup.policy=compact, and nothing else",
                 )
 
-    def _ensure(
-        self, names: Iterable[str], settings: Mapping[str, str], partitions: int
-    ) -> None:
+    def _ensure(self, names: Iterable[str], settings: Mapping[str, str], partitions: int) -> None:
         wanted = [name for name in dict.fromkeys(names) if name not in self._known]
         if not wanted:
             return

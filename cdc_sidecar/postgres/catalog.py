@@ -146,9 +146,7 @@ def _read_key(connection: psycopg.Connection, oid: int) -> tuple[str, ...]:
     return tuple(str(row[0]) for row in connection.execute(_KEY, (oid,)))
 
 
-def _read_types(
-    connection: psycopg.Connection, relation: Relation
-) -> tuple[TypeFacts | None, ...]:
+def _read_types(connection: psycopg.Connection, relation: Relation) -> tuple[TypeFacts | None, ...]:
     wanted = [(column.type_oid, column.type_modifier) for column in relation.columns]
     oids, modifiers = [oid for oid, _ in wanted], [modifier for _, modifier in wanted]
     rows = {(row[0], row[1]): row for row in connection.execute(_TYPES, (oids, modifiers))}

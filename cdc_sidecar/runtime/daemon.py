@@ -148,9 +148,7 @@ class _Supervisor:
                 )
         if error.disposition is Disposition.RETRY:
             return None
-        self._daemon.board.update(
-            phase=Phase.HALTED, phase_since=time.time(), error=str(error)
-        )
+        self._daemon.board.update(phase=Phase.HALTED, phase_since=time.time(), error=str(error))
         self._log.error(
             "sidecar_halted",
             code=error.code,

@@ -105,5 +105,3 @@ class Acknowledgement:
     def close(self) -> None:
         """Free the descriptor; both threads are over."""
         os.close(self._descriptor)
-
-

@@ -45,12 +45,10 @@ class HttpServer:
         except OSError as error:
             raise HttpUnavailable(
                 f"{config.listen}: {error.strerror}",
-                cure='set [http] listen to a free address; port 0 takes any',
+                cure="set [http] listen to a free address; port 0 takes any",
             ) from error
         self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="http", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
     def port(self) -> int:

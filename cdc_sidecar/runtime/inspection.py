@@ -93,8 +93,12 @@ class Inspection:
         self._server = server
         self._try("version", lambda: check_version(server), lambda _: str(server.version))
         self._try("wal_level", lambda: preflight.check_wal_level(server), lambda _: "logical")
-        self._try("role", lambda: preflight.check_role(server), lambda _: f"{server.user} replicates")
-        self._system = self._try("replication", self._identify, lambda seen: f"at {format_lsn(seen.flushed_lsn)}")
+        self._try(
+            "role", lambda: preflight.check_role(server), lambda _: f"{server.user} replicates"
+        )
+        self._system = self._try(
+            "replication", self._identify, lambda seen: f"at {format_lsn(seen.flushed_lsn)}"
+        )
         self._publication = self._try(
             "publication", self._read_publication, lambda seen: f"{seen.name} sends every operation"
         )
@@ -105,9 +109,13 @@ class Inspection:
             self._try(
                 "configured tables",
                 lambda: preflight.check_tables(tables, self._config, self._capture),
-                lambda _: f"{len(preflight.captured(tables, self._capture))} captured, keys and types fit",
+                lambda _: (
+                    f"{len(preflight.captured(tables, self._capture))} captured, keys and types fit"
+                ),
             )
-            self._try("grants", lambda: self._check_grants(tables), lambda _: "SELECT on every table")
+            self._try(
+                "grants", lambda: self._check_grants(tables), lambda _: "SELECT on every table"
+            )
         self._slot = self._try("slot", self._check_slot, self._say_slot)
 
     def _read_server(self) -> Server:
@@ -162,16 +170,24 @@ class Inspection:
     # --- Kafka
 
     def _look_at_kafka(self) -> None:
-        topics = self._try("brokers", self._open_topics, lambda _: self._config.kafka.bootstrap_servers)
+        topics = self._try(
+            "brokers", self._open_topics, lambda _: self._config.kafka.bootstrap_servers
+        )
         if topics is None:
             return
         service = self._config.service.name
         for name in (position_topic(service), schemas_topic(service)):
-            self._try(f"topic {name}", lambda name=name: self._check_internal(topics, name), _say_topic)  # type: ignore[misc]
+            self._try(
+                f"topic {name}", lambda name=name: self._check_internal(topics, name), _say_topic
+            )  # type: ignore[misc]
         if self._tables is not None:
             for name in preflight.event_topics(self._tables, self._config, self._capture):
-                self._try(f"topic {name}", lambda name=name: self._check_topic(topics, name), _say_topic)  # type: ignore[misc]
-            self._try("null keys", lambda: self._check_null_keys(topics), lambda _: "fit every topic")
+                self._try(
+                    f"topic {name}", lambda name=name: self._check_topic(topics, name), _say_topic
+                )  # type: ignore[misc]
+            self._try(
+                "null keys", lambda: self._check_null_keys(topics), lambda _: "fit every topic"
+            )
         self._try("transactions", self._try_transactions, lambda name: f"allowed (tried as {name})")
         self._record = self._try("position", self._read_position, _say_position)
 
@@ -235,9 +251,7 @@ class Inspection:
         )
         self._try(
             "continuity",
-            lambda: preflight.check_position(
-                record, self._slot, system, self._capture.fingerprint
-            ),
+            lambda: preflight.check_position(record, self._slot, system, self._capture.fingerprint),
             lambda _: "slot and position fit together",
         )
 

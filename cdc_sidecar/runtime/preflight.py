@@ -102,7 +102,9 @@ def check_tables(tables: Sequence[PublishedTable], config: Config, capture: Capt
     """
     names = {table.relation.qualified_name for table in tables}
     wanted = [table.name for table in config.tables if not table.is_glob]
-    missing = [name for name in (*wanted, *(box.table for box in config.outboxes)) if name not in names]
+    missing = [
+        name for name in (*wanted, *(box.table for box in config.outboxes)) if name not in names
+    ]
     if missing:
         raise PublicationIncomplete(
             f"{', '.join(missing)} not in publication {config.postgres.publication}",
@@ -189,9 +191,7 @@ def identity_of(system: SystemIdentity, server: Server, config: Config) -> Sourc
     )
 
 
-def check_identity(
-    record: PositionRecord, now: SourceIdentity, history: Mapping[int, Lsn]
-) -> None:
+def check_identity(record: PositionRecord, now: SourceIdentity, history: Mapping[int, Lsn]) -> None:
     """Check that the source is the one that the position was read from (I7).
 
     `history` is where each ancestor of the server's timeline ended.
@@ -203,7 +203,11 @@ def check_identity(
     then = record.identity
     facts = [
         ("system identifier", then.system_identifier, now.system_identifier),
-        ("database", f"{then.database} ({then.database_oid})", f"{now.database} ({now.database_oid})"),
+        (
+            "database",
+            f"{then.database} ({then.database_oid})",
+            f"{now.database} ({now.database_oid})",
+        ),
         ("slot", then.slot, now.slot),
     ]
     differing = [f"{name} was {was}, is {is_}" for name, was, is_ in facts if was != is_]

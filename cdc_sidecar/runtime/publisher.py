@@ -123,7 +123,9 @@ class Publisher:
         failpoints.reach(Failpoint.BEFORE_PRODUCE)
         for key, value in batch.schemas:
             self._load_schema(key, value)
-        self._producer.produce((self._topics.schemas, value, key, 0) for key, value in batch.schemas)
+        self._producer.produce(
+            (self._topics.schemas, value, key, 0) for key, value in batch.schemas
+        )
         self._producer.produce(batch.records)
         failpoints.reach(Failpoint.AFTER_PRODUCE)
         open_.batch = _joined(open_.batch, batch)
@@ -170,10 +172,13 @@ class Publisher:
 
     def _commit(self, open_: Open) -> None:
         """Write the position last, commit, and only then acknowledge."""
-        record = self._record.moved(
-            open_.batch.position, self._fingerprint, time.time_ns() // 1000
+        record = self._record.moved(open_.batch.position, self._fingerprint, time.time_ns() // 1000)
+        position: Record = (
+            self._topics.position,
+            record.encode(),
+            self._topics.transactional_id,
+            0,
         )
-        position: Record = (self._topics.position, record.encode(), self._topics.transactional_id, 0)
         started = time.monotonic()
         self._producer.produce([position])
         failpoints.reach(Failpoint.AFTER_POSITION)
@@ -223,7 +228,9 @@ class Publisher:
         expected = self._record.position
         claim = self._reclaim()
         if claim.record.position != expected:
-            raise TransactionFailed("the position read after a slow commit is not the one committed")
+            raise TransactionFailed(
+                "the position read after a slow commit is not the one committed"
+            )
         self._producer, self._record = claim.producer, claim.record
 
     def _finish(self) -> None:

@@ -167,9 +167,7 @@ class Session:
 
     # --- look
 
-    def _look(
-        self, connection: ReplicationConnection, topics: Topics, consumer: Consumer
-    ) -> View:
+    def _look(self, connection: ReplicationConnection, topics: Topics, consumer: Consumer) -> View:
         """Look at source and position without claiming: a clone must halt before it fences."""
         system = connection.identify_system()
         with self._daemon.database.connection() as ordinary:
