@@ -116,6 +116,8 @@ class Assembler:
                 transaction may be committed.
 
         """
+        if len(frame) <= _HEADER:
+            raise ProtocolViolation(f"frame of {len(frame)} bytes without a message")
         kind = frame[_HEADER]
         try:
             if kind in (_INSERT, _UPDATE, _DELETE):

@@ -8,7 +8,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from cdc_sidecar.config.model import Outbox
-from cdc_sidecar.errors import OutboxUnroutable, ProtocolViolation, RecordTooLarge
+from cdc_sidecar.errors import (
+    OutboxUnroutable,
+    ProtocolViolation,
+    RecordTooLarge,
+    Unrepresentable,
+)
 from cdc_sidecar.events.envelope import SourceTransaction
 from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
 from cdc_sidecar.events.binary import encode_bytes
@@ -18,7 +23,7 @@ from cdc_sidecar.events.table import OLD, TopicFacts
 from cdc_sidecar.events.transcode import columns_of
 from cdc_sidecar.events.values import encode_bytea
 from cdc_sidecar.postgres.lsn import format_lsn
-from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.pgoutput import UNCHANGED, Relation
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts
 
 _OVERHEAD = 1024  # bytes: record batch header, framing and our headers, generously
@@ -75,6 +80,7 @@ class OutboxTable:
         counts: Counter[tuple[str, str]],
     ) -> None:
         self._config = config
+        self._width = len(relation.columns)
         self._places = find_columns(relation, config)
         self._subjects = subjects
         self._topic_facts = topic_facts
@@ -84,10 +90,7 @@ class OutboxTable:
 
     def insert(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish the row as an event of its aggregate type."""
-        texts, end = columns_of(frame, OLD)
-        if end != len(frame):
-            raise ProtocolViolation(f"row message of {end} bytes does not fit its relation")
-        row = {role: texts[place] for role, place in self._places.items()}
+        row = self._read(frame)
         topic = self._topic(self._required(row, "aggregatetype", lsn), lsn)
         key = self._required(row, "aggregateid", lsn)
         headers = [
@@ -118,6 +121,23 @@ class OutboxTable:
 
     def truncate(self, _transaction: SourceTransaction, _lsn: int) -> None:
         """Ignore a truncate: it prunes what was published."""
+
+    def _read(self, frame: bytes) -> dict[str, bytes | None]:
+        """Return what stands in the columns that have a role."""
+        columns, end = columns_of(frame, OLD)
+        if end != len(frame) or len(columns) != self._width:
+            raise ProtocolViolation(f"row message of {end} bytes does not fit its relation")
+        row: dict[str, bytes | None] = {}
+        for role, place in self._places.items():
+            column = columns[place]
+            if column is UNCHANGED:
+                raise Unrepresentable(
+                    f"a value that the server did not send, in column {role}",
+                    cause="a row filter of the publication made an INSERT of an UPDATE",
+                    cure="publish the outbox without a row filter",
+                )
+            row[role] = column
+        return row
 
     def _required(self, row: dict[str, bytes | None], role: str, lsn: int) -> bytes:
         value = row[role]

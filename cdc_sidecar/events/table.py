@@ -87,18 +87,20 @@ class CapturedTable:
     def insert(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish a `c`."""
         row, key, unchanged, end = transcode(self._plan, frame, OLD)
-        if end != len(frame) or unchanged or frame[_LETTER] != _NEW_ROW:
+        if end != len(frame) or frame[_LETTER] != _NEW_ROW:
             raise self._misfit(frame)
         self._counts[self._created] += 1
+        # a row filter turns an UPDATE into an INSERT, and a TOASTed value still stays behind
+        names = encode_unchanged(self._names(unchanged)) if unchanged else EMPTY
         envelope = self._envelope
         source = envelope.source(transaction, lsn)
         order = envelope.next_order(transaction)
-        parts = (self._insert_head, row, source, order, transaction.ending("c"), EMPTY)
+        parts = (self._insert_head, row, source, order, transaction.ending("c"), names)
         self._publish(transaction, key, b"".join(parts))
 
     def update(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish a `u`, or for a changed key a `d`, a tombstone and a `c`."""
-        if frame[_LETTER] == _NEW_ROW:
+        if frame[_LETTER:OLD] == b"N":
             before, old_key, old, new = None, None, -1, OLD
         else:
             before, old_key, _, end = transcode(self._plan, frame, OLD)

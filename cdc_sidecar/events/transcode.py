@@ -11,6 +11,7 @@ from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
 from cdc_sidecar.events.binary import NULL, SOME
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.values import ValueRefused
+from cdc_sidecar.postgres.pgoutput import UNCHANGED, ColumnData
 
 _length_at = struct.Struct(">I").unpack_from
 _TEXT: Final = ord("t")
@@ -80,25 +81,28 @@ def transcode(plan: Plan, frame: bytes, start: int, old: int = -1) -> Transcoded
     return b"".join(parts), b"".join([parts[place] for place in key]), unchanged, at
 
 
-def columns_of(frame: bytes, start: int) -> tuple[list[bytes | None], int]:
-    """Return each column's text (None: NULL or not sent) of the TupleData at `start`, and its end.
+def columns_of(frame: bytes, start: int) -> tuple[list[ColumnData], int]:
+    """Return each column of the TupleData at `start` (text, NULL or unchanged), and its end.
 
     Raises:
         ProtocolViolation: it does not fit the frame.
 
     """
-    texts: list[bytes | None] = []
+    texts: list[ColumnData] = []
     at = start + 2
     try:
         for _ in range(int.from_bytes(frame[start:at], "big")):
-            if frame[at] == _TEXT:
+            kind = frame[at]
+            if kind == _TEXT:
                 text = at + 5
-                at = text + int.from_bytes(frame[at + 1 : text], "big")
+                at = text + _length_at(frame, at + 1)[0]
                 texts.append(frame[text:at])
-            else:
+            elif kind in (_NULL, _UNCHANGED):
                 at += 1
-                texts.append(None)
-    except IndexError:
+                texts.append(None if kind == _NULL else UNCHANGED)
+            else:
+                raise _malformed(frame)
+    except (IndexError, struct.error):
         raise _malformed(frame) from None
     if at > len(frame):
         raise _malformed(frame)
@@ -118,7 +122,7 @@ def _from_old(plan: Plan, frame: bytes, old: int, place: int) -> bytes | None:
         return None
     sent = plan.sent[place]
     text = columns_of(frame, old)[0][plan.columns.index(sent)]
-    if text is None:
+    if text is None or text is UNCHANGED:
         return None
     return SOME + sent.operation(text) if sent.field.nullable else sent.operation(text)
 

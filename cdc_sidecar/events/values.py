@@ -40,7 +40,7 @@ _BOOLEANS: Final = {b"t": b"\x01", b"f": b"\x00"}
 _DATE: Final = re.compile(rb"(\d{4,7})-(\d\d)-(\d\d)( BC)?")
 _TIME: Final = re.compile(rb"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
 _TIMESTAMP: Final = re.compile(
-    rb"(\d{4,7}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?:\+00)?( BC)?"
+    rb"(\d{4,7}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(\+00)?( BC)?"
 )
 _TIMETZ: Final = re.compile(rb"(.+[+-]\d\d)")
 
@@ -188,8 +188,8 @@ def encode_timestamp(text: bytes) -> bytes:
     """Encode a timestamp as microseconds; ±infinity are the ends of int64."""
     try:
         since = datetime.fromisoformat(text.decode()) - _EPOCH
-    except ValueError:
-        return _encode_rare_timestamp(text)
+    except (ValueError, TypeError):  # TypeError: with a zone
+        return _encode_rare_timestamp(text, None)
     return encode_long((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds)
 
 
@@ -198,22 +198,22 @@ def encode_timestamptz(text: bytes) -> bytes:
     """Encode a timestamp with time zone, printed in UTC, as microseconds."""
     try:
         since = datetime.fromisoformat(text.decode()) - _EPOCH_UTC
-    except ValueError:
-        return _encode_rare_timestamp(text)
+    except (ValueError, TypeError):  # TypeError: without a zone
+        return _encode_rare_timestamp(text, b"+00")
     return encode_long((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds)
 
 
-def _encode_rare_timestamp(text: bytes) -> bytes:
+def _encode_rare_timestamp(text: bytes, zone: bytes | None) -> bytes:
     """Encode what Python's datetime cannot hold: ±infinity, BC, years beyond 9999."""
     if text == b"infinity":
         return encode_long(INT64_MAX)
     if text == b"-infinity":
         return encode_long(INT64_MIN)
     match = _TIMESTAMP.fullmatch(text)
-    if match is None:
+    if match is None or match[3] != zone:
         message = "a timestamp in a form other than ISO"
         raise ValueRefused(message)
-    days = _days(match[1], before_christ=match[3] is not None)
+    days = _days(match[1], before_christ=match[4] is not None)
     microseconds = days * DAY + _microseconds(match[2])
     if not INT64_MIN < microseconds < INT64_MAX:
         message = "a timestamp beyond 64 bits of microseconds (years 294247 to 294276)"

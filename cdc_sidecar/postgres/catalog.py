@@ -56,7 +56,8 @@ SELECT a.attname::text
 FROM pg_class c
 JOIN pg_index i ON i.indrelid = c.oid
      AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
-                             WHEN 'n' THEN false ELSE i.indisprimary END
+                             WHEN 'n' THEN false WHEN 'f' THEN i.indisprimary
+                             ELSE i.indisprimary AND i.indimmediate END
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
 WHERE c.oid = %s AND k.place <= i.indnkeyatts
