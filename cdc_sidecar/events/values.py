@@ -39,9 +39,7 @@ _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOLEANS: Final = {b"t": b"\x01", b"f": b"\x00"}
 _DATE: Final = re.compile(rb"(\d{4,7})-(\d\d)-(\d\d)( BC)?")
 _TIME: Final = re.compile(rb"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
-_TIMESTAMP: Final = re.compile(
-    rb"(\d{4,7}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(\+00)?( BC)?"
-)
+_TIMESTAMP: Final = re.compile(rb"(\d{4,7}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(\+00)?( BC)?")
 _TIMETZ: Final = re.compile(rb"(.+[+-]\d\d)")
 
 
@@ -254,6 +252,9 @@ def _check_dimensions(text: bytes) -> None:
         raise ValueRefused(message)
     if not text.startswith(b"{") or text.startswith(b"{{"):
         message = "an array of more than one dimension"
+        raise ValueRefused(message)
+    if not text.endswith(b"}"):
+        message = "an array in a form we do not know"
         raise ValueRefused(message)
 
 

@@ -127,6 +127,7 @@ class Shop:
         max_message_bytes: int = 1_000_000,
         clock: Callable[[], int] = lambda: RECEIVED,
     ) -> None:
+        """Begin a session at `position`."""
         self.subjects = subjects or Subjects()
         self.layouts = {described.relation: described.facts for described in layouts}
         self.asked: list[Relation] = []

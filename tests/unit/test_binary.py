@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+from typing import Any
 
 import fastavro
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from cdc_sidecar.events import binary
 
 
-def _fastavro(schema: object, value: object) -> bytes:
+def _fastavro(schema: str | list[Any] | dict[str, Any], value: object) -> bytes:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
     return out.getvalue()

@@ -1,6 +1,6 @@
 """pgoutput's messages written by hand, as PostgreSQL's documentation describes them.
 
-"Logical Replication Message Formats". The opposite of `postgres.pgoutput`, and of no use to it: what
+"Logical Replication Message Formats". The opposite of `postgres.pgoutput`, which only reads: what
 the tests feed must not come from the code under test.
 """
 
