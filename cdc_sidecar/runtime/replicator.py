@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Final, TypeVar
 
 from cdc_sidecar import failpoints
-from cdc_sidecar.errors import PostgresUnavailable, SidecarError
+from cdc_sidecar.errors import HaltError, PostgresUnavailable, SidecarError
 from cdc_sidecar.events.assembler import Assembler, Batch
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.lsn import Lsn
@@ -61,11 +61,17 @@ class Replicator:
         self.beat = time.monotonic()
 
     def run(self, publisher_finished: threading.Event, grace: float) -> None:
-        """Stream until stopped; then wait for the publisher, report, and free the slot."""
+        """Stream until stopped or halted; then wait for the publisher and free the slot.
+
+        A lost connection ends at once: there is nobody left to report to.
+        """
         try:
             self._connection.watch(self._acknowledgement.descriptor)
             self._send_status()
-            self._stream()
+            try:
+                self._stream()
+            except HaltError as error:
+                self._fail(error)
             self._queue.close()
             self._end(publisher_finished, grace)
         except SidecarError as error:
@@ -80,8 +86,10 @@ class Replicator:
         connection = self._connection
         while not self._stopping.is_set():
             self.beat = time.monotonic()
-            drained = connection.drain(assembler.feed, self._take_keepalive, DRAIN_BYTES)
-            self._hand_on(assembler)
+            try:
+                drained = connection.drain(assembler.feed, self._take_keepalive, DRAIN_BYTES)
+            finally:  # what is whole is published, whatever came after it
+                self._hand_on(assembler)
             self._report()
             if drained >= DRAIN_BYTES:
                 continue
