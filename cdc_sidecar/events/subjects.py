@@ -20,6 +20,7 @@ from cdc_sidecar.postgres.types import LayoutFacts
 
 RECORD_VERSION: Final = 1
 _FACTS = TypeAdapter(LayoutFacts)
+_TEXT = TypeAdapter(str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Subjects:
             if "facts" in record:
                 self._layouts[last] = _FACTS.validate_python(record["facts"], strict=False)
             else:
-                schema = record["schema"]
+                schema = _TEXT.validate_python(record["schema"])
                 self._add(SchemaVersion(name, int(last), schema_id(schema), schema))
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             raise SchemasUnreadable(f"record with key {key!r} is malformed") from error

@@ -1,0 +1,334 @@
+"""What a table and its configuration make: a plan, or all mistakes at once."""
+
+import pytest
+
+from cdc_sidecar.config.model import Table
+from cdc_sidecar.events.plan import compile_plan
+from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.types import Builtin, TypeFacts, TypeKind, decimal_of
+from tests.unit import shop
+from tests.unit.shop import BIGINT, DATE, INTEGER, TEXT, TIMESTAMPTZ, Layout, compiled, layout
+
+_FULL = ReplicaIdentity.FULL
+_LINES = layout("lines", {"note": TEXT, "line": INTEGER, "order": BIGINT}, key=("order", "line"))
+_COMPOSITE = TypeFacts(16500, -1, "public.address", "address", TypeKind.COMPOSITE)
+_HSTORE = TypeFacts(16501, -1, "public.hstore", "hstore", TypeKind.BASE)
+
+
+def _mistakes(described: Layout, **settings: object) -> list[str]:
+    config = shop.table(described.relation.qualified_name, **settings)
+    plan, mistakes = compile_plan(described.relation, described.facts, config)
+    assert (plan is None) == bool(mistakes)
+    return mistakes
+
+
+def _field_names(described: Layout, **settings: object) -> list[str]:
+    return [field.name for field in compiled(described, **settings).fields]
+
+
+def _key_names(described: Layout, **settings: object) -> list[str]:
+    return [field.name for field in compiled(described, **settings).key_fields]
+
+
+# --- keys
+
+
+def test_the_key_has_the_order_of_the_primary_key_not_of_the_columns() -> None:
+    assert _field_names(_LINES) == ["note", "line", "order"]
+    assert _key_names(_LINES) == ["order", "line"]
+
+
+def test_the_key_of_an_identity_index_is_that_indexs() -> None:
+    described = layout(
+        "people", {"id": BIGINT, "email": TEXT}, key=("email",), identity=ReplicaIdentity.INDEX
+    )
+    assert _key_names(described) == ["email"]
+
+
+def test_key_columns_are_not_nullable_and_all_others_are() -> None:
+    nullable = {field.name: field.nullable for field in compiled(_LINES).fields}
+    assert nullable == {"note": True, "line": False, "order": False}
+
+
+def test_a_configured_key_may_be_a_part_of_the_replica_identity() -> None:
+    assert _key_names(_LINES, key=["order"]) == ["order"]
+    assert _key_names(_LINES, key=["line", "order"]) == ["line", "order"]
+
+
+def test_with_full_identity_any_columns_can_be_the_key() -> None:
+    described = layout("log", {"at": TIMESTAMPTZ, "what": TEXT}, identity=_FULL)
+    assert _key_names(described, key=["what"]) == ["what"]
+
+
+def test_with_full_identity_the_primary_key_is_the_key() -> None:
+    described = layout("log", {"id": BIGINT, "what": TEXT}, key=("id",), identity=_FULL)
+    assert _key_names(described) == ["id"]
+
+
+def test_a_key_beyond_the_replica_identity_is_a_mistake() -> None:
+    assert _mistakes(_LINES, key=["order", "note"]) == [
+        "public.lines: key column note is not part of the replica identity"
+    ]
+
+
+def test_a_key_that_is_not_published_or_not_sent_is_a_mistake() -> None:
+    assert _mistakes(_LINES, key=["gone"]) == ["public.lines: key column gone is not published"]
+    assert _mistakes(_LINES, columns=["note", "order"]) == [
+        "public.lines: key column line is missing in columns"
+    ]
+
+
+@pytest.mark.parametrize("identity", [ReplicaIdentity.DEFAULT, _FULL, ReplicaIdentity.NOTHING])
+def test_a_table_without_a_key_is_refused_unless_it_may_be_unkeyed(
+    identity: ReplicaIdentity,
+) -> None:
+    described = layout("log", {"what": TEXT}, identity=identity)
+    (mistake,) = _mistakes(described)
+    assert "public.log: has no key" in mistake
+    assert "unkeyed = true" in mistake
+    assert compiled(described, unkeyed=True).key == ()
+
+
+# --- columns
+
+
+def test_only_listed_columns_are_sent_in_the_order_of_the_table() -> None:
+    described = shop.ORDERS
+    assert _field_names(described, columns=["total", "id"]) == ["id", "total"]
+    assert [step[0] is None for step in compiled(described, columns=["total", "id"]).steps] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_a_column_can_be_renamed_and_illegal_names_are_escaped() -> None:
+    described = layout("t", {"id": BIGINT, "größe": TEXT, "2nd": TEXT}, key=("id",))
+    renamed = {"2nd": {"rename": "second"}}
+    assert _field_names(described, column=renamed) == ["id", "gr_x00F6__x00DF_e", "second"]
+
+
+def test_a_renamed_key_column_keeps_its_place_in_the_key() -> None:
+    assert _key_names(_LINES, column={"order": {"rename": "of"}}) == ["of", "line"]
+
+
+def test_a_masked_column_is_a_string_whatever_it_was() -> None:
+    plan = compiled(_LINES, column={"line": {"mask": "hash"}})
+    field = plan.fields[1]
+    assert (field.type, field.postgres_type) == ({"type": "string"}, "integer")
+    digest = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+    operation = plan.steps[1][0]
+    assert operation is not None
+    assert operation(b"1")[1:].lstrip(b"\x01") == digest.encode()
+
+
+def test_any_type_can_be_sent_as_text() -> None:
+    described = layout("t", {"id": BIGINT, "c": _COMPOSITE, "gone": None}, key=("id",))
+    as_text = {"as": "text"}
+    plan = compiled(described, column={"id": as_text, "c": as_text, "gone": as_text})
+    assert [field.type for field in plan.fields] == [{"type": "string"}] * 3
+    assert plan.fields[2].postgres_type == "oid 99999"
+
+
+def test_without_its_logical_type_a_time_is_the_plain_number() -> None:
+    described = layout("t", {"id": BIGINT, "day": DATE, "at": TIMESTAMPTZ}, key=("id",))
+    plain = {"logical": False}
+    plan = compiled(described, column={"day": plain, "at": plain})
+    assert plan.fields[1].type == {"type": "int"}
+    assert plan.fields[2].type["type"] == "long"
+    assert "logicalType" not in plan.fields[2].type
+
+
+def test_only_dates_and_times_can_do_without_their_logical_type() -> None:
+    (mistake,) = _mistakes(shop.ORDERS, column={"status": {"logical": False}})
+    assert "text with logical = false, which dates and times alone can have" in mistake
+
+
+@pytest.mark.parametrize("facts", [_COMPOSITE, _HSTORE, None])
+def test_a_type_without_a_form_is_a_mistake_that_names_the_way_out(
+    facts: TypeFacts | None,
+) -> None:
+    described = layout("t", {"id": BIGINT, "odd": facts}, key=("id",))
+    (mistake,) = _mistakes(described)
+    assert mistake.startswith("public.t: column odd is of ")
+    assert mistake.endswith('set [tables.column.odd] as = "text"')
+
+
+def test_a_type_without_a_form_is_no_mistake_in_a_column_that_is_not_sent() -> None:
+    described = layout("t", {"id": BIGINT, "odd": _COMPOSITE}, key=("id",))
+    assert _field_names(described, columns=["id"]) == ["id"]
+
+
+def test_a_configured_column_that_the_table_lacks_is_a_mistake() -> None:
+    assert _mistakes(shop.ORDERS, columns=["id", "totl"]) == [
+        "public.orders: column totl does not exist or is not published"
+    ]
+    assert _mistakes(shop.ORDERS, column={"emial": {"mask": "hash"}}) == [
+        "public.orders: column emial does not exist or is not published"
+    ]
+
+
+def test_two_columns_of_one_name_are_a_mistake() -> None:
+    described = layout("t", {"id": BIGINT, "a": TEXT, "b": TEXT}, key=("id",))
+    assert _mistakes(described, column={"b": {"rename": "a"}}) == [
+        "public.t: two columns would be the field a: rename one"
+    ]
+    assert _field_names(described, columns=["id", "b"], column={"b": {"rename": "a"}}) == [
+        "id",
+        "a",
+    ]
+
+
+def test_all_mistakes_of_a_table_are_told_at_once() -> None:
+    described = layout("t", {"a": TEXT, "b": TEXT, "odd": _COMPOSITE})
+    mistakes = _mistakes(described, columns=["*"], column={"x": {}, "b": {"rename": "a"}})
+    assert len(mistakes) == 4
+    told = "\n".join(mistakes)
+    for part in ("has no key", "column odd", "column x does not exist", "field a"):
+        assert part in told
+
+
+# --- types
+
+
+def _scalar(builtin: Builtin, name: str, modifier: int = -1) -> TypeFacts:
+    return TypeFacts(builtin.value, modifier, name, name, TypeKind.BASE)
+
+
+def _numeric(precision: int, scale: int) -> TypeFacts:
+    return _scalar(Builtin.NUMERIC, "numeric", (precision << 16 | scale & 0x7FF) + 4)
+
+
+def _avro(facts: TypeFacts, **more: object) -> dict[str, object]:
+    described = layout("t", {"id": BIGINT, "v": facts}, key=("id",), **more)  # type: ignore[arg-type]
+    return compiled(described).fields[1].type
+
+
+_CONNECT_DECIMAL = "org.apache.kafka.connect.data.Decimal"
+
+
+@pytest.mark.parametrize(
+    ("builtin", "avro", "logical", "connect"),
+    [
+        (Builtin.BOOL, "boolean", None, None),
+        (Builtin.INT2, "int", None, None),
+        (Builtin.INT4, "int", None, None),
+        (Builtin.INT8, "long", None, None),
+        (Builtin.OID, "long", None, None),
+        (Builtin.XID, "long", None, None),
+        (Builtin.CID, "long", None, None),
+        (Builtin.FLOAT4, "float", None, None),
+        (Builtin.FLOAT8, "double", None, None),
+        (Builtin.NUMERIC, "string", None, None),
+        (Builtin.CHAR, "string", None, None),
+        (Builtin.BPCHAR, "string", None, None),
+        (Builtin.VARCHAR, "string", None, None),
+        (Builtin.TEXT, "string", None, None),
+        (Builtin.NAME, "string", None, None),
+        (Builtin.XML, "string", None, None),
+        (Builtin.BYTEA, "bytes", None, None),
+        (Builtin.JSON, "string", None, "io.debezium.data.Json"),
+        (Builtin.JSONB, "string", None, "io.debezium.data.Json"),
+        (Builtin.UUID, "string", "uuid", "io.debezium.data.Uuid"),
+        (Builtin.DATE, "int", "date", None),
+        (Builtin.TIME, "long", "time-micros", "io.debezium.time.MicroTime"),
+        (Builtin.TIMETZ, "string", None, "io.debezium.time.ZonedTime"),
+        (Builtin.TIMESTAMP, "long", "local-timestamp-micros", "io.debezium.time.MicroTimestamp"),
+        (Builtin.TIMESTAMPTZ, "long", "timestamp-micros", "io.debezium.time.MicroTimestamp"),
+        (Builtin.INTERVAL, "string", None, "io.debezium.time.Interval"),
+        (Builtin.MONEY, "bytes", "decimal", _CONNECT_DECIMAL),
+    ],
+)
+def test_a_type_is_what_the_contracts_table_says(
+    builtin: Builtin, avro: str, logical: str | None, connect: str | None
+) -> None:
+    schema = _avro(_scalar(builtin, builtin.name.lower()))
+    assert (schema["type"], schema.get("logicalType"), schema.get("connect.name")) == (
+        avro,
+        logical,
+        connect,
+    )
+    assert schema.get("connect.version") == (1 if connect else None)
+
+
+@pytest.mark.parametrize(("precision", "scale"), [(10, 2), (1, 0), (5, 5), (1000, 1000)])
+def test_a_numeric_with_precision_and_scale_is_a_decimal(precision: int, scale: int) -> None:
+    schema = _avro(_numeric(precision, scale))
+    assert (schema["logicalType"], schema["precision"], schema["scale"]) == (
+        "decimal",
+        precision,
+        scale,
+    )
+    assert schema["connect.parameters"] == {
+        "scale": str(scale),
+        "connect.decimal.precision": str(precision),
+    }
+
+
+@pytest.mark.parametrize(("precision", "scale"), [(2, 5), (5, -2), (1, -1000)])
+def test_a_numeric_that_no_avro_decimal_can_be_is_text(precision: int, scale: int) -> None:
+    assert decimal_of(_numeric(precision, scale).type_modifier) == (precision, scale)
+    assert _avro(_numeric(precision, scale)) == {"type": "string"}
+
+
+@pytest.mark.parametrize("scale", [0, 1, 3])
+def test_money_without_two_fraction_digits_is_text(scale: int) -> None:
+    assert _avro(_scalar(Builtin.MONEY, "money"), money_scale=scale) == {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        TypeFacts(16500, -1, "public.mood", "mood", TypeKind.ENUM),
+        TypeFacts(16501, -1, "public.citext", "citext", TypeKind.BASE),
+        TypeFacts(3904, -1, "int4range", "int4range", TypeKind.RANGE),
+        TypeFacts(4451, -1, "int4multirange", "int4multirange", TypeKind.MULTIRANGE),
+        TypeFacts(1560, 12, "bit(8)", "bit", TypeKind.BASE),
+        TypeFacts(869, -1, "inet", "inet", TypeKind.BASE),
+        TypeFacts(600, -1, "point", "point", TypeKind.BASE),
+        TypeFacts(16502, -1, "public.whatever", "whatever", TypeKind.BASE),
+    ],
+)
+def test_every_other_type_is_postgres_text(facts: TypeFacts) -> None:
+    assert _avro(facts) == {"type": "string"}
+
+
+def test_a_domain_is_its_base_type_under_its_own_name() -> None:
+    inner = TypeFacts(16500, -1, "public.price", "price", TypeKind.DOMAIN, base=shop.TOTAL)
+    outer = TypeFacts(16501, -1, "public.net", "net", TypeKind.DOMAIN, base=inner)
+    assert _avro(outer) == _avro(shop.TOTAL)
+    described = layout("t", {"id": BIGINT, "v": outer}, key=("id",))
+    assert compiled(described).fields[1].postgres_type == "public.net"
+
+
+def test_an_array_has_nullable_items_of_its_elements_type() -> None:
+    array = TypeFacts(1009, -1, "text[]", "_text", TypeKind.ARRAY, base=TEXT)
+    assert _avro(array) == {"type": "array", "items": ["null", "string"]}
+    prices = TypeFacts(1231, 655366, "numeric(10,2)[]", "_n", TypeKind.ARRAY, base=shop.TOTAL)
+    assert _avro(prices) == {"type": "array", "items": ["null", _avro(shop.TOTAL)]}
+
+
+def test_a_plan_says_which_values_can_be_refused() -> None:
+    array = TypeFacts(1231, -1, "timestamptz[]", "_t", TypeKind.ARRAY, base=TIMESTAMPTZ)
+    described = layout(
+        "t", {"id": BIGINT, "n": shop.TOTAL, "t": TIMESTAMPTZ, "a": array, "s": TEXT}, key=("id",)
+    )
+    overflow = "years 294247 to 294276"
+    assert [column.refuses for column in compiled(described).sent] == [
+        "",
+        "NaN and the infinities",
+        overflow,
+        f"arrays of several dimensions or odd bounds; {overflow}",
+        "",
+    ]
+
+
+def test_as_text_and_masks_refuse_nothing() -> None:
+    plan = compiled(shop.ORDERS, column={"total": {"as": "text"}, "placed_at": {"mask": "hash"}})
+    assert [column.refuses for column in plan.sent] == [""] * 4
+
+
+def test_a_table_is_configured_by_columns_that_must_be_said() -> None:
+    with pytest.raises(ValueError, match="columns"):
+        Table.model_validate({"name": "public.orders"})

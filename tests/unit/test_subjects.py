@@ -1,0 +1,173 @@
+"""The built-in registry: versions by content, and a topic from which all of it comes back."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from cdc_sidecar.errors import SchemaIdClash, SchemasUnreadable
+from cdc_sidecar.events import subjects as module
+from cdc_sidecar.events.schema import SchemaId, schema_id
+from cdc_sidecar.events.subjects import SchemaVersion, Subjects
+from cdc_sidecar.postgres.pgoutput import RelationColumn, ReplicaIdentity
+from cdc_sidecar.postgres.types import LayoutFacts, TypeFacts, TypeKind
+from tests.unit import shop
+
+_NUMBER_LIST = TypeFacts(
+    16500,
+    -1,
+    "public.prices",
+    "prices",
+    TypeKind.DOMAIN,
+    base=TypeFacts(1231, 655366, "numeric(10,2)[]", "_numeric", TypeKind.ARRAY, base=shop.TOTAL),
+)
+_FACTS = LayoutFacts(("id", "line"), (shop.BIGINT, None, _NUMBER_LIST), 0)
+
+
+def _reloaded(*drained: tuple[bytes, bytes]) -> Subjects:
+    subjects = Subjects()
+    for key, value in drained:
+        subjects.load(key, value)
+    return subjects
+
+
+def test_a_schema_is_registered_once_and_keeps_its_id() -> None:
+    subjects = Subjects()
+    first = subjects.register("a-value", '"string"')
+    assert first == schema_id('"string"')
+    assert subjects.register("a-value", '"string"') == first
+    assert len(subjects.drain()) == 1
+    assert subjects.versions("a-value") == [SchemaVersion("a-value", 1, first, '"string"')]
+
+
+def test_versions_count_up_within_a_subject_and_an_old_schema_is_no_new_version() -> None:
+    subjects = Subjects()
+    for schema in ('"string"', '"bytes"', '"string"', '"long"'):
+        subjects.register("a-value", schema)
+    subjects.register("b-value", '"long"')
+    spelled = [(v.version, v.schema) for v in subjects.versions("a-value")]
+    assert spelled == [(1, '"string"'), (2, '"bytes"'), (3, '"long"')]
+    assert [v.version for v in subjects.versions("b-value")] == [1]
+    assert subjects.names() == ["a-value", "b-value"]
+    used = [version.subject for version in subjects.uses(schema_id('"long"'))]
+    assert used == ["a-value", "b-value"]
+
+
+def test_what_is_unknown_is_nothing() -> None:
+    subjects = Subjects()
+    assert subjects.versions("a-value") == []
+    assert subjects.schema(7) is None
+    assert subjects.uses(7) == []
+    assert subjects.layout(shop.ORDERS.relation) is None
+
+
+def test_what_was_drained_is_not_drained_again() -> None:
+    subjects = Subjects()
+    subjects.register("a-value", '"string"')
+    subjects.register_layout(shop.ORDERS.relation, shop.ORDERS.facts)
+    drained = subjects.drain()
+    assert [key.partition(b"/")[0] for key, _ in drained] == [b"a-value", b"layout"]
+    assert subjects.drain() == []
+
+
+def test_the_record_of_a_version_is_what_its_documentation_says() -> None:
+    subjects = Subjects()
+    subjects.register("shop.public.orders-key", '"é"')
+    ((key, value),) = subjects.drain()
+    assert key == b"shop.public.orders-key/1"
+    assert json.loads(value) == {
+        "v": 1,
+        "subject": "shop.public.orders-key",
+        "version": 1,
+        "id": schema_id('"é"'),
+        "schemaType": "AVRO",
+        "schema": '"é"',
+    }
+
+
+def test_own_records_bring_back_every_version_and_every_layout() -> None:
+    subjects = Subjects()
+    for schema in ('"string"', '"bytes"'):
+        subjects.register("a/b-value", schema)
+    subjects.register_layout(shop.ORDERS.relation, _FACTS)
+    subjects.register("c-value", '"long"')
+    restored = _reloaded(*subjects.drain())
+    assert restored.names() == subjects.names()
+    for name in subjects.names():
+        assert restored.versions(name) == subjects.versions(name)
+    assert restored.layout(shop.ORDERS.relation) == _FACTS
+    assert restored.schema(schema_id('"bytes"')) == '"bytes"'
+    assert restored.drain() == []
+
+
+def test_a_restored_registry_goes_on_where_it_was() -> None:
+    subjects = Subjects()
+    subjects.register("a-value", '"string"')
+    restored = _reloaded(*subjects.drain())
+    restored.register("a-value", '"string"')
+    assert restored.drain() == []
+    restored.register("a-value", '"bytes"')
+    assert [key for key, _ in restored.drain()] == [b"a-value/2"]
+
+
+def test_a_record_read_twice_counts_once() -> None:
+    subjects = Subjects()
+    subjects.register("a-value", '"string"')
+    (record,) = subjects.drain()
+    assert len(_reloaded(record, record).versions("a-value")) == 1
+
+
+@pytest.mark.parametrize("load", [False, True])
+def test_two_schemas_with_one_id_halt(monkeypatch: pytest.MonkeyPatch, *, load: bool) -> None:
+    subjects, other = Subjects(), Subjects()
+    other.register("b-value", '"bytes"')
+    monkeypatch.setattr(module, "schema_id", lambda _schema: SchemaId(5))
+    subjects.register("a-value", '"string"')
+    with pytest.raises(SchemaIdClash, match="id 5 stands for two schemas, one of subject b-value"):
+        subjects.load(*other.drain()[0]) if load else subjects.register("b-value", '"bytes"')
+
+
+def test_a_record_of_an_unknown_version_halts_and_names_it() -> None:
+    with pytest.raises(SchemasUnreadable, match="record version 2"):
+        Subjects().load(b"a-value/1", b'{"v": 2}')
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"a-value/1", b""),
+        (b"a-value/1", b"\xff"),
+        (b"a-value/1", b"[]"),
+        (b"a-value/1", b"{}"),
+        (b"a-value/1", b'{"v": 1}'),
+        (b"a-value/x", b'{"v": 1, "schema": "x"}'),
+        (b"a-value/1", b'{"v": 1, "schema": 7}'),
+        (b"\xff/1", b'{"v": 1, "schema": "x"}'),
+        (b"layout/x", b'{"v": 1, "facts": {"key_columns": 7}}'),
+    ],
+)
+def test_a_malformed_record_halts_and_names_its_key(key: bytes, value: bytes) -> None:
+    with pytest.raises(SchemasUnreadable, match="record"):
+        Subjects().load(key, value)
+
+
+_FIRST, *_OTHERS = shop.ORDERS.relation.columns
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        replace(_FIRST, is_key=False),
+        replace(_FIRST, name="ident"),
+        replace(_FIRST, type_oid=23),
+        replace(_FIRST, type_modifier=8),
+    ],
+)
+def test_facts_are_those_of_one_layout_alone(column: RelationColumn) -> None:
+    subjects = Subjects()
+    relation = shop.ORDERS.relation
+    subjects.register_layout(relation, _FACTS)
+    assert subjects.layout(relation) == _FACTS
+    assert subjects.layout(replace(relation, columns=(column, *_OTHERS))) is None
+    assert subjects.layout(replace(relation, oid=1)) is None
+    assert subjects.layout(replace(relation, replica_identity=ReplicaIdentity.FULL)) is None
