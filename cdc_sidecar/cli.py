@@ -123,3 +123,18 @@ def status(
     from cdc_sidecar.commands import status as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.status(config, url=url, as_json=as_json))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=5, help="End by itself after so long; default: Ctrl-C.")
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Where data and logs are kept; an earlier demo is removed.")
+    ] = Path(".demo"),
+) -> None:
+    """Watch a shop reach Kafka exactly once, on servers of its own; exit 1 if it does not."""
+    from cdc_sidecar.commands import demo as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.demo(folder, seconds=seconds))

