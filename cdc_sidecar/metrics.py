@@ -3,8 +3,15 @@
 The one owner of prometheus_client. A scrape reads what is in memory and asks nobody.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client import ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
 
 from cdc_sidecar.postgres.slot import SlotStatus
 

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import psycopg
-from psycopg import conninfo
-
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
+from cdc_sidecar.postgres.connect import dsn_words
 
 _SQL = """\
 -- Run by the owner of database {database}, in this order. Nothing here is run by the sidecar.
@@ -37,11 +35,11 @@ def setup_sql(path: Path) -> int:
 
 def render_sql(config: Config) -> str:
     """Return the SQL for a configuration."""
-    words = _words(config)
-    role = str(words.get("user") or "cdc_sidecar")
+    words = dsn_words(config.postgres)
+    role = words.get("user") or "cdc_sidecar"
     names = [table.name for table in config.tables] + [box.table for box in config.outboxes]
     return _SQL.format(
-        database=_quote(str(words.get("dbname") or role)),
+        database=_quote(words.get("dbname") or role),
         role=_quote(role),
         role_literal=_literal(role),
         grants="\n".join(_grants(names, role)),
@@ -49,13 +47,6 @@ def render_sql(config: Config) -> str:
         tables=_published(names),
         slot=_slot(config),
     )
-
-
-def _words(config: Config) -> dict[str, object]:
-    try:
-        return dict(conninfo.conninfo_to_dict(config.postgres.dsn.read()))
-    except psycopg.ProgrammingError:
-        return {}
 
 
 def _grants(names: list[str], role: str) -> list[str]:

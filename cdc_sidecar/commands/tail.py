@@ -2,12 +2,9 @@
 
 import json
 import signal
-import time
-from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
-
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
@@ -15,8 +12,8 @@ from cdc_sidecar.errors import SchemasUnreadable, TopicMissing
 from cdc_sidecar.events.names import message_topic, schemas_topic, topic_part
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translate, translated
-from cdc_sidecar.kafka.read import committed_reader, read_records
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translated
+from cdc_sidecar.kafka.read import Message, assign, committed_reader, follow, read_records
 
 
 def tail(  # noqa: PLR0913 - the command's options
@@ -43,12 +40,8 @@ def tail(  # noqa: PLR0913 - the command's options
     try:
         assign(consumer, topics, from_beginning=from_beginning)
         decoder = Decoder(config)
-        count = 0
-        for message in follow(consumer, timeout):
+        for message in islice(follow(consumer, timeout), limit):
             print(json.dumps(decoder.decode(message), ensure_ascii=False), flush=True)  # noqa: T201
-            count += 1
-            if count == limit:
-                break
     except KeyboardInterrupt:
         pass
     finally:
@@ -74,45 +67,6 @@ def topics_of(config: Config) -> list[str]:
             f"no topic of service {config.service.name}", cure="start the sidecar, change a row"
         )
     return found
-
-
-def assign(consumer: Consumer, topics: Iterable[str], *, from_beginning: bool) -> None:
-    """Read every partition of the topics, from the beginning or from now on.
-
-    Raises:
-        TopicMissing: a topic does not exist.
-
-    """
-    partitions = []
-    for name in topics:
-        with translated():
-            listed = consumer.list_topics(name, timeout=REQUEST_TIMEOUT).topics[name]
-        if listed.error is not None:
-            raise TopicMissing(name, cure="list the topics with `cdc-sidecar check`")
-        for number in listed.partitions:
-            partition = TopicPartition(name, number)
-            with translated():
-                low, high = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT)
-            partition.offset = low if from_beginning else high
-            partitions.append(partition)
-    with translated():
-        consumer.assign(partitions)
-
-
-def follow(consumer: Consumer, timeout: float | None) -> Iterator[Message]:
-    """Yield messages as they come, until nothing came for `timeout` seconds."""
-    last = time.monotonic()
-    while timeout is None or time.monotonic() - last < timeout:
-        with translated():
-            message = consumer.poll(0.2)
-        if message is None:
-            continue
-        error = message.error()
-        if error is None:
-            last = time.monotonic()
-            yield message
-        elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():  # noqa: SLF001
-            raise translate(error)
 
 
 class Decoder:

@@ -129,7 +129,10 @@ class Assembler:
             raise
 
     def _feed_row(self, kind: int, frame: bytes) -> None:
-        lsn, oid = _ROW_HEADER.unpack_from(frame)
+        try:
+            lsn, oid = _ROW_HEADER.unpack_from(frame)
+        except struct.error as error:
+            raise ProtocolViolation(f"frame of {len(frame)} bytes cuts off a row") from error
         transaction = self._next_change(lsn)
         if transaction is None:
             return

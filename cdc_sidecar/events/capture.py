@@ -70,7 +70,7 @@ class Capture:
         return found
 
 
-def open_sink(
+def open_sink(  # noqa: PLR0913 - its collaborators
     capture: Capture,
     relation: Relation,
     facts: Callable[[Relation], LayoutFacts],

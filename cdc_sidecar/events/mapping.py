@@ -1,4 +1,4 @@
-"""The contract's table of types: what a Postgres type is in Avro, and the operation that gets there.
+"""The contract's table of types: what a Postgres type is in Avro, and the operation for it.
 
 Apache Avro 1.11 "Logical Types"; Kafka Connect's and Debezium's semantic names are carried in
 `connect.name`, and Postgres's own name of the type in `postgres.type`.

@@ -14,9 +14,9 @@ from cdc_sidecar.errors import (
     RecordTooLarge,
     Unrepresentable,
 )
+from cdc_sidecar.events.binary import encode_bytes
 from cdc_sidecar.events.envelope import SourceTransaction
 from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
-from cdc_sidecar.events.binary import encode_bytes
 from cdc_sidecar.events.schema import BYTES, STRING, wire_prefix
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.events.table import OLD, TopicFacts

@@ -95,7 +95,6 @@ def encode_unscaled(number: int) -> bytes:
 
 def decimal_operation(scale: int) -> Operation:
     """Return the operation for numeric(p, `scale`)."""
-
     point = b"."[0]
 
     def encode_decimal(text: bytes) -> bytes:
@@ -227,7 +226,8 @@ def encode_hash(text: bytes) -> bytes:
 def array_operation(element: Operation, delimiter: str) -> Operation:
     """Return the operation for a one-dimensional array, items `["null", T]`."""
     mark = re.escape(delimiter.encode())
-    item = re.compile(rb'(?:"((?:[^"\\]|\\.)*)"|([^"{}' + mark + rb"]+))(" + mark + rb"|\})", re.S)
+    pattern = rb'(?:"((?:[^"\\]|\\.)*)"|([^"{}' + mark + rb"]+))(" + mark + rb"|\})"
+    item = re.compile(pattern, re.DOTALL)
 
     def encode_items(text: bytes) -> bytes:
         if text == b"{}":

@@ -9,12 +9,12 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from cdc_sidecar.errors import PositionUnreadable
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translated
-from cdc_sidecar.kafka.read import read_records
+from cdc_sidecar.kafka.read import Reader, read_records
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 RECORD_VERSION: Final = 1
@@ -114,7 +114,7 @@ def _parse_partial(partial: dict[str, Any] | None) -> Partial | None:
 
 
 def read_position(
-    consumer: Consumer, topic: str, transactional_id: str, high: int | None
+    consumer: Reader, topic: str, transactional_id: str, high: int | None
 ) -> PositionRecord | None:
     """Return the last committed position of a transactional id, or None where there is none.
 

@@ -1,18 +1,19 @@
-"""Reading a one-partition topic of ours from a place to its end, under `read_committed`.
+"""Reading topics: one of ours from a place to its end, or events as they come.
 
 librdkafka reports as end, both in its EOF event and in its watermarks, the last *stable* offset of
 a `read_committed` consumer; only an admin request tells the high watermark.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
+import confluent_kafka
+from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.config.model import Kafka
-from cdc_sidecar.errors import KafkaUnavailable
+from cdc_sidecar.errors import KafkaUnavailable, TopicMissing
 from cdc_sidecar.kafka.client import (
     LOGGER,
     REQUEST_TIMEOUT,
@@ -20,6 +21,10 @@ from cdc_sidecar.kafka.client import (
     translate,
     translated,
 )
+
+Reader = confluent_kafka.Consumer
+"""A consumer that commits nothing."""
+Message = confluent_kafka.Message
 
 READ_TIMEOUT: Final = 60.0  # seconds without any progress
 
@@ -41,7 +46,7 @@ def high_watermark(admin: AdminClient, topic: str) -> int:
         return int(next(iter(answers.values())).result().offset)
 
 
-def committed_reader(config: Kafka, isolation: str = "read_committed") -> Consumer:
+def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader:
     """Return a consumer that commits no offsets and disturbs nobody.
 
     Raises:
@@ -58,11 +63,11 @@ def committed_reader(config: Kafka, isolation: str = "read_committed") -> Consum
         fetch_wait_max_ms=20,
     )
     with translated():
-        return Consumer({**settings, "logger": LOGGER})
+        return Reader({**settings, "logger": LOGGER})
 
 
 def read_records(
-    consumer: Consumer, topic: str, start: int, high: int | None
+    consumer: Reader, topic: str, start: int, high: int | None
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of the committed records of partition 0 from offset `start`.
 
@@ -96,3 +101,42 @@ def read_records(
         f"topic {topic} was not read to its end within {READ_TIMEOUT:.0f} s",
         cause="the brokers are away, or another producer holds a transaction open there",
     )
+
+
+def assign(consumer: Reader, topics: Iterable[str], *, from_beginning: bool) -> None:
+    """Read every partition of the topics, from the beginning or from now on.
+
+    Raises:
+        TopicMissing: a topic does not exist.
+
+    """
+    partitions = []
+    for name in topics:
+        with translated():
+            listed = consumer.list_topics(name, timeout=REQUEST_TIMEOUT).topics[name]
+        if listed.error is not None:
+            raise TopicMissing(name, cure="list the topics with `cdc-sidecar check`")
+        for number in listed.partitions:
+            partition = TopicPartition(name, number)
+            with translated():
+                low, high = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT)
+            partition.offset = low if from_beginning else high
+            partitions.append(partition)
+    with translated():
+        consumer.assign(partitions)
+
+
+def follow(consumer: Reader, timeout: float | None) -> Iterator[Message]:
+    """Yield messages as they come, until nothing came for `timeout` seconds."""
+    last = time.monotonic()
+    while timeout is None or time.monotonic() - last < timeout:
+        with translated():
+            message = consumer.poll(0.2)
+        if message is None:
+            continue
+        error = message.error()
+        if error is None:
+            last = time.monotonic()
+            yield message
+        elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():  # noqa: SLF001
+            raise translate(error)

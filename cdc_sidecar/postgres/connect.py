@@ -22,6 +22,9 @@ from cdc_sidecar.errors import (
     WalLevelTooLow,
 )
 
+Connection = psycopg.Connection
+"""An ordinary connection, in autocommit mode."""
+
 APPLICATION_NAME: Final = "cdc-sidecar"
 CONNECT_TIMEOUT: Final = 10  # seconds
 STATEMENT_TIMEOUT: Final = 15  # seconds, of ordinary connections
@@ -47,6 +50,24 @@ _REFUSALS = (
 )
 
 
+def dsn_words(config: Postgres) -> dict[str, str]:
+    """Return the words of the dsn, such as dbname and user.
+
+    Raises:
+        SecretUnavailable: it cannot be read.
+        PostgresRefused: it is no connection string.
+
+    """
+    try:
+        words = conninfo.conninfo_to_dict(config.dsn.read())
+    except psycopg.ProgrammingError as error:
+        raise PostgresRefused(
+            "postgres.dsn is no connection string",
+            cure='write it as libpq does: "host=db dbname=orders user=cdc_sidecar"',
+        ) from error
+    return {word: str(value) for word, value in words.items() if value is not None}
+
+
 def connection_string(config: Postgres, **more: str) -> str:
     """Return the libpq string of a new connection; secrets are read now.
 
@@ -55,21 +76,16 @@ def connection_string(config: Postgres, **more: str) -> str:
         PostgresRefused: the dsn is no connection string.
 
     """
-    try:
-        words: dict[str, Any] = conninfo.conninfo_to_dict(config.dsn.read())
-    except psycopg.ProgrammingError as error:
-        raise PostgresRefused(
-            "postgres.dsn is no connection string",
-            cure='write it as libpq does: "host=db dbname=orders user=cdc_sidecar"',
-        ) from error
-    words.setdefault("connect_timeout", CONNECT_TIMEOUT)
+    words = dsn_words(config)
+    words.setdefault("connect_timeout", str(CONNECT_TIMEOUT))
     words.setdefault("application_name", APPLICATION_NAME)
     if config.password is not None:
         words["password"] = config.password.read()
     pinned = " ".join(f"-c {name}={value}" for name, value in PINNED.items())
     words["options"] = f"{words.get('options') or ''} {pinned}".strip()
     words["client_encoding"] = "UTF8"
-    return conninfo.make_conninfo("", **{**words, **more})
+    settings: dict[str, Any] = {**words, **more}
+    return conninfo.make_conninfo("", **settings)
 
 
 class Database:
@@ -132,7 +148,9 @@ def translated() -> Iterator[None]:
         raise translate(error.sqlstate, str(error)) from error
 
 
-def translate(sqlstate: str | None, message: str) -> SidecarError:
+def translate(  # noqa: PLR0911 - a table of cases
+    sqlstate: str | None, message: str
+) -> SidecarError:
     """Return our error for a SQLSTATE (PostgreSQL documentation, appendix A) and its message.
 
     A failed connection has no SQLSTATE; what the server said is in the message.

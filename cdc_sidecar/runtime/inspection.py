@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from cdc_sidecar.config.model import Config
@@ -177,14 +178,10 @@ class Inspection:
             return
         service = self._config.service.name
         for name in (position_topic(service), schemas_topic(service)):
-            self._try(
-                f"topic {name}", lambda name=name: self._check_internal(topics, name), _say_topic
-            )  # type: ignore[misc]
+            self._try(f"topic {name}", partial(self._check_internal, topics, name), _say_topic)
         if self._tables is not None:
             for name in preflight.event_topics(self._tables, self._config, self._capture):
-                self._try(
-                    f"topic {name}", lambda name=name: self._check_topic(topics, name), _say_topic
-                )  # type: ignore[misc]
+                self._try(f"topic {name}", partial(self._check_topic, topics, name), _say_topic)
             self._try(
                 "null keys", lambda: self._check_null_keys(topics), lambda _: "fit every topic"
             )

@@ -5,8 +5,6 @@ Each function looks at one thing and raises; nothing here writes anywhere.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import psycopg
-
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     ConfigChangedInside,
@@ -26,6 +24,7 @@ from cdc_sidecar.events.names import message_topic, table_topic
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
+from cdc_sidecar.postgres.connect import Connection
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.replication import SystemIdentity
 from cdc_sidecar.postgres.slot import Server, SlotStatus
@@ -59,7 +58,7 @@ def check_role(server: Server) -> None:
         )
 
 
-def check_publication(connection: psycopg.Connection, config: Config) -> Publication:
+def check_publication(connection: Connection, config: Config) -> Publication:
     """Check that the publication exists and sends every operation on rows.
 
     Raises:
@@ -215,9 +214,9 @@ def check_identity(record: PositionRecord, now: SourceIdentity, history: Mapping
     if not differing and then.timeline != now.timeline:
         forked = history.get(then.timeline)
         if forked is None or end > forked:
+            left = format_lsn(forked or 0)
             differing = [
-                f"timeline {now.timeline} left timeline {then.timeline} at "
-                f"{format_lsn(forked or 0)}, but {format_lsn(end)} is published"
+                f"timeline {now.timeline} left {then.timeline} at {left}, {format_lsn(end)} is out"
             ]
     if differing:
         raise SourceChanged(

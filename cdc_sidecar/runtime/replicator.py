@@ -34,7 +34,7 @@ SILENCE: Final = 60.0  # seconds without a byte, although asked: the peer is fro
 class Replicator:
     """One session's replication thread; owns the connection from `run` on."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators
         self,
         connection: ReplicationConnection,
         queue: BatchQueue,
@@ -176,10 +176,9 @@ class Replicator:
             SidecarError: what the other thread met.
 
         """
-        while not future.done():
-            done = threading.Event()
-            future.add_done_callback(lambda _future: done.set())
-            done.wait(self._interval / 2)
+        done = threading.Event()
+        future.add_done_callback(lambda _future: done.set())
+        while not done.wait(self._interval / 2):
             self._report()
         return future.result()
 

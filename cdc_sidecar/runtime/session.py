@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from confluent_kafka import Consumer
-
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -35,7 +33,7 @@ from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, read_position
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
-from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_records
+from cdc_sidecar.kafka.read import Reader, committed_reader, high_watermark, read_records
 from cdc_sidecar.kafka.topics import Topics
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
@@ -167,7 +165,7 @@ class Session:
 
     # --- look
 
-    def _look(self, connection: ReplicationConnection, topics: Topics, consumer: Consumer) -> View:
+    def _look(self, connection: ReplicationConnection, topics: Topics, consumer: Reader) -> View:
         """Look at source and position without claiming: a clone must halt before it fences."""
         system = connection.identify_system()
         with self._daemon.database.connection() as ordinary:
@@ -195,7 +193,7 @@ class Session:
             history = connection.timeline_history(now.timeline)
         preflight.check_identity(record, now, history)
 
-    def _read_position(self, consumer: Consumer, high: int | None) -> PositionRecord | None:
+    def _read_position(self, consumer: Reader, high: int | None) -> PositionRecord | None:
         transactional_id = self._config.transactional_id
         return read_position(consumer, self._internal.position, transactional_id, high)
 
@@ -205,7 +203,7 @@ class Session:
         self,
         connection: ReplicationConnection,
         topics: Topics,
-        consumer: Consumer,
+        consumer: Reader,
         view: View,
     ) -> Claim:
         """Fence, then read the position that counts (I2), then make every check of I7."""
@@ -240,7 +238,7 @@ class Session:
         self._daemon.board.update(kafka_reachable=True)
         return producer
 
-    def _read_decided(self, consumer: Consumer) -> PositionRecord | None:
+    def _read_decided(self, consumer: Reader) -> PositionRecord | None:
         """Read the position up to the high watermark: what was in doubt is decided by now."""
         admin = admin_client(self._config.kafka)
         return self._read_position(consumer, high_watermark(admin, self._internal.position))
@@ -295,7 +293,7 @@ class Session:
         if not producer.commit():
             raise PostgresUnavailable("the first position took too long to be committed")
 
-    def _load_subjects(self, consumer: Consumer) -> Subjects:
+    def _load_subjects(self, consumer: Reader) -> Subjects:
         """Read schemas and layouts as the earlier sessions committed them."""
         subjects = Subjects()
         high = high_watermark(admin_client(self._config.kafka), self._internal.schemas)
@@ -374,7 +372,7 @@ class Session:
 
         def topic_facts(name: str) -> TopicFacts:
             known = topics.facts(name)
-            return known if known else replicator.ask(lookup.topic(name))
+            return known or replicator.ask(lookup.topic(name))
 
         assert claim.record.position is not None  # noqa: S101 - a claim has one
         return Assembler(
@@ -442,7 +440,8 @@ class Session:
         self.captured = {table.relation.oid: table.relation.qualified_name for table in tables}
 
     def _phase(self, phase: Phase) -> None:
-        self._daemon.board.update(phase=phase, phase_since=time.time(), session=self._number)
+        now = time.time()
+        self._daemon.board.update(phase=phase, phase_since=now, beat=now, session=self._number)
 
 
 def instance() -> str:

@@ -22,7 +22,8 @@ pre {{ background: #fdf0ef; padding: 1rem; white-space: pre-wrap }}
 </style></head><body>
 <h1>cdc-sidecar · {service} <span class="phase">{phase}</span></h1>
 {error}<table>{rows}</table>
-<p><a href="/status">status</a> · <a href="/metrics">metrics</a> · <a href="/subjects">subjects</a></p>
+<p><a href="/status">status</a> · <a href="/metrics">metrics</a> ·
+<a href="/subjects">subjects</a></p>
 </body></html>
 """
 

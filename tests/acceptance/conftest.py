@@ -100,7 +100,7 @@ def make_service(
 
 @pytest.fixture
 def service(make_service: Callable[..., Service]) -> Service:
-    """A service with one keyed table `items`, published, and its sidecar not yet started."""
+    """Give a service with one keyed table `items`, published, and its sidecar not yet started."""
     made = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n')
     made.sql(
         "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",

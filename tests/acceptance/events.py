@@ -28,6 +28,7 @@ from cdc_sidecar.postgres.pgoutput import (
 
 Row = dict[str, str | None]
 Place = tuple[str, int]
+Records = list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _dump(value: object) -> str:
 
 def read_topics(
     kafka: str, topics: Iterable[str], isolation: str = "read_committed"
-) -> dict[Place, list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]]:
+) -> dict[Place, Records]:
     """Return key, value and headers of every record by partition, as a consumer sees them."""
     consumer = Consumer({
         "bootstrap.servers": kafka, "group.id": "tests", "enable.auto.commit": False,
@@ -136,7 +137,7 @@ def read_topics(
     for topic in topics:
         listed = consumer.list_topics(topic, timeout=20).topics[topic]
         places += [(topic, number) for number in listed.partitions] if not listed.error else []
-    records: dict[Place, list[Any]] = {place: [] for place in places}
+    records: dict[Place, Records] = {place: [] for place in places}
     if places:
         consumer.assign([TopicPartition(topic, number, 0) for topic, number in places])
     ended: set[Place] = set()
@@ -146,9 +147,10 @@ def read_topics(
         place = (str(message.topic()), int(message.partition() or 0))
         error = message.error()
         if error is None:
-            records[place].append((message.key(), message.value(), message.headers() or []))
+            headers: Any = message.headers() or []
+            records[place].append((message.key(), message.value(), headers))
         else:
-            assert error.code() == KafkaError._PARTITION_EOF, error.str()
+            assert error.code() == KafkaError._PARTITION_EOF, error.str()  # noqa: SLF001
             ended.add(place)
     consumer.close()
     return records
