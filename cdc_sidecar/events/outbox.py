@@ -22,7 +22,6 @@ from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.events.table import OLD, TopicFacts
 from cdc_sidecar.events.transcode import columns_of
 from cdc_sidecar.events.values import encode_bytea
-from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, Relation
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts
 
@@ -88,14 +87,14 @@ class OutboxTable:
         payload = facts.types[self._places["payload"]]
         self._binary = payload is not None and _root(payload) == Builtin.BYTEA.value
 
-    def insert(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
+    def insert(self, transaction: SourceTransaction, frame: bytes, _lsn: int) -> None:
         """Publish the row as an event of its aggregate type."""
         row = self._read(frame)
-        topic = self._topic(self._required(row, "aggregatetype", lsn), lsn)
-        key = self._required(row, "aggregateid", lsn)
+        topic = self._topic(self._required(row, "aggregatetype"))
+        key = self._required(row, "aggregateid")
         headers = [
-            ("id", self._required(row, "id", lsn)),
-            ("type", self._required(row, "type", lsn)),
+            ("id", self._required(row, "id")),
+            ("type", self._required(row, "type")),
         ]
         trace = row.get("traceparent")
         if trace is not None:
@@ -139,24 +138,22 @@ class OutboxTable:
             row[role] = column
         return row
 
-    def _required(self, row: dict[str, bytes | None], role: str, lsn: int) -> bytes:
+    def _required(self, row: dict[str, bytes | None], role: str) -> bytes:
         value = row[role]
         if value is None:
             name = getattr(self._config.columns, role)
             raise OutboxUnroutable(
                 f"column {name} is NULL",
-                where=f"table {self._config.table}, LSN {format_lsn(lsn)}",
                 cure=f"make {name} NOT NULL; the row cannot be published",
             )
         return value
 
-    def _topic(self, aggregatetype: bytes, lsn: int) -> str:
+    def _topic(self, aggregatetype: bytes) -> str:
         part = topic_part(aggregatetype.decode())
         topic = self._config.topic.replace("{aggregatetype}", part)
         if len(topic) > MAX_TOPIC_LENGTH:
             raise OutboxUnroutable(
                 f"an aggregate type of {len(aggregatetype)} bytes makes no topic name",
-                where=f"table {self._config.table}, LSN {format_lsn(lsn)}",
                 cure=f"keep topic names within {MAX_TOPIC_LENGTH} characters",
             )
         return topic
