@@ -125,6 +125,10 @@ class KafkaBroker(Server):
             "auto.create.topics.enable": "false",
         }
 
+    def tool(self, main_class: str) -> list[str | Path]:
+        """Return the command that runs one of Kafka's own tools; its arguments follow."""
+        return [*self._java(), main_class]
+
     def _java(self) -> list[str | Path]:
         """Return the command up to the name of the class to run."""
         return [
