@@ -1,4 +1,4 @@
-"""What arrives: a `read_committed` consumer, in a thread, of all event topics from the beginning."""
+"""What arrives: a `read_committed` consumer of all event topics, in a thread of its own."""
 
 import threading
 import time

@@ -77,7 +77,7 @@ bootstrap_servers = "{bootstrap_servers}"
 
 [topics]
 create = true
-partitions = 3
+partitions = 2
 replication_factor = 1
 
 [[tables]]

@@ -105,5 +105,6 @@ class Stage:
         for thread in (self.arrivals, self.auditor):
             found += [f"{thread.name}: {thread.error}"] if thread.error else []
         if self.sidecar.health is Health.ENDED:
-            found.append(f"the sidecar ended by itself:\n{self.sidecar.last_words()}")
+            words = self.sidecar.last_words()
+            found.append(f"the sidecar ended, and not by us; the end of its log:\n{words}")
         return found

@@ -123,16 +123,20 @@ class TransactionalProducer:
         except KafkaException as exception:
             raise self._failure(exception) from exception
 
-    def commit(self) -> bool:
+    def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; tell whether the producer may be used again.
+
+        While the brokers do not answer, `waiting` is called every second with the seconds so far.
 
         Raises:
             TransactionFailed: the outcome is unknown; the position decides.
             ProducerFenced: another producer took over, or the broker timed the transaction out.
 
         """
-        until = time.monotonic() + self._timeout
+        begun = time.monotonic()
+        until = begun + self._timeout
         while self._producer.flush(SLICE):
+            waiting(time.monotonic() - begun)
             if time.monotonic() > until:
                 raise TransactionFailed("records were not delivered within the time-out")
         started = time.monotonic()
@@ -140,6 +144,7 @@ class TransactionalProducer:
             try:
                 self._producer.commit_transaction(SLICE)
             except KafkaException as exception:
+                waiting(time.monotonic() - begun)
                 if not exception.args[0].retriable() or time.monotonic() > until:
                     raise self._failure(exception) from exception
             else:

@@ -99,6 +99,7 @@ class Database:
             conninfo=lambda: connection_string(config),
             kwargs={"autocommit": True},
             configure=_configure,
+            check=ConnectionPool.check_connection,
             min_size=0,
             max_size=2,
             open=False,

@@ -8,7 +8,9 @@ import random
 import signal
 import threading
 import time
+import traceback
 from collections import deque
+from pathlib import Path
 from typing import Final
 
 from cdc_sidecar import __version__, failpoints
@@ -16,6 +18,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
+    InternalError,
     ProducerFenced,
     SidecarError,
 )
@@ -78,6 +81,7 @@ class _Supervisor:
         server = HttpServer(daemon.config.http, daemon.board, daemon.metrics, daemon.registry)
         server.start()
         self._catch_signals()
+        threading.excepthook = self._take_crash
         self._log.info("sidecar_started", version=__version__, http_port=server.port)
         if armed:
             self._log.warning("failpoints_armed", points=armed)
@@ -99,6 +103,22 @@ class _Supervisor:
         self._daemon.stopping.set()
         if self._session:
             self._session.stop()
+
+    def _take_crash(self, crash: threading.ExceptHookArgs) -> None:
+        """End the session when a thread of ours dies of a bug: silence would pass for idleness.
+
+        The message of the exception is left out: it may hold a row value.
+        """
+        name = crash.thread.name if crash.thread else "unknown"
+        frames = traceback.extract_tb(crash.exc_traceback)
+        places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+        error = InternalError(
+            f"{crash.exc_type.__name__} in thread {name}",
+            where=" < ".join(reversed(places)),
+            cure="report it with these lines; a restart goes on from the position",
+        )
+        if self._session:
+            self._session.fail(error)
 
     def _start_guardian(self) -> None:
         daemon = self._daemon

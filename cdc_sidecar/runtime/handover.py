@@ -50,6 +50,14 @@ class BatchQueue:
             return batch
 
     @property
+    def oldest(self) -> int | None:
+        """When the first transaction that waits was committed, in microseconds since 1970."""
+        try:
+            return self._items[0].commit_time or None
+        except IndexError:
+            return None
+
+    @property
     def over(self) -> bool:
         """Whether nothing waits and nothing more will come."""
         return self._closed and not self._items

@@ -5,6 +5,7 @@ reading goes; everything else is its 404.
 """
 
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,19 @@ _REGISTRY: Final = "application/vnd.schemaregistry.v1+json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of a client that went away in mid-answer."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - its base's
+        """Drop the connection."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class HttpServer:
     """The server and its thread; bound when it is made."""
 
@@ -40,14 +54,14 @@ class HttpServer:
         class Handler(_Handler):
             pages = Pages(board, metrics, registry)
 
+        server = _Server6 if ":" in config.host else _Server
         try:
-            self._server = ThreadingHTTPServer((config.host, config.port), Handler)
+            self._server = server((config.host, config.port), Handler)
         except OSError as error:
             raise HttpUnavailable(
                 f"{config.listen}: {error.strerror}",
                 cure="set [http] listen to a free address; port 0 takes any",
             ) from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Publish
@@ -22,6 +23,8 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
 from cdc_sidecar.runtime.state import StateBoard
+
+KAFKA_AWAY_AFTER: Final = 3.0  # seconds that a commit may take before readiness is withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Open:
     """The open Kafka transaction."""
 
     began: float  # time.monotonic()
+    oldest: int  # commit time of its first source transaction, in microseconds since 1970
     batch: Batch  # everything produced so far, without its records
     carries: bool  # one source transaction alone, whose Commit has not come
 
@@ -93,12 +97,18 @@ class Publisher:
                 self._step()
             self._finish()
         except SidecarError as error:
-            self._queue.break_off()
             self._abort()
             self._fail(error)
         finally:
+            self._queue.break_off()
             self.finished.set()
             self._acknowledgement.wake()
+
+    def lag(self) -> float:
+        """Return the age in seconds of the oldest change not yet published; 0 when idle."""
+        open_ = self._open
+        oldest = open_.oldest if open_ else self._queue.oldest
+        return max(0.0, time.time() - oldest / 1e6) if oldest else 0.0
 
     def _step(self) -> None:
         """Take one batch, or commit when the open transaction has waited long enough."""
@@ -133,7 +143,8 @@ class Publisher:
 
     def _begin(self, batch: Batch) -> Open:
         self._producer.begin()
-        self._open = Open(time.monotonic(), Batch(batch.position), carries=False)
+        sum_ = Batch(batch.position)
+        self._open = Open(time.monotonic(), batch.commit_time, sum_, carries=False)
         return self._open
 
     def _close_if_due(self, open_: Open, batch: Batch) -> None:
@@ -183,7 +194,7 @@ class Publisher:
         self._producer.produce([position])
         failpoints.reach(Failpoint.AFTER_POSITION)
         failpoints.reach(Failpoint.BEFORE_COMMIT)
-        reusable = self._producer.commit()
+        reusable = self._producer.commit(self._notice_delay)
         failpoints.reach(Failpoint.AFTER_COMMIT)
         self._record, self._open = record, None
         self._committed_at = time.monotonic()
@@ -204,7 +215,6 @@ class Publisher:
         late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
         if batch.transactions:
             metrics.latency.observe(max(0.0, late))
-        metrics.lag_seconds.set(late if self._queue.size else 0.0)
         self._board.update(
             position=end,
             acknowledged=end,
@@ -220,6 +230,12 @@ class Publisher:
             bytes=batch.size,
             milliseconds=round(seconds * 1000, 1),
         )
+
+    def _notice_delay(self, seconds: float) -> None:
+        """Show that the brokers keep us waiting; called every second while they do."""
+        if seconds > KAFKA_AWAY_AFTER and self._board.now.kafka_reachable:
+            self._log.warning("kafka_went_away", waiting_seconds=round(seconds, 1))
+            self._board.update(kafka_reachable=False)
 
     def _recycle(self) -> None:
         """Replace a producer whose EndTxn may have been sent twice (I8); the stream goes on."""

@@ -346,6 +346,7 @@ class Session:
             metrics=self._daemon.metrics,
             log=self._log,
         )
+        self._daemon.metrics.lag_seconds.set_function(publisher.lag)
         self._watch_tables(view)
         self._phase(Phase.STREAMING)
         self.streaming_since = time.monotonic()
@@ -403,8 +404,9 @@ class Session:
             self._daemon.board.update(beat=seen)
         self._phase(Phase.STOPPING)
         self._daemon.metrics.streaming.set(0)
-        replicating.join(grace)
-        publishing.join(grace)
+        deadline = time.monotonic() + grace
+        for thread in (replicating, publishing):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _reclaim(self, topics: Topics) -> Claim:
         """Replace the producer while the stream goes on; called by the publisher thread."""
