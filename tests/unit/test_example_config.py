@@ -18,7 +18,7 @@ _OPTIONAL_KEY = re.compile(r'^#(?=[a-z_"][^ ]* = )', re.MULTILINE)
 
 @pytest.fixture
 def complete(tmp_path: Path) -> Config:
-    """The example with every optional key in force."""
+    """Return the example with every optional key in force."""
     path = tmp_path / "complete.toml"
     path.write_text(uncommented(), encoding="utf-8")
     return load_config(path, environment={})
