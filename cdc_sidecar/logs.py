@@ -15,7 +15,11 @@ from cdc_sidecar.config.model import Log
 
 Logger = structlog.typing.FilteringBoundLogger
 
-_LIBRARIES = ("librdkafka", "psycopg", "psycopg.pool")
+_LIBRARIES = {
+    "librdkafka": logging.WARNING,
+    "psycopg": logging.WARNING,
+    "psycopg.pool": logging.ERROR,  # its every try to connect is a warning; we say it once
+}
 
 
 def configure_logging(config: Log) -> None:
@@ -36,7 +40,7 @@ def configure_logging(config: Log) -> None:
         library = logging.getLogger(name)
         library.handlers = [handler]
         library.propagate = False
-        library.setLevel(max(level, logging.WARNING))
+        library.setLevel(max(level, _LIBRARIES[name]))
 
 
 def _form(config: Log) -> list[Processor]:

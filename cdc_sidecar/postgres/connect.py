@@ -110,8 +110,8 @@ class Database:
         self._config = config
 
     @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection]:
-        """Lend a connection in autocommit mode.
+    def connection(self, timeout: float = CONNECT_TIMEOUT) -> Iterator[psycopg.Connection]:
+        """Lend a connection in autocommit mode, within `timeout` seconds.
 
         Raises:
             SidecarError: what the server or the wire said, translated.
@@ -120,7 +120,7 @@ class Database:
         with translated():
             self._open()
             try:
-                with self._pool.connection(timeout=CONNECT_TIMEOUT) as connection:
+                with self._pool.connection(timeout=timeout) as connection:
                     yield connection
             except PoolTimeout as error:
                 raise PostgresUnavailable("no connection in time") from error

@@ -1,6 +1,7 @@
 """What the replication thread must ask others: catalog facts and topics, fetched beside it."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
 
 from cdc_sidecar.events.table import TopicFacts
 from cdc_sidecar.kafka.topics import Topics
@@ -8,6 +9,9 @@ from cdc_sidecar.postgres.catalog import read_layout_facts
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts
+
+
+PATIENCE: Final = 1.5  # seconds; a server that is shutting down waits for us, and lets nobody in
 
 
 class Lookup:
@@ -31,7 +35,7 @@ class Lookup:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _read_facts(self, relation: Relation) -> LayoutFacts:
-        with self._database.connection() as connection:
+        with self._database.connection(timeout=PATIENCE) as connection:
             return read_layout_facts(connection, relation)
 
     def _ensure(self, name: str) -> TopicFacts:

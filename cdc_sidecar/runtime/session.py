@@ -368,8 +368,10 @@ class Session:
         lookup: Lookup,
         replicator: Replicator,
     ) -> Assembler:
+        looked = {table.relation: table.facts for table in view.tables}
+
         def read_facts(relation: Relation) -> LayoutFacts:
-            return replicator.ask(lookup.facts(relation))
+            return looked.get(relation) or replicator.ask(lookup.facts(relation))
 
         def topic_facts(name: str) -> TopicFacts:
             known = topics.facts(name)

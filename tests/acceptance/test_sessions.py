@@ -3,13 +3,20 @@
 import json
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
+from cdc_sidecar.demo.servers import (
+    KafkaBroker,
+    PostgresServer,
+    free_port,
+    installed_postgres,
+)
+from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import TABLES, Service
-from tests.acceptance.events import Oracle
+from tests.acceptance.events import Oracle, read_events
 from tests.acceptance.sidecar import CONFIG, Sidecar
 from tests.waiting import await_true
 
@@ -103,26 +110,29 @@ def test_the_walsender_terminated_is_a_new_session_not_a_loss(service: Service) 
 def test_postgres_restarted_is_waited_for_and_nothing_is_lost(
     kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory, mode: str
 ) -> None:
-    with PostgresServer(settings={"max_replication_slots": 10}) as postgres:
-        port = free_port()
-        name = f"restart{port}"
-        path = tmp_path_factory.mktemp("restart") / "config.toml"
-        path.write_text(
-            CONFIG.format(
-                service=name,
-                dsn=postgres.dsn(),
-                slot=f"{name}_cdc",
-                kafka=kafka.bootstrap_servers,
-                port=port,
-            )
-            + TABLES
-            + '[messages]\nprefixes = ["mark"]\n'
-        )
-        service = Service(name, postgres.dsn(), kafka.bootstrap_servers, Sidecar(path, port))
+    with PostgresServer() as postgres:
+        service = _service_on(postgres, kafka, tmp_path_factory, f"restart_{mode}")
         try:
             _restart(service, postgres, mode)
         finally:
             service.sidecar.close()
+
+
+def _service_on(
+    postgres: PostgresServer, kafka: KafkaBroker, folders: pytest.TempPathFactory, name: str
+) -> Service:
+    """Return a service on a server of its own."""
+    port = free_port()
+    path = folders.mktemp(name) / "config.toml"
+    text = CONFIG.format(
+        service=name,
+        dsn=postgres.dsn(),
+        slot=f"{name}_cdc",
+        kafka=kafka.bootstrap_servers,
+        port=port,
+    )
+    path.write_text(text + TABLES + '[messages]\nprefixes = ["mark"]\n')
+    return Service(name, postgres.dsn(), kafka.bootstrap_servers, Sidecar(path, port))
 
 
 def _restart(service: Service, postgres: PostgresServer, mode: str) -> None:
@@ -222,3 +232,61 @@ def test_a_table_added_to_publication_and_configuration_flows_after_a_restart(
     service.sql("INSERT INTO more VALUES (1)", "INSERT INTO items VALUES (2)")
     service.await_published()
     assert service.assert_exactly_once(oracle, "items", "more") == 3
+
+
+def test_a_stop_inside_a_transaction_aborts_it_and_the_next_start_publishes_it_whole(
+    service: Service,
+) -> None:
+    sidecar = service.sidecar
+    sidecar.start_and_stream()
+    oracle = service.oracle()
+    sidecar.kill()
+    service.sql("INSERT INTO items SELECT n, n, 'row ' || n FROM generate_series(1, 60000) n")
+    small = {"CDC_SIDECAR__PUBLISH__MAX_QUEUE_BYTES": '"1MB"'}  # the Commit cannot have come yet
+    sidecar.start(environment={**small, VARIABLE: "before_produce#3=stop"})
+    stat = Path(f"/proc/{sidecar.process.pid}/stat")
+    await_true(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="it stood still")
+    sidecar.process.send_signal(signal.SIGTERM)
+    sidecar.process.send_signal(signal.SIGCONT)
+    assert sidecar.await_exit(3 * 25) == 0
+    assert sidecar.events("transaction_aborted")[-1]["certain"] is True
+    assert _slot(service, "active") is False
+    seen = read_events(service.kafka, service.name, service.topics("items"))
+    assert not any(seen.values()), "part of the transaction was visible, or readers were stalled"
+    sidecar.start_and_stream()
+    service.await_published()
+    assert service.assert_exactly_once(oracle, "items") == 60000
+
+
+@pytest.mark.parametrize("version", [14, 15, 16, 17])
+def test_older_servers_are_streamed_from_as_well(
+    kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory, version: int
+) -> None:
+    binaries = installed_postgres().get(version)
+    if binaries is None:
+        pytest.skip(f"PostgreSQL {version} is not installed on this machine")
+    with PostgresServer(bin_folder=binaries, fsync=False) as postgres:
+        service = _service_on(postgres, kafka, tmp_path_factory, f"old{version}")
+        try:
+            service.sql(
+                "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+                "CREATE PUBLICATION cdc FOR ALL TABLES",
+            )
+            service.sidecar.start_and_stream()
+            oracle = service.oracle()
+            service.sql(
+                "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 1000) n",
+                "UPDATE items SET id = id + 5000 WHERE id < 10",
+            )
+            service.await_published()
+            service.sidecar.kill()
+            service.sql("DELETE FROM items WHERE id > 900")
+            service.sidecar.start_and_stream()
+            service.await_published()
+            assert service.assert_exactly_once(oracle, "items") > 1000
+            assert service.sidecar.run("check").returncode == 0
+            service.sql("DROP PUBLICATION cdc", "INSERT INTO items VALUES (1, 1, 'a')")
+            assert service.sidecar.await_exit() == 3
+            assert service.sidecar.events("sidecar_halted")[-1]["code"] == "CDC-207"
+        finally:
+            service.sidecar.close()
