@@ -258,7 +258,7 @@ def test_a_stop_inside_a_transaction_aborts_it_and_the_next_start_publishes_it_w
     assert service.assert_exactly_once(oracle, "items") == 60000
 
 
-@pytest.mark.parametrize("version", [14, 15, 16, 17])
+@pytest.mark.parametrize("version", [15])
 def test_older_servers_are_streamed_from_as_well(
     kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory, version: int
 ) -> None:
