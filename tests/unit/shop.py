@@ -126,11 +126,13 @@ class Shop:
         position: Position | None = None,
         max_message_bytes: int = 1_000_000,
         clock: Callable[[], int] = lambda: RECEIVED,
+        read_facts: Callable[[Relation], LayoutFacts] | None = None,
     ) -> None:
-        """Begin a session at `position`."""
+        """Begin a session at `position`; a real catalog may stand in for the layouts."""
         self.subjects = subjects or Subjects()
         self.layouts = {described.relation: described.facts for described in layouts}
         self.asked: list[Relation] = []
+        self._catalog = read_facts or self.layouts.__getitem__
         self.reader = EventReader(self.subjects.schema)
         self.assembler = Assembler(
             Source("1.2.3", SERVICE, "shopdb"),
@@ -144,7 +146,7 @@ class Shop:
 
     def _read_facts(self, relation: Relation) -> LayoutFacts:
         self.asked.append(relation)
-        return self.layouts[relation]
+        return self._catalog(relation)
 
     def feed(self, *frames: bytes) -> None:
         """Feed whole frames."""

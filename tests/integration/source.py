@@ -1,0 +1,97 @@
+"""A source for tests: a database whose changes are read over SQL as the sidecar's sessions would.
+
+`pg_logical_slot_get_binary_changes` decodes in our own session, so the settings that the text of
+values depends on are pinned there as on every connection of the sidecar.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from cdc_sidecar.config.model import Postgres, Table
+from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.postgres.catalog import (
+    PublishedTable,
+    read_layout_facts,
+    read_published_tables,
+)
+from cdc_sidecar.postgres.connect import connection_string
+from cdc_sidecar.postgres.lsn import parse_lsn
+from tests.unit import wire
+from tests.unit.shop import Published, Shop
+
+_SLOT = "slot"
+PUBLICATION = "publication"
+_CHANGES = """
+SELECT lsn::text, data FROM pg_logical_slot_get_binary_changes(
+    %s, NULL, NULL, 'proto_version', '1', 'publication_names', %s, 'messages', 'true')
+"""
+
+
+class Source:
+    """One database with a publication and a slot; both connections commit by themselves."""
+
+    def __init__(self, writer: psycopg.Connection, reader: psycopg.Connection) -> None:
+        """Write as a service does, read as the sidecar does."""
+        self._writer = writer
+        self.reader = reader
+
+    def run(self, *statements: str) -> None:
+        """Run statements, each a transaction of its own."""
+        for statement in statements:
+            self._writer.execute(statement.encode())
+
+    def run_together(self, *statements: str) -> None:
+        """Run statements as one transaction."""
+        with self._writer.transaction():
+            self.run(*statements)
+
+    def run_many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Run a statement once for each row of parameters, in one transaction."""
+        with self._writer.transaction(), self._writer.cursor() as cursor:
+            cursor.executemany(statement.encode(), rows)
+
+    def stream(self, publication: str = "FOR ALL TABLES") -> None:
+        """Publish, and let the slot begin here."""
+        self.run(
+            f"CREATE PUBLICATION {PUBLICATION} {publication}",
+            f"SELECT pg_create_logical_replication_slot('{_SLOT}', 'pgoutput')",
+        )
+
+    def frames(self) -> list[bytes]:
+        """Return what was decoded since the last call, as XLogData frames."""
+        rows = self.reader.execute(_CHANGES, (_SLOT, PUBLICATION))
+        return [wire.frame(parse_lsn(lsn), bytes(data)) for lsn, data in rows]
+
+    def tables(self) -> tuple[PublishedTable, ...]:
+        """Return the published tables as the catalog describes them."""
+        return read_published_tables(self.reader, PUBLICATION)
+
+    def session(self, *tables: Table, subjects: Subjects | None = None) -> Shop:
+        """Begin a session whose catalog is the real one."""
+        return Shop(
+            tables=tables,
+            subjects=subjects,
+            read_facts=lambda relation: read_layout_facts(self.reader, relation),
+        )
+
+    def publish(self, *tables: Table) -> Published:
+        """Assemble what was decoded since the last call, in a session of its own."""
+        return self.session(*tables).publish(*self.frames())
+
+    def select(self, query: str) -> list[tuple[Any, ...]]:
+        """Return rows as the pinned settings show them."""
+        return self.reader.execute(query.encode()).fetchall()
+
+
+@contextmanager
+def source_of(dsn: str) -> Iterator[Source]:
+    """Connect to a database."""
+    config = Postgres.model_validate({"dsn": dsn, "slot": _SLOT, "publication": PUBLICATION})
+    with (
+        psycopg.connect(dsn, autocommit=True) as writer,
+        psycopg.connect(connection_string(config), autocommit=True) as reader,
+    ):
+        yield Source(writer, reader)
