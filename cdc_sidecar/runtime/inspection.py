@@ -63,6 +63,7 @@ class Inspection:
         self._publication: Publication | None = None
         self._tables: tuple[PublishedTable, ...] | None = None
         self._slot: SlotStatus | None = None
+        self._slot_is_unfit = False
         self._record: PositionRecord | None = None
 
     def run(self) -> Iterator[Finding]:
@@ -118,6 +119,8 @@ class Inspection:
                 "grants", lambda: self._check_grants(tables), lambda _: "SELECT on every table"
             )
         self._slot = self._try("slot", self._check_slot, self._say_slot)
+        error = self._findings[-1].error
+        self._slot_is_unfit = error is not None and not isinstance(error, SlotMissing)
 
     def _read_server(self) -> Server:
         with self._database.connection() as connection:
@@ -246,6 +249,8 @@ class Inspection:
             lambda: preflight.check_identity(record, now, {}),
             lambda _: f"system {system.system_identifier}, timeline {system.timeline}",
         )
+        if self._slot_is_unfit:
+            return
         self._try(
             "continuity",
             lambda: preflight.check_position(record, self._slot, system, self._capture.fingerprint),
