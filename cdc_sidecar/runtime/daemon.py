@@ -28,7 +28,8 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.http import HttpServer
-from cdc_sidecar.runtime.session import Daemon, Session
+from cdc_sidecar.runtime.resources import Resources
+from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.state import Phase, State, StateBoard
 
 FIRST_BACKOFF: Final = 0.5  # seconds
@@ -60,7 +61,7 @@ class _Supervisor:
             __version__,
             time.time(),
         )
-        self._daemon = Daemon(
+        self._resources = Resources(
             config=config,
             version=__version__,
             database=Database(config.postgres),
@@ -71,14 +72,16 @@ class _Supervisor:
             stopping=threading.Event(),
             bootstrap=bootstrap,
         )
-        self._daemon.metrics.info.info({"version": __version__, "transcoder": "python"})
+        self._resources.metrics.info.info({"version": __version__, "transcoder": "python"})
         self._session: Session | None = None
         self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
         self._backoff = FIRST_BACKOFF
 
     def run(self, armed: tuple[str, ...]) -> int:
-        daemon = self._daemon
-        server = HttpServer(daemon.config.http, daemon.board, daemon.metrics, daemon.registry)
+        resources = self._resources
+        server = HttpServer(
+            resources.config.http, resources.board, resources.metrics, resources.registry
+        )
         server.start()
         self._catch_signals()
         threading.excepthook = self._take_crash
@@ -89,18 +92,18 @@ class _Supervisor:
         try:
             return self._supervise()
         finally:
-            daemon.stopping.set()
+            resources.stopping.set()
             server.stop()
-            daemon.database.close()
+            resources.database.close()
 
     def _catch_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, _frame: object) -> None:
-        if not self._daemon.stopping.is_set():
+        if not self._resources.stopping.is_set():
             self._log.info("stop_requested", signal=signal.Signals(number).name)
-        self._daemon.stopping.set()
+        self._resources.stopping.set()
         if self._session:
             self._session.stop()
 
@@ -121,27 +124,27 @@ class _Supervisor:
             self._session.fail(error)
 
     def _start_guardian(self) -> None:
-        daemon = self._daemon
+        resources = self._resources
         guardian = Guardian(
-            daemon.config,
-            daemon.database,
+            resources.config,
+            resources.database,
             captured=lambda: self._session.captured if self._session else {},
             fail=lambda error: self._session.fail(error) if self._session else None,
-            board=daemon.board,
-            metrics=daemon.metrics,
+            board=resources.board,
+            metrics=resources.metrics,
             log=self._log,
         )
         thread = threading.Thread(
-            target=guardian.run, args=(daemon.stopping,), name="guardian", daemon=True
+            target=guardian.run, args=(resources.stopping,), name="guardian", daemon=True
         )
         thread.start()
 
     def _supervise(self) -> int:
         """Run one session after the other; return the exit status."""
         number = 0
-        while not self._daemon.stopping.is_set():
+        while not self._resources.stopping.is_set():
             number += 1
-            self._session = Session(self._daemon, number)
+            self._session = Session(self._resources, number)
             try:
                 self._session.run()
             except SidecarError as error:
@@ -149,13 +152,13 @@ class _Supervisor:
                 if status is not None:
                     return status
                 self._back_off(error)
-        self._daemon.board.update(phase=Phase.STOPPED, phase_since=time.time())
+        self._resources.board.update(phase=Phase.STOPPED, phase_since=time.time())
         self._log.info("sidecar_stopped")
         return 0
 
     def _judge(self, error: SidecarError) -> int | None:
         """Return the exit status, or None where another session may mend it."""
-        self._daemon.metrics.sessions.labels(error.code).inc()
+        self._resources.metrics.sessions.labels(error.code).inc()
         if isinstance(error, ProducerFenced):
             self._fences.append(time.monotonic())
             full = len(self._fences) == FENCES_ALLOWED
@@ -168,7 +171,7 @@ class _Supervisor:
                 )
         if error.disposition is Disposition.RETRY:
             return None
-        self._daemon.board.update(phase=Phase.HALTED, phase_since=time.time(), error=str(error))
+        self._resources.board.update(phase=Phase.HALTED, phase_since=time.time(), error=str(error))
         self._log.error(
             "sidecar_halted",
             code=error.code,
@@ -187,9 +190,9 @@ class _Supervisor:
             self._backoff = FIRST_BACKOFF
         seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         self._backoff = min(self._backoff * 2, LAST_BACKOFF)
-        if self._daemon.stopping.is_set():
+        if self._resources.stopping.is_set():
             return
-        self._daemon.board.update(
+        self._resources.board.update(
             phase=Phase.BACKING_OFF, phase_since=time.time(), error=str(error)
         )
         self._log.warning(
@@ -199,5 +202,5 @@ class _Supervisor:
             fact=error.fact,
             retry_in_seconds=round(seconds, 1),
         )
-        self._daemon.stopping.wait(seconds)
-        self._daemon.board.update(error=None)
+        self._resources.stopping.wait(seconds)
+        self._resources.board.update(error=None)

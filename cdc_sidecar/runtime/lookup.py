@@ -10,7 +10,6 @@ from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts
 
-
 PATIENCE: Final = 1.5  # seconds; a server that is shutting down waits for us, and lets nobody in
 
 

@@ -17,31 +17,14 @@ from cdc_sidecar.events.assembler import Batch
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.position import PositionRecord
-from cdc_sidecar.kafka.producer import TransactionalProducer
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.runtime.claim import Claim, InternalTopics
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
 from cdc_sidecar.runtime.state import StateBoard
 
 KAFKA_AWAY_AFTER: Final = 3.0  # seconds that a commit may take before readiness is withdrawn
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A fenced producer, and the position that was read after fencing."""
-
-    producer: TransactionalProducer
-    record: PositionRecord
-
-
-@dataclass(frozen=True, slots=True)
-class InternalTopics:
-    """Where position and schemas are kept, and the key of the position."""
-
-    position: str
-    schemas: str
-    transactional_id: bytes
 
 
 @dataclass(slots=True)
