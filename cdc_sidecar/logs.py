@@ -36,11 +36,11 @@ def configure_logging(config: Log) -> None:
         cache_logger_on_first_use=True,
     )
     handler = _Bridge()
-    for name in _LIBRARIES:
+    for name, lowest in _LIBRARIES.items():
         library = logging.getLogger(name)
         library.handlers = [handler]
         library.propagate = False
-        library.setLevel(max(level, _LIBRARIES[name]))
+        library.setLevel(max(level, lowest))
 
 
 def _form(config: Log) -> list[Processor]:

@@ -79,9 +79,7 @@ class _Supervisor:
 
     def run(self, armed: tuple[str, ...]) -> int:
         resources = self._resources
-        server = HttpServer(
-            resources.config.http, resources.board, resources.metrics, resources.registry
-        )
+        server = HttpServer(resources)
         server.start()
         self._catch_signals()
         threading.excepthook = self._take_crash

@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from cdc_sidecar.config.model import Http
 from cdc_sidecar.errors import HttpUnavailable
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.runtime.registry_api import answer
+from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.state import StateBoard
 from cdc_sidecar.runtime.status_page import render_status
 
@@ -41,18 +41,17 @@ class _Server6(_Server):
 class HttpServer:
     """The server and its thread; bound when it is made."""
 
-    def __init__(
-        self, config: Http, board: StateBoard, metrics: Metrics, registry: Subjects
-    ) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Bind.
 
         Raises:
             HttpUnavailable: the address is taken or not ours.
 
         """
+        config = resources.config.http
 
         class Handler(_Handler):
-            pages = Pages(board, metrics, registry)
+            pages = Pages(resources.board, resources.metrics, resources.registry)
 
         server = _Server6 if ":" in config.host else _Server
         try:

@@ -22,7 +22,7 @@ from cdc_sidecar.kafka.read import committed_reader
 from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, Topics
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
-from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
 from cdc_sidecar.postgres.slot import Server, SlotStatus, check_version, read_server, read_slot
 from cdc_sidecar.runtime import preflight
@@ -65,6 +65,7 @@ class Inspection:
         self._slot: SlotStatus | None = None
         self._slot_is_unfit = False
         self._record: PositionRecord | None = None
+        self._history: dict[int, Lsn] = {}
 
     def run(self) -> Iterator[Finding]:
         """Yield a finding for each check, as they are made."""
@@ -129,7 +130,9 @@ class Inspection:
     def _identify(self) -> SystemIdentity:
         connection = ReplicationConnection(self._config.postgres)
         try:
-            return connection.identify_system()
+            system = connection.identify_system()
+            self._history = connection.timeline_history(system.timeline)
+            return system
         finally:
             connection.close()
 
@@ -246,7 +249,7 @@ class Inspection:
         now = preflight.identity_of(system, server, self._config)
         self._try(
             "identity",
-            lambda: preflight.check_identity(record, now, {}),
+            lambda: preflight.check_identity(record, now, self._history),
             lambda _: f"system {system.system_identifier}, timeline {system.timeline}",
         )
         if self._slot_is_unfit:
