@@ -15,6 +15,7 @@ from cdc_sidecar.errors import DemoUnavailable
 from tests.waiting import await_true
 
 _VERDICT = re.compile(r"^(\d+) events, 0 lost, 0 repeated, tables equal$", re.MULTILINE)
+_ARRIVED = re.compile(r"[1-9]\d* events arrived")
 _SECONDS = 120  # for a whole demo, servers included
 
 _ORDERS, _EVENTS = "shop.public.orders", "outbox.event.order"
@@ -64,10 +65,11 @@ def test_an_endless_demo_ends_with_a_verdict_on_ctrl_c(tmp_path: Path) -> None:
         running = subprocess.Popen(_demo(tmp_path), stdout=output, stderr=output)
     try:
         await_true(
-            lambda: re.search(r"[1-9]\d* events arrived", log.read_text(encoding="utf-8")),
+            lambda: running.poll() is not None or _ARRIVED.search(log.read_text(encoding="utf-8")),
             deadline=_SECONDS,
             what="the first events of the demo",
         )
+        assert running.poll() is None, log.read_text(encoding="utf-8")
         running.send_signal(signal.SIGINT)
         assert running.wait(_SECONDS) == 0, log.read_text(encoding="utf-8")
     finally:
