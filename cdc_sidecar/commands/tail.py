@@ -13,7 +13,14 @@ from cdc_sidecar.events.names import message_topic, schemas_topic, topic_part
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translated
-from cdc_sidecar.kafka.read import Message, assign, committed_reader, follow, read_records
+from cdc_sidecar.kafka.read import (
+    Message,
+    assign,
+    committed_reader,
+    follow,
+    high_watermark,
+    read_records,
+)
 
 
 def tail(  # noqa: PLR0913 - the command's options
@@ -86,8 +93,10 @@ class Decoder:
     def _load(self) -> None:
         consumer = committed_reader(self._config.kafka)
         try:
+            # markers reach partitions one by one: the event may be visible before its schema
             topic = schemas_topic(self._config.service.name)
-            for key, value in read_records(consumer, topic, 0, None):
+            high = high_watermark(admin_client(self._config.kafka), topic)
+            for key, value in read_records(consumer, topic, 0, high):
                 self._subjects.load(key, value)
         finally:
             consumer.close()

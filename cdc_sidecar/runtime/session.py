@@ -31,7 +31,7 @@ from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.state import Phase
 
-LOCK_POLL: Final = 1.0  # seconds between two tries for the lock
+LOCK_POLL: Final = 0.3  # seconds between two tries for the lock
 
 
 class Session:
