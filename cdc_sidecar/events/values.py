@@ -99,7 +99,7 @@ def decimal_operation(scale: int) -> Operation:
 
     def encode_decimal(text: bytes) -> bytes:
         if scale and len(text) > scale + 1 and text[-scale - 1] == point:  # as Postgres prints it
-            return encode_unscaled(int(text[: -scale - 1] + text[-scale:]))
+            return encode_unscaled(int(text.replace(b".", b"")))
         whole, _, fraction = text.partition(b".")
         missing = scale - len(fraction)
         if missing < 0:
