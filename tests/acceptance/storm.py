@@ -1,0 +1,87 @@
+"""A storm: writers that change everything while the sidecar is killed at random moments."""
+
+import random
+import threading
+from dataclasses import dataclass, field
+
+import psycopg
+
+from tests.acceptance.conftest import Service
+
+WRITERS = 4
+_KEYS = 300  # per writer, so that writers do not wait for each other
+
+
+@dataclass
+class Storm:
+    """Writers on table `items`; the same seed draws the same statements."""
+
+    service: Service
+    seed: int
+    transactions: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _errors: list[BaseException] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> None:
+        """Start the writers."""
+        for number in range(WRITERS):
+            thread = threading.Thread(target=self._write, args=(number,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def end(self) -> None:
+        """Stop the writers and fail if one of them failed."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+        if self._errors:
+            raise self._errors[0]
+
+    def _write(self, number: int) -> None:
+        chance = random.Random(f"{self.seed}/{number}")  # noqa: S311 - a reproducible test
+        try:
+            with psycopg.connect(self.service.dsn, autocommit=True) as connection:
+                while not self._stop.wait(chance.uniform(0, 0.01)):
+                    _transaction(connection, chance, number * 1_000_000)
+                    with self._lock:
+                        self.transactions += 1
+        except psycopg.Error as error:
+            self._errors.append(error)
+
+
+def _transaction(connection: psycopg.Connection, chance: random.Random, base: int) -> None:
+    """Run one transaction of several statements; now and then it is rolled back, or part of it."""
+    with connection.transaction(force_rollback=chance.random() < 0.1):
+        for _ in range(chance.choice((1, 1, 2, 5))):
+            _statement(connection, chance, base)
+        if chance.random() < 0.3:
+            with connection.transaction(force_rollback=chance.random() < 0.5):
+                _statement(connection, chance, base)
+
+
+def _statement(connection: psycopg.Connection, chance: random.Random, base: int) -> None:
+    key, other = (base + chance.randrange(_KEYS) for _ in range(2))
+    match chance.choices(("insert", "update", "delete", "key", "many"), (4, 6, 2, 2, 1))[0]:
+        case "insert":
+            connection.execute(
+                "INSERT INTO items VALUES (%s, %s, 'new') ON CONFLICT (id) DO NOTHING",
+                (key, chance.randrange(1000)),
+            )
+        case "update":
+            connection.execute("UPDATE items SET n = n + 1 WHERE id = %s", (key,))
+        case "delete":
+            connection.execute("DELETE FROM items WHERE id = %s", (key,))
+        case "key":
+            connection.execute(
+                "UPDATE items SET id = %(to)s WHERE id = %(from)s"
+                " AND NOT EXISTS (SELECT FROM items WHERE id = %(to)s)",
+                {"from": key, "to": other},
+            )
+        case _:
+            connection.execute(
+                "INSERT INTO items SELECT %s + n, n, 'many' FROM generate_series(0, 400) n"
+                " ON CONFLICT (id) DO UPDATE SET label = 'again'",
+                (base + _KEYS,),
+            )
