@@ -232,9 +232,10 @@ class Log(_Section):
 
 
 class Shutdown(_Section):
-    """How long a stop may take."""
+    """How long a stop may take, and what a halt does to the process."""
 
     grace: Annotated[Duration, Field(gt=0)] = 25.0
+    on_halt: Literal["exit", "stay"] = "exit"
 
 
 class Config(_Section):

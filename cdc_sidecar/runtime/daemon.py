@@ -154,17 +154,40 @@ class _Supervisor:
         number = 0
         while not self._resources.stopping.is_set():
             number += 1
-            self._session = Session(self._resources, number)
-            try:
-                self._session.run()
-            except SidecarError as error:
-                status = self._judge(error)
-                if status is not None:
-                    return status
-                self._back_off(error)
+            status = self._run_session(number)
+            if status is not None:
+                self._release()
+                self._stay(status)
+                return status
         self._resources.board.update(phase=Phase.STOPPED, phase_since=time.time())
         self._log.info("sidecar_stopped")
         return 0
+
+    def _run_session(self, number: int) -> int | None:
+        """Run one session; return the exit status, or None where another may follow."""
+        self._session = Session(self._resources, number)
+        try:
+            self._session.run()
+        except SidecarError as error:
+            status = self._judge(error)
+            if status is None:
+                self._back_off(error)
+            return status
+        return None
+
+    def _release(self) -> None:
+        """Drop the producer: what ended the session, and the lag's gauge, hold on to it."""
+        self._session = None
+        self._resources.metrics.lag_seconds.set_function(lambda: 0.0)
+        gc.collect()
+
+    def _stay(self, status: int) -> None:
+        """After a halt wait for the signal to end, if so configured; the pages tell why."""
+        halted = status == Disposition.HALT.exit_status
+        if halted and self._resources.config.shutdown.on_halt == "stay":
+            self._log.warning("halt_held", until="SIGTERM")
+            self._resources.stopping.wait()
+            self._log.info("sidecar_stopped", exit_status=status)
 
     def _judge(self, error: SidecarError) -> int | None:
         """Return the exit status, or None where another session may mend it."""

@@ -173,7 +173,7 @@ def test_the_number_of_mistakes_and_the_file_are_told(loader: Loader) -> None:
 
 def test_a_key_that_resembles_none_is_answered_with_those_that_there_are(loader: Loader) -> None:
     (mistake,) = loader.mistakes("[shutdown]\nqqq = 1")
-    assert mistake == "shutdown.qqq: unknown key (known: grace)"
+    assert mistake == "shutdown.qqq: unknown key (known: grace, on_halt)"
 
 
 def test_missing_sections_are_told(loader: Loader) -> None:
