@@ -43,8 +43,8 @@ _TABLES = {
     ),
     "type modifiers": (
         (
-            "CREATE TABLE public.t (id int PRIMARY KEY, n numeric(10,2), m numeric(5,-2), n2 numeric,"
-            " v varchar(20), c char(5), b bit(8), t timestamp(3), i interval second(2),"
+            "CREATE TABLE public.t (id int PRIMARY KEY, n numeric(10,2), m numeric(5,-2),"
+            " n2 numeric, v varchar(20), c char(5), b bit(8), t timestamp(3), i interval second(2),"
             " a numeric(4,1)[])"
         ),
         "(id) VALUES (1)",
@@ -335,12 +335,13 @@ _ORDERS = "CREATE TABLE public.t (id int PRIMARY KEY, x text, n int)"
     ],
 )
 @pytest.mark.parametrize("together", [True, False])
-def test_ddl_between_two_rows_gives_the_second_row_its_own_schema(
+def test_ddl_between_two_rows_gives_the_second_row_its_own_schema(  # noqa: PLR0913 - one case
     source: Source,
     change: str,
     row: str,
     before: dict[str, object],
     after: dict[str, object],
+    *,
     together: bool,
 ) -> None:
     source.run(_ORDERS)
