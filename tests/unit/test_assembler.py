@@ -105,6 +105,13 @@ def test_an_update_with_an_old_row_is_a_u_with_before() -> None:
     assert _events(published.values) == [("u", {"id": 1, **_NULLS, "status": "new"}, _ROW)]
 
 
+def test_an_untouched_toasted_column_is_filled_from_the_old_row() -> None:
+    update = wire.update(_OID, ("1", UNCHANGED, None, None), old=ORDER_ROW)
+    (value,) = _orders().transaction(_DESCRIBE, update).values
+    assert value["after"] == {"id": 1, **_NULLS, "status": "paid"}
+    assert value["unchanged"] == []
+
+
 def test_an_old_key_of_equal_value_is_no_changed_key() -> None:
     update = wire.update(_OID, ORDER_ROW, key=("1", None, None, None))
     published = _orders().transaction(_DESCRIBE, update)

@@ -196,6 +196,25 @@ def test_a_split_transaction_resumes_inside_changes_that_share_an_lsn() -> None:
     assert published.batches[-1].position == Position(Lsn(135))
 
 
+def test_a_part_ends_at_its_last_change_counted_among_those_that_share_its_lsn(
+    part_bytes: int,
+) -> None:
+    changes = tuple(Change(lsn, "insert") for lsn in (120, 120, 120, 121, 125, 125))
+    batches = _run(_session(), [Transaction(130, changes)])
+    partials = [batch.position.partial for batch in batches if batch.position.partial]
+    if part_bytes == 1:
+        ends = [(partial.lsn, partial.index) for partial in partials]
+        assert ends == [(120, 0), (120, 1), (120, 2), (121, 0), (125, 0), (125, 1)]
+        assert [partial.total_order for partial in partials] == [1, 2, 3, 4, 5, 6]
+        assert partials[-1].orders == {"public.orders": 6}
+
+
+def test_changes_that_an_altered_publication_no_longer_sends_shift_nothing() -> None:
+    partial = Partial(Lsn(130), 730, Lsn(121), 0, 1, total_order=2, orders={"public.orders": 2})
+    history = [Transaction(130, (Change(121, "insert"), Change(122, "insert")))]  # 120 is gone
+    assert len(_records(_run(_session(Position(Lsn(110), partial)), history))) == 1
+
+
 def test_changes_of_tables_that_are_not_captured_count_among_those_that_share_an_lsn() -> None:
     changes = (Change(120, "ignored"), Change(120, "noise"), Change(120, "insert"))
     history = [Transaction(130, changes)]
