@@ -35,9 +35,9 @@ def test_an_outbox_is_captured_and_is_no_topic_of_its_own() -> None:
     assert capture.outbox("public.outbox") is not None
 
 
-def test_tables_whose_topics_would_be_one_are_told() -> None:
+def test_tables_of_different_names_have_different_topics() -> None:
     capture = _capture(shop.table("*.*"))
-    assert capture.collisions(["a.b", "a.c", "b.a"]) == []
+    assert capture.collisions(["a.b", "a.c", "b.a", "a.b-c", "a.b_c", "a.b c", "a._x0020_"]) == []
 
 
 @pytest.mark.parametrize(
