@@ -25,8 +25,9 @@ demo: $(ENVIRONMENT)
 check: lint
 	@$(RUN)pytest tests/unit
 
+# Two processes, a file each at a time: the tests mostly wait for servers.
 test: lint
-	@$(RUN)pytest
+	@$(RUN)pytest --numprocesses 2 --dist loadfile
 
 lint: $(ENVIRONMENT)
 	@echo 'ruff, mypy, import contracts ...'

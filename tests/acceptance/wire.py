@@ -1,0 +1,159 @@
+"""A TCP proxy between sidecar and broker that understands Kafka's request header.
+
+Kafka protocol guide, "Protocol Primitives" and "Request Header": each message is its length in four
+bytes; a request begins with api key, api version and correlation id, a response with the latter.
+The broker must advertise the proxy's address.
+"""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Self
+
+
+class Api(Enum):
+    """Api keys of the requests that the transaction protocol uses."""
+
+    PRODUCE = 0
+    FETCH = 1
+    METADATA = 3
+    FIND_COORDINATOR = 10
+    INIT_PRODUCER_ID = 22
+    ADD_PARTITIONS_TO_TXN = 24
+    END_TXN = 26
+
+
+class Cut(Enum):
+    """What happens to the next request of an api."""
+
+    REQUEST_LOST = "request lost"
+    RESPONSE_LOST = "response lost"
+    DELAYED = "delayed past the time-out"
+    RESET = "connection reset"
+
+
+DELAY = 3.0  # seconds; the clients under test wait 1.5
+
+
+@dataclass
+class Wire:
+    """The proxy; `cut` arms it for one request."""
+
+    broker_port: int
+    port: int
+    cuts: int = 0
+    _armed: tuple[Api, Cut] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _closing: threading.Event = field(default_factory=threading.Event)
+    _sockets: list[socket.socket] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close every connection."""
+        self._closing.set()
+        for each in [self._listener, *self._sockets]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def arm(self, api: Api, cut: Cut) -> None:
+        """Cut the next request of this api."""
+        with self._lock:
+            self._armed = (api, cut)
+
+    @property
+    def armed(self) -> bool:
+        """Whether the cut is still to come."""
+        return self._armed is not None
+
+    def _take(self, api_key: int) -> Cut | None:
+        with self._lock:
+            if self._armed is None or self._armed[0].value != api_key:
+                return None
+            cut, self._armed = self._armed[1], None
+            self.cuts += 1
+            return cut
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                client, _ = self._listener.accept()
+                broker = socket.create_connection(("127.0.0.1", self.broker_port))
+            except OSError:
+                continue
+            self._sockets += [client, broker]
+            lost: set[int] = set()
+            for target in (self._forward_requests, self._forward_responses):
+                threading.Thread(target=target, args=(client, broker, lost), daemon=True).start()
+
+    def _forward_requests(
+        self, client: socket.socket, broker: socket.socket, lost: set[int]
+    ) -> None:
+        with _both(client, broker):
+            while message := _read(client):
+                api_key, _version, correlation = struct.unpack_from(">hhi", message, 4)
+                match self._take(api_key):
+                    case Cut.REQUEST_LOST:
+                        continue
+                    case Cut.RESPONSE_LOST:
+                        lost.add(correlation)
+                    case Cut.DELAYED:
+                        self._closing.wait(DELAY)
+                    case Cut.RESET:
+                        return
+                    case None:
+                        pass
+                broker.sendall(message)
+
+    def _forward_responses(
+        self, client: socket.socket, broker: socket.socket, lost: set[int]
+    ) -> None:
+        with _both(client, broker):
+            while message := _read(broker):
+                (correlation,) = struct.unpack_from(">i", message, 4)
+                if correlation in lost:
+                    lost.discard(correlation)
+                else:
+                    client.sendall(message)
+
+
+@contextlib.contextmanager
+def _both(*sockets: socket.socket) -> Iterator[None]:
+    """Close both ends when either is over."""
+    try:
+        yield
+    except OSError:
+        pass
+    finally:
+        for each in sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def _read(source: socket.socket) -> bytes:
+    """Read one message with its length; empty at the end."""
+    head = _read_exactly(source, 4)
+    if not head:
+        return b""
+    (size,) = struct.unpack(">i", head)
+    return head + _read_exactly(source, size)
+
+
+def _read_exactly(source: socket.socket, size: int) -> bytes:
+    parts = []
+    while size:
+        part = source.recv(min(size, 1 << 20))
+        if not part:
+            return b""
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
