@@ -19,7 +19,13 @@ app = typer.Typer(
     help="Every committed change of one Postgres, in Kafka exactly once.",
 )
 
+position = typer.Typer(no_args_is_help=True, help="Show or move the position, by hand.")
+app.add_typer(position, name="position")
+
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML configuration.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it; without, only say what it does.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Kept in the position record.")]
 
 
 def main() -> None:
@@ -97,7 +103,7 @@ def tail(  # noqa: PLR0913 - options
 @app.command()
 def check(
     config: ConfigOption,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Try everything live: one line a check, a cure for each fault; exit 1 if there is one."""
     from cdc_sidecar.commands import check as command  # noqa: PLC0415 - fast start
@@ -117,12 +123,49 @@ def setup_sql(config: ConfigOption) -> None:
 def status(
     config: ConfigOption,
     url: Annotated[str | None, typer.Option(help="The sidecar's address.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how the sidecar is, or what Postgres and Kafka tell when it is down."""
     from cdc_sidecar.commands import status as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.status(config, url=url, as_json=as_json))
+
+
+@position.command("show")
+def position_show(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """Show position, slot and source, and what they mean together."""
+    from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.show(config, as_json=as_json))
+
+
+@position.command("accept-gap")
+def position_accept_gap(
+    config: ConfigOption,
+    yes: YesOption = False,
+    reason: ReasonOption = None,
+    new_source: Annotated[
+        bool,
+        typer.Option("--new-source", help="Also take the present server as this service's own."),
+    ] = False,
+) -> None:
+    """Go on where the slot begins, leaving out what it no longer has; exit 1 without a gap."""
+    from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.accept_gap(config, yes=yes, reason=reason, new_source=new_source))
+
+
+@position.command("reset")
+def position_reset(
+    config: ConfigOption,
+    to: Annotated[str, typer.Option("--to", help="The LSN, such as 0/15293B8.")],
+    yes: YesOption = False,
+    reason: ReasonOption = None,
+) -> None:
+    """Go on at an LSN: forward leaves changes out, back publishes them again."""
+    from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.reset(config, to, yes=yes, reason=reason))
 
 
 @app.command()

@@ -368,6 +368,20 @@ class ConfigChangedInside(HaltError):
     title = "configuration changed inside a split transaction"
 
 
+class SidecarRunning(UsageError):
+    """A command that needs the slot for itself was called while a sidecar lives."""
+
+    code = "CDC-510"
+    title = "a sidecar is running"
+
+
+class PositionOutOfReach(UsageError):
+    """The slot cannot serve changes from the position that was asked for."""
+
+    code = "CDC-511"
+    title = "the slot cannot serve this position"
+
+
 # --- 9xx: ourselves
 
 

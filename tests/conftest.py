@@ -36,11 +36,11 @@ def database(postgres: PostgresServer) -> Iterator[str]:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield postgres.dsn(name)
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
-        await_true(lambda: _drop_slots(admin, name), what=f"the slots of {name} dropped")
+        await_true(lambda: drop_slots(admin, name), what=f"the slots of {name} dropped")
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _drop_slots(admin: psycopg.Connection, database: str) -> bool:
+def drop_slots(admin: psycopg.Connection, database: str) -> bool:
     """End the sessions of `database` and drop its idle slots; tell whether all slots are gone."""
     admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database]

@@ -33,7 +33,7 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps(body, indent=2))
     else:
-        for line in _lines(body, ""):
+        for line in lines_of(body):
             typer.echo(line)
     return 0
 
@@ -89,12 +89,13 @@ def look_without(config: Config) -> dict[str, Any]:
     }
 
 
-def _lines(body: dict[str, Any], indent: str) -> list[str]:
+def lines_of(body: dict[str, Any], indent: str = "") -> list[str]:
+    """Return the lines that show a JSON body to people."""
     lines = []
     for name, value in body.items():
         label = name.replace("_", " ")
         if isinstance(value, dict):
-            lines += [f"{indent}{label}", *_lines(value, indent + "  ")]
+            lines += [f"{indent}{label}", *lines_of(value, indent + "  ")]
         else:
             shown = "–" if value is None else value
             lines.append(f"{indent}{label:<{24 - len(indent)}}{shown}")

@@ -6,7 +6,7 @@ compacted. JSON, `v` first: a version that is not known halts. Documented in
 """
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from confluent_kafka import TopicPartition
@@ -18,6 +18,7 @@ from cdc_sidecar.kafka.read import Reader, read_records
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 RECORD_VERSION: Final = 1
+MOVES_KEPT: Final = 10
 _TAIL: Final = 5000  # records at the end of the topic that are looked at first
 
 
@@ -34,6 +35,29 @@ class SourceIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """One move of the position by an operator."""
+
+    at: int  # microseconds since 1970
+    kind: str
+    start: Lsn  # where the position stood
+    goal: Lsn  # where it was moved to
+    reason: str | None
+    by: str  # user and host
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in the record."""
+        return {
+            "at": self.at,
+            "kind": self.kind,
+            "from": format_lsn(self.start),
+            "to": format_lsn(self.goal),
+            "reason": self.reason,
+            "by": self.by,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class PositionRecord:
     """The value of one position record; `position` None is an intent to create the slot."""
 
@@ -43,7 +67,7 @@ class PositionRecord:
     fingerprint: str  # of the configuration that decides what is published
     instance: str  # host and process that wrote it
     written_at: int  # microseconds since 1970
-    resets: list[dict[str, Any]] = field(default_factory=list)  # an operator's last moves
+    resets: tuple[Move, ...] = ()  # an operator's last moves, oldest first
 
     def moved(self, position: Position, fingerprint: str, now: int) -> "PositionRecord":
         """Return the record of the next commit."""
@@ -55,24 +79,31 @@ class PositionRecord:
             written_at=now,
         )
 
+    def reset(self, move: Move, identity: SourceIdentity, instance: str) -> "PositionRecord":
+        """Return the record after an operator's move; a partial is forgotten."""
+        moved = self.moved(Position(move.goal), self.fingerprint, move.at)
+        resets = (*self.resets, move)[-MOVES_KEPT:]
+        return replace(moved, identity=identity, instance=instance, resets=resets)
+
     def encode(self) -> bytes:
         """Return the record's JSON."""
         position = self.position
         value = {
             "v": RECORD_VERSION,
             "end": None if position is None else format_lsn(position.end_lsn),
-            "partial": None if position is None else _spell_partial(position.partial),
+            "partial": None if position is None else spell_partial(position.partial),
             **asdict(self.identity),
             "commits": self.commits,
             "fingerprint": self.fingerprint,
             "instance": self.instance,
             "written_at": self.written_at,
-            "resets": self.resets,
+            "resets": [move.as_json() for move in self.resets],
         }
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _spell_partial(partial: Partial | None) -> dict[str, Any] | None:
+def spell_partial(partial: Partial | None) -> dict[str, Any] | None:
+    """Return the place inside a split transaction as it stands in the record."""
     if partial is None:
         return None
     lsns = {"final_lsn": format_lsn(partial.final_lsn), "lsn": format_lsn(partial.lsn)}
@@ -98,7 +129,8 @@ def decode_position(value: bytes) -> PositionRecord:
             **{name: record.pop(name) for name in SourceIdentity.__dataclass_fields__}
         )
         position = None if end is None else Position(parse_lsn(end), _parse_partial(partial))
-        return PositionRecord(identity, position, **record)
+        resets = tuple(_parse_move(**move) for move in record.pop("resets"))
+        return PositionRecord(identity, position, resets=resets, **record)
     except (ValueError, KeyError, TypeError) as error:
         raise PositionUnreadable(
             f"a record of {len(value)} bytes is malformed",
@@ -111,6 +143,10 @@ def _parse_partial(partial: dict[str, Any] | None) -> Partial | None:
         return None
     lsns: dict[str, Lsn] = {name: parse_lsn(partial[name]) for name in ("final_lsn", "lsn")}
     return Partial(**{**partial, **lsns})
+
+
+def _parse_move(**move: Any) -> Move:  # noqa: ANN401 - JSON
+    return Move(start=parse_lsn(move.pop("from")), goal=parse_lsn(move.pop("to")), **move)
 
 
 def read_position(

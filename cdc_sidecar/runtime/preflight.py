@@ -21,6 +21,7 @@ from cdc_sidecar.errors import (
 )
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import message_topic, table_topic
+from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
@@ -214,15 +215,56 @@ def check_identity(record: PositionRecord, now: SourceIdentity, history: Mapping
     if not differing and then.timeline != now.timeline:
         forked = history.get(then.timeline)
         if forked is None or end > forked:
-            left = format_lsn(forked or 0)
-            differing = [
-                f"timeline {now.timeline} left {then.timeline} at {left}, {format_lsn(end)} is out"
-            ]
+            left = f"timeline {now.timeline} left {then.timeline} at {format_lsn(forked or 0)}"
+            differing = [f"{left}, {format_lsn(end)} is out"]
     if differing:
         raise SourceChanged(
             "; ".join(differing),
             cause="a restored backup, a clone, an unsynchronised failover, or another database",
-            cure="if it is meant: give it a service name or [kafka] transactional_id of its own",
+            cure=_OTHER_SOURCE,
+        )
+
+
+_OTHER_SOURCE = (
+    "a clone: give it a service name or [kafka] transactional_id of its own; this service on a"
+    " restored or upgraded server: `cdc-sidecar position accept-gap --new-source`"
+)
+
+
+def check_slot(
+    position: Position, slot: SlotStatus | None, system: SystemIdentity, now: SourceIdentity
+) -> SlotStatus:
+    """Check that the slot is there and can be read.
+
+    Raises:
+        SlotMissing: the slot is gone.
+        SlotLost, SlotUnfit: it cannot be read.
+
+    """
+    if slot is None:
+        raise SlotMissing(
+            f"slot {now.slot} is gone; all up to {format_lsn(position.end_lsn)} is published,"
+            f" the server is at {format_lsn(system.flushed_lsn)}",
+            cause="it was dropped; the changes in between cannot be read any more",
+            cure="see docs/how-to/recover-a-lost-slot.md",
+        )
+    slot.check(now.database)
+    return slot
+
+
+def check_wal_end(position: Position, system: SystemIdentity) -> None:
+    """Check that the server has written what is published.
+
+    Raises:
+        WalWentBack: its WAL ends before the position.
+
+    """
+    if position.end_lsn > system.flushed_lsn:
+        raise WalWentBack(
+            f"{format_lsn(position.end_lsn)} is published, but the server's WAL ends at "
+            f"{format_lsn(system.flushed_lsn)}",
+            cause="a restored backup or a clone",
+            cure=_OTHER_SOURCE,
         )
 
 
@@ -244,29 +286,16 @@ def check_position(
     """
     position = record.position
     assert position is not None  # noqa: S101 - an intent is resolved before
-    if slot is None:
-        raise SlotMissing(
-            f"slot {record.identity.slot} is gone; all up to {format_lsn(position.end_lsn)} is"
-            f" published, the server is at {format_lsn(system.flushed_lsn)}",
-            cause="it was dropped; the changes in between cannot be read any more",
-            cure="see docs/how-to/recover-a-lost-slot.md",
-        )
-    slot.check(record.identity.database)
+    slot = check_slot(position, slot, system, record.identity)
     if slot.confirmed_flush_lsn > position.end_lsn:
         gap = slot.confirmed_flush_lsn - position.end_lsn
         raise SlotAhead(
             f"{format_lsn(position.end_lsn)} is published, but the slot begins at "
             f"{format_lsn(slot.confirmed_flush_lsn)}: a gap of {gap} bytes of WAL",
             cause="the slot was re-created or advanced, or the position is of an older backup",
-            cure="see docs/how-to/recover-a-lost-slot.md",
+            cure="look at it with `cdc-sidecar position accept-gap`, which can also go on after it",
         )
-    if position.end_lsn > system.flushed_lsn:
-        raise WalWentBack(
-            f"{format_lsn(position.end_lsn)} is published, but the server's WAL ends at "
-            f"{format_lsn(system.flushed_lsn)}",
-            cause="a restored backup or a clone",
-            cure="if it is meant: give it a service name or [kafka] transactional_id of its own",
-        )
+    check_wal_end(position, system)
     if position.partial and record.fingerprint != fingerprint:
         raise ConfigChangedInside(
             f"transaction {position.partial.xid} at {format_lsn(position.partial.final_lsn)}",

@@ -130,8 +130,9 @@ class Sidecar:
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run another command with the same configuration."""
         command, *rest = arguments
+        words = [*command.split(), "--config", str(self.config), *rest]
         return subprocess.run(
-            [sys.executable, "-m", "cdc_sidecar", command, "--config", str(self.config), *rest],
+            [sys.executable, "-m", "cdc_sidecar", *words],
             capture_output=True,
             text=True,
             timeout=90,

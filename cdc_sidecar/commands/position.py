@@ -1,0 +1,233 @@
+"""`cdc-sidecar position`: shows the position beside its source, and moves it when a person says so.
+
+A move is shown first and made with `--yes` only; `cdc_sidecar.runtime.moves` makes it.
+"""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from cdc_sidecar.commands.status import lines_of
+from cdc_sidecar.config.load import load_config
+from cdc_sidecar.config.model import Config, Log
+from cdc_sidecar.errors import (
+    ConfigChangedInside,
+    SidecarError,
+    SlotAhead,
+    SlotLost,
+    SlotMissing,
+    SlotUnfit,
+    SourceChanged,
+    WalWentBack,
+)
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.kafka.position import PositionRecord, spell_partial
+from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
+from cdc_sidecar.postgres.slot import SlotStatus
+from cdc_sidecar.runtime.moves import (
+    NothingToMove,
+    Plan,
+    Planner,
+    look_ahead,
+    make_move,
+    plan_acceptance,
+    plan_reset,
+)
+from cdc_sidecar.runtime.standing import Standing, look
+
+_STATES: Final[dict[type[SidecarError], str]] = {
+    SlotAhead: "gap",
+    SlotMissing: "slot missing",
+    SlotLost: "slot lost",
+    SlotUnfit: "slot does not fit",
+    SourceChanged: "another source",
+    WalWentBack: "WAL went backwards",
+    ConfigChangedInside: "configuration changed inside a split transaction",
+}
+
+
+def show(path: Path, *, as_json: bool) -> int:
+    """Print the position record, the slot, and what they mean together.
+
+    Raises:
+        SidecarError: Postgres or Kafka cannot be asked.
+
+    """
+    config = _load(path)
+    fingerprint = Capture.of(config).fingerprint
+    standing = look(config, fingerprint)
+    body = {
+        "version": 1,
+        "service": config.service.name,
+        "transactional_id": config.transactional_id,
+        "meaning": _meaning(standing, fingerprint),
+        "position": _position(standing.record) if standing.record else None,
+        "slot": _slot(config.postgres.slot, standing.slot),
+        "server": {
+            "system_identifier": standing.identity.system_identifier,
+            "timeline": standing.identity.timeline,
+            "database": standing.identity.database,
+            "wal_end": format_lsn(standing.system.flushed_lsn),
+        },
+    }
+    moves = [move.as_json() for move in standing.record.resets] if standing.record else []
+    _print(body, moves, as_json=as_json)
+    return 0
+
+
+def _load(path: Path) -> Config:
+    config = load_config(path)
+    configure_logging(Log(level="error"))
+    return config
+
+
+def _meaning(standing: Standing, fingerprint: str) -> dict[str, Any]:
+    """Return what position and slot say together; all but the state may be null."""
+    record, slot = standing.record, standing.slot
+    if record is None or record.position is None:
+        state = "no position" if record is None else "slot to be created"
+        return {"state": state, "gap_bytes": None, "code": None, "fact": None, "cure": None}
+    fault = standing.fault(fingerprint)
+    if fault is None:
+        return {"state": "continuous", "gap_bytes": 0, "code": None, "fact": None, "cure": None}
+    gap = slot.confirmed_flush_lsn - record.position.end_lsn if slot else None
+    return {
+        "state": _STATES[type(fault)],
+        "gap_bytes": gap if isinstance(fault, SlotAhead) else None,
+        "code": fault.code,
+        "fact": fault.fact,
+        "cure": fault.cure,
+    }
+
+
+def _position(record: PositionRecord) -> dict[str, Any]:
+    position = record.position
+    identity = record.identity
+    return {
+        "end": format_lsn(position.end_lsn) if position else None,
+        "partial": spell_partial(position.partial) if position else None,
+        "commits": record.commits,
+        "fingerprint": record.fingerprint,
+        "instance": record.instance,
+        "written_at": record.written_at,
+        "system_identifier": identity.system_identifier,
+        "timeline": identity.timeline,
+        "database": identity.database,
+        "database_oid": identity.database_oid,
+        "slot": identity.slot,
+        "publication": identity.publication,
+    }
+
+
+def _slot(name: str, slot: SlotStatus | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "exists": slot is not None,
+        "active_pid": slot.active_pid if slot else None,
+        "wal_status": slot.wal_status if slot else None,
+        "confirmed_flush_lsn": format_lsn(slot.confirmed_flush_lsn) if slot else None,
+        "retained_bytes": slot.retained_bytes if slot else None,
+        "safe_wal_size": slot.safe_wal_size if slot else None,
+    }
+
+
+def _print(body: dict[str, Any], moves: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({**body, "moves": moves}, indent=2))
+        return
+    if body["position"]:
+        body["position"]["written_at"] = _moment(body["position"]["written_at"])
+    for line in lines_of(body):
+        typer.echo(line)
+    typer.echo("moves" if moves else "moves                   –")
+    for move in moves:
+        reason = f": {move['reason']}" if move["reason"] else ""
+        told = f"{move['kind']} from {move['from']} to {move['to']} by {move['by']}{reason}"
+        typer.echo(f"  {_moment(move['at'])}  {told}")
+
+
+def _moment(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(" ", "seconds")
+
+
+def accept_gap(path: Path, *, yes: bool, reason: str | None, new_source: bool) -> int:
+    """Show the gap; with `yes` move the position behind it. Return 1 where there is none.
+
+    Raises:
+        SidecarError: a sidecar lives, or the move is refused.
+
+    """
+    return _move(_load(path), partial(plan_acceptance, new_source=new_source), reason, yes=yes)
+
+
+def reset(path: Path, to: str, *, yes: bool, reason: str | None) -> int:
+    """Show what a move to an LSN does; with `yes` make it. Return 1 where there is none.
+
+    Raises:
+        SidecarError: a sidecar lives, or the move is refused.
+
+    """
+    try:
+        goal = parse_lsn(to)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--to") from error
+    return _move(_load(path), partial(plan_reset, goal=goal), reason, yes=yes)
+
+
+def _move(config: Config, planner: Planner, reason: str | None, *, yes: bool) -> int:
+    outcome = make_move(config, planner, reason) if yes else look_ahead(config, planner)
+    if isinstance(outcome, NothingToMove):
+        typer.echo(f"nothing to move: {outcome.reason}")
+        return 1
+    typer.echo("\n".join(_describe(outcome)))
+    if yes:
+        typer.secho(f"moved: the position is {format_lsn(outcome.goal)}", fg="green")
+    else:
+        typer.secho("nothing was changed: call it again with --yes to do this", bold=True)
+    return 0
+
+
+def _describe(plan: Plan) -> list[str]:
+    """Return what a move does, for a person who must decide."""
+    written = f"written {_moment(plan.record.written_at)} by {plan.record.instance}"
+    lines = [
+        f"from    {format_lsn(plan.position.end_lsn)}  ({written})",
+        f"to      {format_lsn(plan.goal)}",
+        *_consequence(plan),
+    ]
+    if plan.partial:
+        whole = plan.goal <= plan.partial.final_lsn
+        lines.append(
+            f"partial {plan.partial.part} part(s) of the split transaction"
+            f" {plan.partial.xid} at {format_lsn(plan.partial.final_lsn)} are published; this is"
+            f" forgotten: {'all of it is published again' if whole else 'its rest is lost'}"
+        )
+    return lines
+
+
+def _consequence(plan: Plan) -> list[str]:
+    size = plan.bytes
+    if size is None:
+        assert plan.stranger is not None  # noqa: S101 - why there is no size
+        return [
+            f"source  {plan.stranger.fact}",
+            "        the present source becomes this service's own. LSNs of two sources cannot be",
+            "        compared: what is lost or published twice cannot be told.",
+            "        A sidecar of the earlier source that still runs is cut off.",
+        ]
+    if size > 0:
+        return [
+            f"gap     {size:,} bytes of WAL",
+            "lost    every change that was committed in between: inserts, updates, deletes,",
+            "        truncates, outbox events and logical messages never reach Kafka",
+        ]
+    return [
+        f"repeat  {-size:,} bytes of WAL",
+        "twice   every change that was committed in between is published again, with the same",
+        "        commit_lsn and total_order: consumers see it twice",
+    ]
