@@ -169,6 +169,14 @@ def position_reset(
 
 
 @app.command()
+def teardown(config: ConfigOption, yes: YesOption = False) -> None:
+    """Remove the slot and the topics that the sidecar made, and nothing else."""
+    from cdc_sidecar.commands import teardown as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.teardown(config, yes=yes))
+
+
+@app.command()
 def demo(
     seconds: Annotated[
         float | None, typer.Option(min=5, help="End by itself after so long; default: Ctrl-C.")

@@ -3,7 +3,8 @@
 What is registered here becomes visible with the Kafka transaction that carries it: `drain` hands
 out the records of the schemas topic that the next row needs. One key per subject version
 (`<subject>/<version>`), and one per relation layout (`layout/<digest>`), whose catalog facts a
-replay takes instead of asking a catalog that may have moved on.
+replay takes instead of asking a catalog that may have moved on. Records `topic/<name>` beside them
+are not ours.
 """
 
 import hashlib
@@ -95,6 +96,8 @@ class Subjects:
                     f"record version {record['v']}", cure="run the newer version of the sidecar"
                 )
             name, _, last = key.decode().rpartition("/")
+            if name == "topic":
+                return  # a topic that was made: see `cdc_sidecar.kafka.ledger`
             if "facts" in record:
                 self._layouts[last] = _FACTS.validate_python(record["facts"], strict=False)
             else:

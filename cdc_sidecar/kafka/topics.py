@@ -1,11 +1,11 @@
 """Topics: those that exist, their limits, and making those that are missing."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from cdc_sidecar.config.model import Topics as TopicsConfig
@@ -50,9 +50,16 @@ class Topics:
     One thread at a time asks the brokers; `facts` may be read by another meanwhile.
     """
 
-    def __init__(self, admin: AdminClient, config: TopicsConfig) -> None:
+    def __init__(
+        self,
+        admin: AdminClient,
+        config: TopicsConfig,
+        remember: Callable[[dict[str, str]], None] = lambda _made: None,
+    ) -> None:
+        """Describe and make topics; `remember` is told names and ids of those that we made."""
         self._admin = admin
         self._config = config
+        self._remember = remember
         self._known: dict[str, Topic] = {}
 
     def describe(self, names: Iterable[str]) -> dict[str, Topic]:
@@ -97,6 +104,39 @@ class Topics:
                 name: str(entry.value) for name, entry in entries.items() if entry.value is not None
             }
         return described
+
+    def identify(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the ids of those of the topics that exist; a topic made anew has another.
+
+        Raises:
+            KafkaUnavailable: no answer.
+
+        """
+        wanted = TopicCollection(sorted(names))
+        answers = self._admin.describe_topics(wanted, request_timeout=REQUEST_TIMEOUT)
+        found = {}
+        for name, answer in answers.items():
+            try:
+                found[name] = str(answer.result().topic_id)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise translate(error.args[0]) from error
+        return found
+
+    def delete(self, name: str) -> None:
+        """Delete a topic; one that is gone already is no fault.
+
+        Raises:
+            KafkaRefused: the broker does not let us.
+            KafkaUnavailable: no answer.
+
+        """
+        answers = self._admin.delete_topics([name], operation_timeout=10, request_timeout=20)
+        try:
+            answers[name].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise translate(error.args[0]) from error
 
     def facts(self, name: str) -> TopicFacts | None:
         """Return what is known of a topic, or None before it was ensured."""
@@ -157,8 +197,10 @@ class Topics:
                 cure="create them, or set [topics] create = true with partitions and"
                 " replication_factor",
             )
-        self._create(missing, settings, partitions)
+        made = self._create(missing, settings, partitions)
         self._await(missing)
+        if made:
+            self._remember(self.identify(made))
 
     def _await(self, names: list[str]) -> None:
         """Wait until topics that were just made show in the metadata."""
@@ -168,7 +210,8 @@ class Topics:
                 raise KafkaUnavailable(f"topics {', '.join(names)} were made but do not show")
             time.sleep(0.05)
 
-    def _create(self, names: list[str], settings: Mapping[str, str], partitions: int) -> None:
+    def _create(self, names: list[str], settings: Mapping[str, str], partitions: int) -> list[str]:
+        """Make topics; return those that we made, not somebody else meanwhile."""
         replicas = self._config.replication_factor or 1
         limits = {} if settings else self._config.config
         durable = {
@@ -186,9 +229,12 @@ class Topics:
             for name in names
         ]
         answers = self._admin.create_topics(topics, operation_timeout=10, request_timeout=20)
-        for answer in answers.values():
+        made = []
+        for name, answer in answers.items():
             try:
                 answer.result()
+                made.append(name)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise translate(error.args[0]) from error
+        return made

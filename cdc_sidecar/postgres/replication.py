@@ -158,6 +158,16 @@ class ReplicationConnection:
         row = self.query(statement, timeout=CREATE_TIMEOUT, stopping=stopping)[0]
         return parse_lsn(row[1] or "0/0")
 
+    def drop_slot(self, name: str) -> None:
+        """Drop a slot.
+
+        Raises:
+            SlotBusy: somebody reads it.
+            SlotMissing: it is gone already.
+
+        """
+        self.query(f"DROP_REPLICATION_SLOT {_identifier(name)}")
+
     def start(self, slot: str, position: Lsn, publication: str) -> None:
         """Start streaming at `position`; a connection can do this once.
 

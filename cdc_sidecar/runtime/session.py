@@ -13,9 +13,11 @@ from cdc_sidecar.errors import ProducerFenced, RivalTookOver, SidecarError
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Source
+from cdc_sidecar.events.names import schemas_topic
 from cdc_sidecar.events.table import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
+from cdc_sidecar.kafka.ledger import Ledger
 from cdc_sidecar.kafka.topics import Topics
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.pgoutput import Relation
@@ -72,7 +74,9 @@ class Session:
             if not self._wait_for_lock(connection):
                 return
             failpoints.reach(Failpoint.AFTER_LOCK)
-            topics = Topics(admin_client(self._config.kafka), self._config.topics)
+            ledger = Ledger(self._config.kafka, schemas_topic(self._config.service.name))
+            admin = admin_client(self._config.kafka)
+            topics = Topics(admin, self._config.topics, ledger.write)
             claimant = Claimant(self._resources, self._capture, topics, self._log)
             view = claimant.look(connection)
             failpoints.reach(Failpoint.AFTER_LOOK)

@@ -171,3 +171,9 @@ def test_facts_are_those_of_one_layout_alone(column: RelationColumn) -> None:
     assert subjects.layout(replace(relation, columns=(column, *_OTHERS))) is None
     assert subjects.layout(replace(relation, oid=1)) is None
     assert subjects.layout(replace(relation, replica_identity=ReplicaIdentity.FULL)) is None
+
+
+def test_the_ledger_of_topics_beside_the_schemas_is_no_schema() -> None:
+    subjects = Subjects()
+    subjects.load(b"topic/orders.public.orders", b'{"v":1,"topic":"orders.public.orders","id":"x"}')
+    assert subjects.names() == []

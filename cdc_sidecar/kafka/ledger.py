@@ -1,0 +1,86 @@
+"""Which topics the sidecar made: records `topic/<name>` in the schemas topic.
+
+A record is written after its topic was made, with the id that the broker gave it. So a topic whose
+record was lost to a crash is not in the ledger, and one that somebody made anew under the same
+name has another id: what the ledger does not vouch for is never removed.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, Producer
+
+from cdc_sidecar.config.model import Kafka
+from cdc_sidecar.errors import KafkaUnavailable, SchemasUnreadable
+from cdc_sidecar.kafka.client import LOGGER, REQUEST_TIMEOUT, client_settings, translated
+from cdc_sidecar.kafka.read import committed_reader, read_records
+
+RECORD_VERSION: Final = 1
+PREFIX: Final = b"topic/"
+
+
+class Ledger:
+    """The ledger of one service; used where topics are made, and where they are removed."""
+
+    def __init__(self, config: Kafka, topic: str) -> None:
+        self._config = config
+        self._topic = topic
+
+    def write(self, made: Mapping[str, str]) -> None:
+        """Remember topics that were just made, with their ids.
+
+        Not in the sidecar's transactions: a topic is there whether they commit or not.
+
+        Raises:
+            KafkaUnavailable: the brokers did not take a record; its topic is not remembered.
+
+        """
+        settings: dict[str, Any] = client_settings(self._config, acks="all")
+        failures: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                failures.append(error)
+
+        with translated():
+            producer = Producer({**settings, "logger": LOGGER})
+            for name, identifier in made.items():
+                key, value = PREFIX + name.encode(), _value(name, identifier)
+                producer.produce(self._topic, value, key, 0, on_delivery=delivered)
+            if producer.flush(REQUEST_TIMEOUT) or failures:
+                raise KafkaUnavailable(f"topics {', '.join(made)} were made but not remembered")
+
+    def read(self) -> dict[str, str]:
+        """Return the topics that were made, each with its id; the schemas topic must exist.
+
+        Raises:
+            KafkaUnavailable: it cannot be read.
+            SchemasUnreadable: a record is of another version, or malformed.
+
+        """
+        reader = committed_reader(self._config)
+        try:
+            records = read_records(reader, self._topic, 0, None)
+            return dict(_parse(key, value) for key, value in records if key.startswith(PREFIX))
+        finally:
+            reader.close()
+
+
+def _value(name: str, identifier: str) -> bytes:
+    made_at = time.time_ns() // 1000
+    record = {"v": RECORD_VERSION, "topic": name, "id": identifier, "made_at": made_at}
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _parse(key: bytes, value: bytes) -> tuple[str, str]:
+    try:
+        record = json.loads(value)
+        if record["v"] != RECORD_VERSION:
+            raise SchemasUnreadable(
+                f"record version {record['v']}", cure="run the newer version of the sidecar"
+            )
+        return str(record["topic"]), str(record["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SchemasUnreadable(f"record with key {key!r} is malformed") from error
