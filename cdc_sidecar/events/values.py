@@ -89,7 +89,10 @@ def encode_bytea(text: bytes) -> bytes:
 
 def encode_unscaled(number: int) -> bytes:
     """Encode the unscaled number of an Avro decimal: minimal big-endian two's complement."""
-    size = ((number if number >= 0 else number + 1).bit_length() >> 3) + 1
+    if number >= 0:
+        size = (number.bit_length() >> 3) + 1
+        return varint(size + size) + number.to_bytes(size, "big")
+    size = ((number + 1).bit_length() >> 3) + 1
     return varint(size + size) + number.to_bytes(size, "big", signed=True)
 
 
