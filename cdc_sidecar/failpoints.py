@@ -22,6 +22,7 @@ class Failpoint(Enum):
     """Every point, in the order in which a session reaches them."""
 
     AFTER_LOCK = "after_lock"
+    AFTER_TOPICS_CREATED = "after_topics_created"
     AFTER_LOOK = "after_look"
     AFTER_INIT_TRANSACTIONS = "after_init_transactions"
     AFTER_SLOT_INTENT = "after_slot_intent"

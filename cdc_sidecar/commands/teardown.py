@@ -48,6 +48,6 @@ def _describe(estate: Estate) -> list[str]:
     if estate.is_empty:
         lines = ["nothing to remove"]
     else:
-        slot = [f"slot {estate.slot.name}"] if estate.slot else []
+        slot = [f"slot {estate.slot}"] if estate.slot else []
         lines = [f"removes  {name}" for name in [*slot, *(f"topic {n}" for n in estate.topics)]]
-    return lines + [f"leaves   topic {name}: the sidecar did not make it" for name in estate.left]
+    return lines + [f"leaves   {name}" for name in estate.left]

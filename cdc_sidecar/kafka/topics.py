@@ -8,9 +8,11 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Topics as TopicsConfig
 from cdc_sidecar.errors import KafkaUnavailable, TopicMissing, TopicUnfit
 from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
 
 DEFAULT_LIMIT: Final = 1_048_588
@@ -199,6 +201,7 @@ class Topics:
             )
         made = self._create(missing, settings, partitions)
         self._await(missing)
+        failpoints.reach(Failpoint.AFTER_TOPICS_CREATED)
         if made:
             self._remember(self.identify(made))
 

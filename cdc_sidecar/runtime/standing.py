@@ -31,11 +31,12 @@ class Standing:
     def stranger(self) -> SidecarError | None:
         """Return why the position is not of this source; None where it is, or there is none."""
         record = self.record
-        if record is None or record.position is None:
+        if record is None:
             return None
         try:
             preflight.check_identity(record, self.identity, self.history)
-            preflight.check_wal_end(record.position, self.system)
+            if record.position:
+                preflight.check_wal_end(record.position, self.system)
         except SidecarError as error:
             return error
         return None

@@ -15,19 +15,18 @@ from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.ledger import Ledger
 from cdc_sidecar.kafka.topics import Topics
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.slot import SlotStatus
 from cdc_sidecar.runtime.exclusion import exclusive
 from cdc_sidecar.runtime.moves import fence
-from cdc_sidecar.runtime.standing import read_standing
+from cdc_sidecar.runtime.standing import Standing, read_standing
 
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """What a teardown removes, in this order, and what of the sidecar's own it leaves."""
+    """What a teardown removes, in this order, and what that is configured it leaves."""
 
-    slot: SlotStatus | None
+    slot: str | None
     topics: tuple[str, ...]
-    left: tuple[str, ...]  # position and schemas topics that somebody else made
+    left: tuple[str, ...]  # a slot or internal topics that are not the sidecar's, and why
 
     @property
     def is_empty(self) -> bool:
@@ -62,8 +61,8 @@ def tear_down(config: Config) -> Iterator[str]:
             return
         fence(config)
         if estate.slot:
-            connection.drop_slot(estate.slot.name)
-            yield f"slot {estate.slot.name}"
+            connection.drop_slot(estate.slot)
+            yield f"slot {estate.slot}"
         topics = _topics(config)
         for name in estate.topics:
             topics.delete(name)
@@ -79,18 +78,32 @@ def _survey(config: Config, connection: ReplicationConnection) -> Estate:
     stranger = standing.stranger()
     if stranger:
         raise stranger
-    if standing.slot:
-        with suppress(SlotLost):
-            standing.slot.check(standing.identity.database)
-    position, schemas = position_topic(config.service.name), schemas_topic(config.service.name)
-    existing = _topics(config).identify([position, schemas])
-    ours = _ours(config, schemas) if schemas in existing else set()
-    internal = (position, schemas)
-    events = sorted(ours.difference(internal))
-    return Estate(
-        standing.slot,
-        (*events, *(name for name in internal if name in ours)),
-        tuple(name for name in internal if name in existing and name not in ours),
+    slot = _own_slot(standing)
+    topics, left = _own_topics(config)
+    if standing.slot and slot is None:
+        left = (f"slot {standing.slot.name}: no position of this service belongs to it", *left)
+    return Estate(slot, topics, left)
+
+
+def _own_slot(standing: Standing) -> str | None:
+    """Return the slot if a position of ours names it: another's is not ours to drop."""
+    slot = standing.slot
+    if slot is None or standing.record is None:
+        return None
+    with suppress(SlotLost):
+        slot.check(standing.identity.database)
+    return slot.name
+
+
+def _own_topics(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the topics to remove, in order, and why internal ones are left."""
+    internal = (position_topic(config.service.name), schemas_topic(config.service.name))
+    existing = _topics(config).identify(internal)
+    ours = _ours(config, internal[-1]) if internal[-1] in existing else set()
+    removed = (*sorted(ours.difference(internal)), *(name for name in internal if name in ours))
+    left = (name for name in internal if name in existing and name not in ours)
+    return removed, tuple(
+        f"topic {name}: it is not known to be made by the sidecar" for name in left
     )
 
 

@@ -5,7 +5,11 @@ import pytest
 from cdc_sidecar.failpoints import VARIABLE, Failpoint
 from tests.acceptance.conftest import Service
 
-_FIRST_START = {Failpoint.AFTER_SLOT_INTENT, Failpoint.AFTER_SLOT_CREATED}
+_FIRST_START = {
+    Failpoint.AFTER_TOPICS_CREATED,
+    Failpoint.AFTER_SLOT_INTENT,
+    Failpoint.AFTER_SLOT_CREATED,
+}
 _COPY_ROWS = 1500
 
 

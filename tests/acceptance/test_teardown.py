@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import TABLES, Service
 from tests.conftest import drop_slots
 from tests.waiting import await_true
@@ -149,6 +150,31 @@ def test_the_topic_of_an_outbox_event_is_remembered_too(
     assert topic in _topics(service)
     assert f"removed  topic {topic}\n" in service.sidecar.run("teardown", "--yes").stdout
     await_true(lambda: not _topics(service), what="every topic gone")
+
+
+def test_a_topic_made_just_before_a_crash_is_rather_left_than_guessed(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n')
+    service.sql(*CREATE)
+    service.sidecar.start(environment={VARIABLE: "after_topics_created=kill"})
+    assert service.sidecar.await_exit() == -9
+    unremembered = _topics(service)
+    assert unremembered == {f"_cdc.{service.name}.{kind}" for kind in ("position", "schemas")}
+    _run_once(service, "INSERT INTO items VALUES (1)")
+    assert service.sidecar.run("teardown", "--yes").returncode == 0
+    await_true(lambda: _topics(service) == unremembered, what="what is remembered is gone")
+
+
+def test_a_slot_that_no_position_of_the_service_names_is_left_alone(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service()
+    slot = f"{service.name}_cdc"
+    service.sql(*CREATE, f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")
+    assert f"leaves   slot {slot}" in service.sidecar.run("teardown").stdout
+    assert service.sidecar.run("teardown", "--yes").returncode == 0
+    assert _slots(service) == {slot}
 
 
 def test_nothing_is_removed_while_a_sidecar_lives(stopped: Service) -> None:
