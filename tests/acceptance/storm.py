@@ -81,7 +81,7 @@ def _statement(connection: psycopg.Connection, chance: random.Random, base: int)
             )
         case _:
             connection.execute(
-                "INSERT INTO items SELECT %s + n, n, 'many' FROM generate_series(0, 400) n"
+                "INSERT INTO items SELECT %s + n, n, 'many' FROM generate_series(0, 60) n"
                 " ON CONFLICT (id) DO UPDATE SET label = 'again'",
                 (base + _KEYS,),
             )
