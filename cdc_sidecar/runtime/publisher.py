@@ -195,6 +195,7 @@ class Publisher:
         metrics.commit_seconds.observe(seconds)
         metrics.transactions.inc(batch.transactions)
         metrics.count_events(batch.counts)
+        self._warn(batch.counts)
         metrics.position.set(end)
         late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
         if batch.transactions:
@@ -214,6 +215,12 @@ class Publisher:
             bytes=batch.size,
             milliseconds=round(seconds * 1000, 1),
         )
+
+    def _warn(self, counts: dict[tuple[str, str], int]) -> None:
+        """Say what was counted but is a mistake of the service: a published event cannot change."""
+        for (table, op), count in counts.items():
+            if op == "outbox_update":
+                self._log.warning("outbox_rows_updated", table=table, updates=count)
 
     def _notice_delay(self, seconds: float) -> None:
         """Show that the brokers keep us waiting; called every second while they do."""

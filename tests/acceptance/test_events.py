@@ -198,6 +198,7 @@ def test_outbox_rows_become_events_of_their_aggregate_in_commit_order(
     ]
     _, metrics = service.sidecar.get("/metrics")
     assert 'cdc_sidecar_outbox_updates_total{table="public.outbox"} 2.0' in metrics
+    assert sum(e["updates"] for e in service.sidecar.events("outbox_rows_updated")) == 2
 
 
 def test_an_outbox_row_without_a_key_halts_and_says_what_to_do(

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,35 @@ def test_a_second_sidecar_takes_over_from_one_that_was_killed(
     second.sidecar.await_phase("streaming", deadline=30)
     second.await_published()
     assert second.assert_exactly_once(oracle, "items") == 3000
+
+
+def test_a_slot_that_another_reader_holds_is_waited_for(
+    service: Service, postgres: PostgresServer
+) -> None:
+    service.sidecar.start_and_stream()
+    oracle = service.oracle()
+    assert service.sidecar.terminate() == 0
+    reader = subprocess.Popen(
+        [
+            *(postgres.bin("pg_recvlogical"), "-d", service.dsn, "-S", f"{service.name}_cdc"),
+            *("--start", "-f", "/dev/null", "-F", "0", "-s", "0"),
+            *("-o", "proto_version=1", "-o", "publication_names=cdc"),
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        await_true(lambda: _slot(service, "active"), what="the other reader holds the slot")
+        service.sql("INSERT INTO items VALUES (1, 1, 'a')")
+        service.sidecar.start()
+        await_true(lambda: service.sidecar.events("session_ended"), what="it was found busy")
+        assert service.sidecar.events("session_ended")[0]["code"] == "CDC-203"
+        assert service.sidecar.get("/readyz")[0] == 503
+    finally:
+        reader.kill()
+        reader.wait()
+    service.sidecar.await_phase("streaming")
+    service.await_published()
+    assert service.assert_exactly_once(oracle, "items") == 1
 
 
 def test_the_walsender_terminated_is_a_new_session_not_a_loss(service: Service) -> None:
