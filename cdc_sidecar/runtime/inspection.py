@@ -239,12 +239,16 @@ class Inspection:
     # --- both
 
     def _look_at_both(self) -> None:
-        server, system, record = self._server, self._system, self._record
-        if server is None or system is None:
+        server, record = self._server, self._record
+        if server is None or self._system is None:
             return
         if record is None or record.position is None:
             if self._slot and self._record is None:
                 self._try("first start", self._refuse_first_start, lambda _: "")
+            return
+        # asked again: a live sidecar may have published beyond what the first answer said
+        system = self._try("WAL", self._identify, lambda seen: format_lsn(seen.flushed_lsn))
+        if system is None:
             return
         now = preflight.identity_of(system, server, self._config)
         self._try(
