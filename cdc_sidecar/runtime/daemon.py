@@ -33,6 +33,7 @@ from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.state import Phase, State, StateBoard
 
+_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 FIRST_BACKOFF: Final = 0.5  # seconds
 LAST_BACKOFF: Final = 30.0  # seconds
 HEALTHY_AFTER: Final = 30.0  # seconds of streaming after which the back-off begins anew
@@ -91,9 +92,9 @@ class _Supervisor:
 
     def run(self, armed: tuple[str, ...]) -> int:
         resources = self._resources
+        self._catch_signals()
         server = HttpServer(resources)
         server.start()
-        self._catch_signals()
         threading.excepthook = self._take_crash
         self._log.info("sidecar_started", version=__version__, http_port=server.port)
         if armed:
@@ -107,15 +108,21 @@ class _Supervisor:
             resources.database.close()
 
     def _catch_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        """Wait for signals in a thread of their own, begun before any other.
 
-    def _stop(self, number: int, _frame: object) -> None:
-        if not self._resources.stopping.is_set():
-            self._log.info("stop_requested", signal=signal.Signals(number).name)
+        A signal that the kernel hands to another thread would be seen by Python's main thread only
+        when it next wakes: in a back-off after the grace period.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
+
+    def _await_signal(self) -> None:
+        number = signal.sigwait(_SIGNALS)
+        self._log.info("stop_requested", signal=signal.Signals(number).name)
         self._resources.stopping.set()
-        if self._session:
-            self._session.stop()
+        session = self._session
+        if session:
+            session.stop()
 
     def _take_crash(self, crash: threading.ExceptHookArgs) -> None:
         """End the session when a thread of ours dies of a bug: silence would pass for idleness.

@@ -195,6 +195,8 @@ class Session:
             name="replication",
             daemon=True,
         )
+        if self._resources.stopping.is_set():  # asked before there was a session to tell
+            self.stop()
         publishing.start()
         replicating.start()
         while not self._ending.wait(1.0):

@@ -79,7 +79,7 @@ def test_the_schemas_topic_alone_is_enough_to_read_the_events(service: Service) 
     for records in read_topics(service.kafka, [f"_cdc.{service.name}.schemas"]).values():
         for key, value, _ in records:
             record = json.loads(value or b"")
-            if not (key or b"").startswith(b"layout/"):
+            if not (key or b"").startswith((b"layout/", b"topic/")):
                 schemas[record["id"]] = fastavro.parse_schema(
                     without_logical_types(json.loads(record["schema"]))
                 )
