@@ -3,6 +3,8 @@
 The one owner of prometheus_client. A scrape reads what is in memory and asks nobody.
 """
 
+import time
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -81,6 +83,10 @@ class Metrics:
                 self.unchanged.labels(table, op.removeprefix("unchanged:")).inc(count)
             else:
                 self.events.labels(table, op).inc(count)
+
+    def count_lag_from(self, moment: float) -> None:
+        """Let the lag grow from `moment` on: nothing is read until the next stream begins."""
+        self.lag_seconds.set_function(lambda: max(0.0, time.time() - moment))
 
     def set_slot(self, slot: SlotStatus) -> None:
         """Show what the guardian saw."""

@@ -126,6 +126,7 @@ class Assembler:
                 self._feed_message(frame)
         except SidecarError as error:
             self._locate(error, frame)
+            self._transaction = None  # the failed row is counted: no part may be handed out now
             raise
 
     def _feed_row(self, kind: int, frame: bytes) -> None:
@@ -207,7 +208,8 @@ class Assembler:
     def _check_split(self, begin: Begin) -> None:
         """Refuse to go past a split transaction whose rest the server does not send."""
         partial = self.position.partial
-        if partial and begin.final_lsn > partial.final_lsn:
+        covered = self.position.covers_transaction(begin.final_lsn)
+        if partial and not covered and begin.final_lsn != partial.final_lsn:
             raise ProtocolViolation(
                 f"transaction at {format_lsn(begin.final_lsn)}, but the rest of the split one at "
                 f"{format_lsn(partial.final_lsn)} has not come",
@@ -237,6 +239,7 @@ class Assembler:
         pending.records += transaction.records
         pending.size += transaction.size
         pending.commit_time = transaction.commit_time
+        transaction.records, transaction.size = [], 0  # tables remember their last transaction
         self._move_counts(pending)
 
     def _hand_out(self, transaction: SourceTransaction) -> None:

@@ -102,7 +102,7 @@ class OutboxTable:
         self._counts[self._config.table, "outbox"] += 1
         framed_key = self._frame(f"{topic}-key", STRING, key)
         value = self._value(topic, row["payload"])
-        size = len(framed_key) + len(value or b"")
+        size = len(framed_key) + len(value or b"") + sum(len(text) for _, text in headers)
         limit = self._topic_facts(topic).max_message_bytes - _OVERHEAD
         if size > limit:
             raise RecordTooLarge(

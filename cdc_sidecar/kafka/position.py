@@ -131,7 +131,7 @@ def decode_position(value: bytes) -> PositionRecord:
         position = None if end is None else Position(parse_lsn(end), _parse_partial(partial))
         resets = tuple(_parse_move(**move) for move in record.pop("resets"))
         return PositionRecord(identity, position, resets=resets, **record)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PositionUnreadable(
             f"a record of {len(value)} bytes is malformed",
             cause="something else writes to the position topic",

@@ -28,9 +28,12 @@ SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
 
 
 def producer_settings(
-    config: Kafka, publish: Publish, transactional_id: str, *, largest: int, smallest: int
+    config: Kafka, publish: Publish, transactional_id: str, smallest: int
 ) -> dict[str, Any]:
-    """Return the producer's settings; `largest` and `smallest` are the topics' limits in bytes."""
+    """Return the producer's settings; `smallest` is the smallest limit of a topic, in bytes.
+
+    A record's own limit is its topic's: who makes the record checks it, librdkafka does not.
+    """
     timeout = round(publish.transaction_timeout * 1000)
     defaults = {"linger.ms": 5, "compression.type": "lz4"}
     owned = client_settings(
@@ -40,7 +43,7 @@ def producer_settings(
         acks="all",
         enable_idempotence=True,
         partitioner="murmur2_random",
-        message_max_bytes=max(largest, 1_000_000),
+        message_max_bytes=1_000_000_000,
         batch_size=min(1_000_000, smallest),
         queue_buffering_max_kbytes=max(65536, publish.max_batch_bytes // 1024 * 2),
         queue_buffering_max_messages=500_000,
@@ -97,8 +100,10 @@ class TransactionalProducer:
         except KafkaException as exception:
             raise self._failure(exception) from exception
 
-    def produce(self, records: Iterable[Record]) -> None:
-        """Hand records to librdkafka, waiting while its queue is full.
+    def produce(
+        self, records: Iterable[Record], waiting: Callable[[float], None] = lambda _seconds: None
+    ) -> None:
+        """Hand records to librdkafka; while its queue is full, `waiting` gets the seconds so far.
 
         Raises:
             TransactionFailed: the transaction cannot go on.
@@ -106,7 +111,8 @@ class TransactionalProducer:
 
         """
         produce: Any = self._producer.produce
-        until = time.monotonic() + self._timeout
+        begun = time.monotonic()
+        until = begun + self._timeout
         try:
             for record in records:
                 while True:
@@ -115,6 +121,7 @@ class TransactionalProducer:
                         break
                     except BufferError:
                         self._producer.poll(0.05)
+                        waiting(time.monotonic() - begun)
                         if time.monotonic() > until:
                             raise TransactionFailed(
                                 "records wait in the client for longer than the transaction may"

@@ -89,7 +89,7 @@ class Topics:
                 replicas,
                 int(values["max.message.bytes"]),
                 values["cleanup.policy"],
-                int(values["min.insync.replicas"]),
+                int(values.get("min.insync.replicas", "1")),
             )
         return {name: self._known[name] for name in found}
 
@@ -145,14 +145,9 @@ class Topics:
         topic = self._known.get(name)
         return TopicFacts(topic.partitions, topic.max_message_bytes) if topic else None
 
-    def largest_limit(self) -> int:
-        """Return the largest max.message.bytes of the topics described, at least the default."""
-        limits = [topic.max_message_bytes for topic in self._known.values()]
-        return max([*limits, DEFAULT_LIMIT])
-
     def smallest_limit(self) -> int:
         """Return the smallest max.message.bytes of the topics described, at most the default."""
-        limits = [topic.max_message_bytes for topic in self._known.values()]
+        limits = [topic.max_message_bytes for topic in list(self._known.values())]
         return min([*limits, DEFAULT_LIMIT])
 
     def ensure(self, names: Iterable[str]) -> None:

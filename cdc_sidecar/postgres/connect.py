@@ -29,6 +29,16 @@ APPLICATION_NAME: Final = "cdc-sidecar"
 CONNECT_TIMEOUT: Final = 10  # seconds
 STATEMENT_TIMEOUT: Final = 15  # seconds, of ordinary connections
 
+_DEFAULTS: Final = {
+    "application_name": APPLICATION_NAME,
+    "connect_timeout": str(CONNECT_TIMEOUT),
+    # a network that swallows packets is noticed in half a minute, not in the kernel's quarter hour
+    "tcp_user_timeout": "30000",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+
 PINNED: Final = {
     "datestyle": "ISO",
     "timezone": "UTC",
@@ -77,8 +87,8 @@ def connection_string(config: Postgres, **more: str) -> str:
 
     """
     words = dsn_words(config)
-    words.setdefault("connect_timeout", str(CONNECT_TIMEOUT))
-    words.setdefault("application_name", APPLICATION_NAME)
+    for word, value in _DEFAULTS.items():
+        words.setdefault(word, value)
     if config.password is not None:
         words["password"] = config.password.read()
     pinned = " ".join(f"-c {name}={value}" for name, value in PINNED.items())

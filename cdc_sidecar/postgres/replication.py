@@ -212,6 +212,8 @@ class ReplicationConnection:
         with translated():
             while drained < limit:
                 size, data = receive(1)
+                if self._notice:  # it came before this frame: rows are missing from here on
+                    raise self._notice
                 if size <= 0:
                     if size < 0:
                         self._raise_end()

@@ -169,7 +169,6 @@ class Claimant:
             self._config.kafka,
             self._config.publish,
             self._config.transactional_id,
-            largest=self._topics.largest_limit(),
             smallest=self._topics.smallest_limit(),
         )
         producer = TransactionalProducer(settings)

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -137,16 +138,25 @@ class _Supervisor:
             where=" < ".join(reversed(places)),
             cure="report it with these lines; a restart goes on from the position",
         )
-        if self._session:
-            self._session.fail(error)
+        self._log.error("thread_crashed", thread=name, where=error.where)
+        self._fail_session(error)
+
+    def _fail_session(self, error: SidecarError) -> None:
+        session = self._session  # the main thread may take it away meanwhile
+        if session:
+            session.fail(error)
+
+    def _captured(self) -> Mapping[int, str]:
+        session = self._session
+        return session.captured if session else {}
 
     def _start_guardian(self) -> None:
         resources = self._resources
         guardian = Guardian(
             resources.config,
             resources.database,
-            captured=lambda: self._session.captured if self._session else {},
-            fail=lambda error: self._session.fail(error) if self._session else None,
+            captured=self._captured,
+            fail=self._fail_session,
             board=resources.board,
             metrics=resources.metrics,
             log=self._log,
@@ -172,6 +182,7 @@ class _Supervisor:
 
     def _run_session(self, number: int) -> int | None:
         """Run one session; return the exit status, or None where another may follow."""
+        gc.collect()  # the session before holds its producer in a cycle of error and traceback
         self._session = Session(self._resources, number)
         try:
             self._session.run()
@@ -185,7 +196,7 @@ class _Supervisor:
     def _release(self) -> None:
         """Drop the producer: what ended the session, and the lag's gauge, hold on to it."""
         self._session = None
-        self._resources.metrics.lag_seconds.set_function(lambda: 0.0)
+        self._resources.metrics.count_lag_from(time.time())
         gc.collect()
 
     def _stay(self, status: int) -> None:
@@ -225,6 +236,7 @@ class _Supervisor:
 
     def _back_off(self, error: SidecarError) -> None:
         session, self._session = self._session, None
+        self._resources.metrics.count_lag_from(time.time())
         since = session.streaming_since if session else None
         if since is not None and time.monotonic() - since > HEALTHY_AFTER:
             self._backoff = FIRST_BACKOFF

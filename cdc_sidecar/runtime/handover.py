@@ -82,6 +82,7 @@ class Acknowledgement:
 
     def __init__(self, start: Lsn) -> None:
         self._lsn = start
+        self._guard = threading.Lock()  # a publisher may outlive its session's grace period
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     @property
@@ -101,7 +102,9 @@ class Acknowledgement:
 
     def wake(self) -> None:
         """Wake the replication thread."""
-        os.eventfd_write(self._descriptor, 1)
+        with self._guard:
+            if self._descriptor >= 0:
+                os.eventfd_write(self._descriptor, 1)
 
     def clear(self) -> None:
         """Take the wake-up."""
@@ -111,5 +114,7 @@ class Acknowledgement:
             return
 
     def close(self) -> None:
-        """Free the descriptor; both threads are over."""
-        os.close(self._descriptor)
+        """Free the descriptor; a later `wake` does nothing."""
+        with self._guard:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -224,7 +224,6 @@ class Inspection:
             self._config.kafka,
             self._config.publish,
             name,
-            largest=DEFAULT_LIMIT,
             smallest=DEFAULT_LIMIT,
         )
         producer = TransactionalProducer(settings)

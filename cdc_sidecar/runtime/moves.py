@@ -197,7 +197,6 @@ def fence(config: Config) -> TransactionalProducer:
         config.kafka,
         config.publish,
         config.transactional_id,
-        largest=DEFAULT_LIMIT,
         smallest=DEFAULT_LIMIT,
     )
     producer = TransactionalProducer(settings)

@@ -36,6 +36,10 @@ class Open:
     batch: Batch  # everything produced so far, without its records
     carries: bool  # one source transaction alone, whose Commit has not come
 
+    def is_long(self, config: Publish) -> bool:
+        """Whether it is open for so long that it must be split."""
+        return time.monotonic() - self.began >= config.split_seconds
+
 
 class Publisher:
     """One session's publisher; `run` is its thread."""
@@ -72,6 +76,7 @@ class Publisher:
         self._open: Open | None = None
         self._committed_at = 0.0  # time.monotonic() of the last commit
         self.finished = threading.Event()
+        self._abandoned = threading.Event()
 
     def run(self) -> None:
         """Publish until the queue is over; then leave no transaction open."""
@@ -80,12 +85,17 @@ class Publisher:
                 self._step()
             self._finish()
         except SidecarError as error:
-            self._abort()
             self._fail(error)
         finally:
+            self._abort()
             self._queue.break_off()
             self.finished.set()
             self._acknowledgement.wake()
+
+    def abandon(self) -> None:
+        """Give it up after the grace period: it takes no further batch and fences nobody."""
+        self._abandoned.set()
+        self._queue.break_off()
 
     def lag(self) -> float:
         """Return the age in seconds of the oldest change not yet published; 0 when idle."""
@@ -101,10 +111,14 @@ class Publisher:
             self._publish(batch)
         elif self._open and not self._open.carries:
             self._commit(self._open)
+        elif self._open and not self._queue.over and self._open.is_long(self._config):
+            self._split(self._open)
 
     def _patience(self) -> float | None:
-        if self._open is None or self._open.carries:
+        if self._open is None:
             return None
+        if self._open.carries:
+            return max(0.0, self._open.began + self._config.split_seconds - time.monotonic())
         return max(0.0, self._committed_at + self._config.max_delay - time.monotonic())
 
     def _publish(self, batch: Batch) -> None:
@@ -119,7 +133,7 @@ class Publisher:
         self._producer.produce(
             (self._topics.schemas, value, key, 0) for key, value in batch.schemas
         )
-        self._producer.produce(batch.records)
+        self._producer.produce(batch.records, self._notice_delay)
         failpoints.reach(Failpoint.AFTER_PRODUCE)
         open_.batch = _joined(open_.batch, batch)
         self._close_if_due(open_, batch)
@@ -136,7 +150,7 @@ class Publisher:
         idle = not self._queue.size and now - self._committed_at >= self._config.max_delay
         open_.carries = batch.position.partial is not None
         if open_.carries:
-            if age >= self._config.split_seconds:
+            if open_.is_long(self._config):
                 self._split(open_)
         elif (
             batch.continues
@@ -185,7 +199,7 @@ class Publisher:
         failpoints.reach(Failpoint.BEFORE_ACKNOWLEDGE)
         self._acknowledgement.publish(open_.batch.position.end_lsn)
         self._metrics.acknowledged.set(open_.batch.position.end_lsn)
-        if not reusable:
+        if not reusable and not self._abandoned.is_set():
             self._recycle()
 
     def _count(self, batch: Batch, record: PositionRecord, seconds: float) -> None:
@@ -242,9 +256,8 @@ class Publisher:
 
     def _finish(self) -> None:
         """Commit what is whole; abort a source transaction whose Commit has not come."""
-        if self._open and not self._open.carries:
+        if self._open and not self._open.carries and not self._abandoned.is_set():
             self._commit(self._open)
-        self._abort()
 
     def _abort(self) -> None:
         if self._open is None:

@@ -88,8 +88,10 @@ class Replicator:
             self.beat = time.monotonic()
             try:
                 drained = connection.drain(assembler.feed, self._take_keepalive, DRAIN_BYTES)
-            finally:  # what is whole is published, whatever came after it
+            except SidecarError:  # what is whole is published, whatever came after it
                 self._hand_on(assembler)
+                raise
+            self._hand_on(assembler)
             self._report()
             if drained >= DRAIN_BYTES:
                 continue
@@ -178,7 +180,10 @@ class Replicator:
         """
         done = threading.Event()
         future.add_done_callback(lambda _future: done.set())
-        while not done.wait(self._interval / 2):
+        while not done.wait(min(self._interval / 2, 0.5)):
+            if self._stopping.is_set():
+                raise PostgresUnavailable("stopped while a lookup was under way")
+            self.beat = time.monotonic()
             self._report()
         return future.result()
 

@@ -94,6 +94,8 @@ class Session:
         key = lock_key(self._config.postgres.slot)
         waiting = False
         while not connection.try_lock(key):
+            if self._error:
+                raise self._error
             if not waiting:
                 waiting = True
                 self._enter(Phase.WAITING)
@@ -188,11 +190,13 @@ class Session:
     def _run_threads(self, replicator: Replicator, publisher: Publisher) -> None:
         """Run both threads until the session ends; then give them the grace period."""
         grace = self._config.shutdown.grace
-        publishing = threading.Thread(target=publisher.run, name="publisher", daemon=True)
+        publishing = threading.Thread(
+            target=publisher.run, name=f"publisher-{self._number}", daemon=True
+        )
         replicating = threading.Thread(
             target=replicator.run,
             args=(publisher.finished, grace * 0.8),
-            name="replication",
+            name=f"replication-{self._number}",
             daemon=True,
         )
         if self._resources.stopping.is_set():  # asked before there was a session to tell
@@ -207,6 +211,7 @@ class Session:
         deadline = time.monotonic() + grace
         for thread in (replicating, publishing):
             thread.join(max(0.0, deadline - time.monotonic()))
+        publisher.abandon()
 
     def _judge(self, error: SidecarError, backend_pid: int) -> SidecarError:
         """Tell a rival that took our lock from a broker that timed our transaction out."""

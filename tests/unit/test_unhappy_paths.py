@@ -1,0 +1,128 @@
+"""After an error nothing of the broken transaction leaves, and nothing outlives its session."""
+
+import threading
+from typing import Any
+
+import pytest
+import structlog
+
+from cdc_sidecar.config.model import Publish
+from cdc_sidecar.errors import PublicationMissing, Unrepresentable
+from cdc_sidecar.events import assembler as assembling
+from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
+from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.postgres.lsn import Lsn
+from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.runtime.claim import Claim, InternalTopics
+from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
+from cdc_sidecar.runtime.publisher import Publisher
+from cdc_sidecar.runtime.state import State, StateBoard
+from tests.unit import shop, wire
+from tests.waiting import await_true
+
+_SHORT = Publish.model_validate({"split_after": "50ms", "transaction_timeout": "1s"})
+_PARTIAL = Partial(Lsn(900), 7, Lsn(500), 0, 0, 1)
+
+
+class _Producer:
+    """Stands in for our producer: keeps what would be committed."""
+
+    def __init__(self) -> None:
+        self.open: list[Any] = []
+        self.commits: list[list[Any]] = []
+        self.aborts = 0
+
+    def begin(self) -> None:
+        self.open = []
+
+    def produce(self, records: Any, _waiting: object = None) -> None:  # noqa: ANN401
+        self.open += list(records)
+
+    def commit(self, _waiting: object = None) -> bool:
+        self.commits.append(self.open)
+        return True
+
+    def abort(self) -> bool:
+        self.aborts += 1
+        return True
+
+
+def _publisher(producer: _Producer, queue: BatchQueue, config: Publish) -> Publisher:
+    identity = SourceIdentity("1", 1, "db", 5, "slot", "publication")
+    record = PositionRecord(identity, Position(Lsn(100)), 0, "f", "test", 0)
+    return Publisher(
+        Claim(producer, record),  # type: ignore[arg-type]
+        config=config,
+        fingerprint="f",
+        topics=InternalTopics("position", "schemas", b"id"),
+        queue=queue,
+        acknowledgement=Acknowledgement(Lsn(100)),
+        reclaim=lambda: pytest.fail("nobody may be fenced"),
+        load_schema=lambda _key, _value: None,
+        fail=lambda error: pytest.fail(str(error)),
+        board=StateBoard(State("s", "slot", "id", "0", 0.0)),
+        metrics=Metrics(),
+        log=structlog.get_logger(),
+    )
+
+
+def test_no_part_leaves_after_a_row_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembling, "PART_BYTES", 1)
+    described = shop.layout("orders", {"id": shop.BIGINT, "total": shop.TOTAL}, key=("id",))
+    session = shop.Shop(described, tables=[shop.table()])
+    session.feed(wire.frame(10, wire.begin(900)), wire.frame(0, wire.relation(described.relation)))
+    session.feed(wire.frame(20, wire.insert(described.oid, ["1", "1.00"])))
+    with pytest.raises(Unrepresentable):
+        session.feed(wire.frame(30, wire.insert(described.oid, ["2", "NaN"])))
+    assert session.batches() == [], "the position would cover the row that failed"
+
+
+def test_a_long_transaction_is_split_though_no_further_batch_comes() -> None:
+    producer, queue = _Producer(), BatchQueue(1000)
+    publisher = _publisher(producer, queue, _SHORT)
+    thread = threading.Thread(target=publisher.run)
+    thread.start()
+    queue.put(Batch(Position(Lsn(100), _PARTIAL), records=[("topic", b"v", b"k")], size=2), 1)
+    await_true(lambda: producer.commits, what="the part was committed")
+    queue.close()
+    thread.join(10)
+    assert b'"part":1' in producer.commits[0][-1][1]
+
+
+def test_a_publisher_that_is_given_up_takes_no_further_batch() -> None:
+    producer, queue = _Producer(), BatchQueue(1000)
+    publisher = _publisher(producer, queue, Publish())
+    queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
+    publisher.abandon()
+    publisher.run()
+    assert producer.commits == []
+
+
+def test_a_wake_after_the_session_is_over_reaches_nobody() -> None:
+    acknowledgement = Acknowledgement(Lsn(1))
+    acknowledgement.close()
+    acknowledgement.publish(Lsn(2))
+    assert acknowledgement.lsn == Lsn(2)
+
+
+def test_no_frame_after_the_warning_of_a_missing_publication_is_taken() -> None:
+    frames = [wire.frame(10, wire.begin(900)), wire.frame(20, wire.commit(900, 950))]
+    connection = ReplicationConnection.__new__(ReplicationConnection)
+
+    class Wire:
+        """Stands in for libpq: the warning comes with the second frame."""
+
+        def get_copy_data(self, _asynchronous: int) -> tuple[int, bytes]:
+            if len(frames) == 1:
+                connection._notice = PublicationMissing("p")  # noqa: SLF001 - as libpq's handler
+            frame = frames.pop(0)
+            return len(frame), frame
+
+    connection._notice = None  # noqa: SLF001 - made without a server
+    connection._pgconn = Wire()  # type: ignore[assignment] # noqa: SLF001
+    taken: list[bytes] = []
+    with pytest.raises(PublicationMissing):
+        connection.drain(taken.append, lambda _keepalive: None, 1_000_000)
+    assert len(taken) == 1
