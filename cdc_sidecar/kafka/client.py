@@ -58,7 +58,15 @@ def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
     """
     mine = {name.replace("_", "."): value for name, value in owned.items()}
     base = {"bootstrap.servers": config.bootstrap_servers, "client.id": "cdc-sidecar"}
-    return {**base, **read_all(config.client), **mine}
+    return {**base, **read_all(config.client), **mine, "error_cb": _note_error}
+
+
+def _note_error(error: KafkaError) -> None:
+    """Take what librdkafka reports beside the calls; the calls themselves tell what matters.
+
+    Without it a fatal error would come out of `flush` as Python's SystemError.
+    """
+    LOGGER.info("%s: %s", error.name(), error.str())
 
 
 def admin_client(config: Kafka) -> AdminClient:
