@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from cdc_sidecar.commands.status import lines_of
+from cdc_sidecar.commands.status import lines_of, slot_as_json
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Log
 from cdc_sidecar.errors import (
@@ -28,7 +28,6 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.kafka.position import PositionRecord, spell_partial
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
-from cdc_sidecar.postgres.slot import SlotStatus
 from cdc_sidecar.runtime.moves import (
     NothingToMove,
     Plan,
@@ -67,7 +66,7 @@ def show(path: Path, *, as_json: bool) -> int:
         "transactional_id": config.transactional_id,
         "meaning": _meaning(standing, fingerprint),
         "position": _position(standing.record) if standing.record else None,
-        "slot": _slot(config.postgres.slot, standing.slot),
+        "slot": slot_as_json(config.postgres.slot, standing.slot),
         "server": {
             "system_identifier": standing.identity.system_identifier,
             "timeline": standing.identity.timeline,
@@ -121,18 +120,6 @@ def _position(record: PositionRecord) -> dict[str, Any]:
         "database_oid": identity.database_oid,
         "slot": identity.slot,
         "publication": identity.publication,
-    }
-
-
-def _slot(name: str, slot: SlotStatus | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "exists": slot is not None,
-        "active_pid": slot.active_pid if slot else None,
-        "wal_status": slot.wal_status if slot else None,
-        "confirmed_flush_lsn": format_lsn(slot.confirmed_flush_lsn) if slot else None,
-        "retained_bytes": slot.retained_bytes if slot else None,
-        "safe_wal_size": slot.safe_wal_size if slot else None,
     }
 
 

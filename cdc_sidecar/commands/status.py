@@ -13,7 +13,7 @@ from cdc_sidecar.config.model import Config, Log
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import format_lsn
-from cdc_sidecar.postgres.slot import read_server, read_slot
+from cdc_sidecar.postgres.slot import SlotStatus, read_server, read_slot
 from cdc_sidecar.runtime.inspection import read_current_position
 
 _TIMEOUT: Final = 5.0  # seconds
@@ -77,15 +77,7 @@ def look_without(config: Config) -> dict[str, Any]:
         "written_by": record.instance if record else None,
         "server_lsn": format_lsn(server.wal_end),
         "lag_bytes": max(0, server.wal_end - position.end_lsn) if position else None,
-        "slot": {
-            "name": config.postgres.slot,
-            "exists": slot is not None,
-            "active_pid": slot.active_pid if slot else None,
-            "wal_status": slot.wal_status if slot else None,
-            "confirmed_flush_lsn": format_lsn(slot.confirmed_flush_lsn) if slot else None,
-            "retained_bytes": slot.retained_bytes if slot else None,
-            "safe_wal_size": slot.safe_wal_size if slot else None,
-        },
+        "slot": slot_as_json(config.postgres.slot, slot),
     }
 
 
@@ -100,3 +92,16 @@ def lines_of(body: dict[str, Any], indent: str = "") -> list[str]:
             shown = "–" if value is None else value
             lines.append(f"{indent}{label:<{24 - len(indent)}}{shown}")
     return lines
+
+
+def slot_as_json(name: str, slot: SlotStatus | None) -> dict[str, Any]:
+    """Return what is shown of a slot, which may not exist."""
+    return {
+        "name": name,
+        "exists": slot is not None,
+        "active_pid": slot.active_pid if slot else None,
+        "wal_status": slot.wal_status if slot else None,
+        "confirmed_flush_lsn": format_lsn(slot.confirmed_flush_lsn) if slot else None,
+        "retained_bytes": slot.retained_bytes if slot else None,
+        "safe_wal_size": slot.safe_wal_size if slot else None,
+    }

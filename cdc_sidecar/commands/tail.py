@@ -9,18 +9,16 @@ from typing import Any
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SchemasUnreadable, TopicMissing
-from cdc_sidecar.events.names import message_topic, schemas_topic, topic_part
+from cdc_sidecar.events.names import message_topic, topic_part
 from cdc_sidecar.events.reader import EventReader
-from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translated
 from cdc_sidecar.kafka.read import (
     Message,
     assign,
     committed_reader,
     follow,
-    high_watermark,
-    read_records,
 )
+from cdc_sidecar.kafka.schemas import CommittedSchemas
 
 
 def tail(  # noqa: PLR0913 - the command's options
@@ -77,29 +75,10 @@ def topics_of(config: Config) -> list[str]:
 
 
 class Decoder:
-    """Decodes messages with the schemas topic, which it reads again when an id is new."""
+    """Decodes messages with the service's schemas topic."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
-        self._subjects = Subjects()
-        self._reader = EventReader(self._schema)
-
-    def _schema(self, identifier: int) -> str | None:
-        known = self._subjects.schema(identifier)
-        if known is None:
-            self._load()
-        return self._subjects.schema(identifier)
-
-    def _load(self) -> None:
-        consumer = committed_reader(self._config.kafka)
-        try:
-            # markers reach partitions one by one: the event may be visible before its schema
-            topic = schemas_topic(self._config.service.name)
-            high = high_watermark(admin_client(self._config.kafka), topic)
-            for key, value in read_records(consumer, topic, 0, high):
-                self._subjects.load(key, value)
-        finally:
-            consumer.close()
+        self._reader = EventReader(CommittedSchemas(config).find)
 
     def decode(self, message: Message) -> dict[str, Any]:
         """Return a message as JSON can hold it: place, key, value and headers."""

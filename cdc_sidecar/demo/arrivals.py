@@ -15,11 +15,10 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.demo.shop import SERVICE, key_of
 from cdc_sidecar.demo.verdict import OUTBOX, TOMBSTONE, Event, Ledger, Replica, Row
 from cdc_sidecar.errors import SidecarError
-from cdc_sidecar.events.names import schemas_topic
 from cdc_sidecar.events.reader import EventReader
-from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translate, translated
-from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_records
+from cdc_sidecar.kafka.read import committed_reader
+from cdc_sidecar.kafka.schemas import CommittedSchemas
 
 _TOPICS: Final = (f"{SERVICE}.", "outbox.event.")
 _LOOK_SECONDS: Final = 0.5  # between looks for new topics
@@ -46,7 +45,7 @@ class Arrivals(threading.Thread):
         super().__init__(name="arrivals", daemon=True)
         self._consumer: Consumer = committed_reader(config.kafka)
         self._admin: AdminClient = admin_client(config.kafka)
-        self._decoder = _Decoder(config, self._admin)
+        self._decoder = _Decoder(config)
         self._ledger = ledger
         self._lock = lock
         self._next: dict[Place, int] = {}
@@ -187,13 +186,10 @@ def _percentile(values: list[float], share: float) -> float | None:
 
 
 class _Decoder:
-    """Decodes with the schemas topic, which it reads again when an id is new."""
+    """Decodes with the schemas of the service."""
 
-    def __init__(self, config: Config, admin: AdminClient) -> None:
-        self._config = config
-        self._admin = admin
-        self._subjects = Subjects()
-        self._reader = EventReader(self._schema)
+    def __init__(self, config: Config) -> None:
+        self._reader = EventReader(CommittedSchemas(config).find)
 
     def decode(self, message: Message) -> tuple[Event, float | None]:
         """Return the event of a message, and when it was committed, in seconds since 1970."""
@@ -210,22 +206,6 @@ class _Decoder:
 
     def _read(self, framed: str | bytes | None) -> Any:  # noqa: ANN401 - whatever the schema says
         return self._reader.read(framed) if isinstance(framed, bytes) else framed
-
-    def _schema(self, identifier: int) -> str | None:
-        if self._subjects.schema(identifier) is None:
-            self._load()
-        return self._subjects.schema(identifier)
-
-    def _load(self) -> None:
-        """Read also what is not decided yet: a commit reaches one partition before another."""
-        consumer = committed_reader(self._config.kafka)
-        try:
-            topic = schemas_topic(self._config.service.name)
-            high = high_watermark(self._admin, topic)
-            for key, value in read_records(consumer, topic, 0, high):
-                self._subjects.load(key, value)
-        finally:
-            consumer.close()
 
 
 def _event(topic: str, key: str, value: Mapping[str, Any]) -> Event:
