@@ -49,11 +49,12 @@ class Sidecar:
         self.config = config
         self.port = port
         self.log_path = config.with_suffix(".log")
+        self.program: tuple[str, ...] = ("cdc_sidecar",)  # the module to run, and its first words
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """Start the process."""
-        command = [sys.executable, "-m", "cdc_sidecar", "run", "--config", str(self.config)]
+        command = [sys.executable, "-m", *self.program, "run", "--config", str(self.config)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, *arguments],

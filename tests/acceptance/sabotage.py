@@ -1,0 +1,132 @@
+"""The sidecar with rules of its own switched off: `python -m tests.acceptance.sabotage RULE… run`.
+
+What the negative controls start instead of `python -m cdc_sidecar`: a test that sees no harm in
+this one would see none in the other.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+from cdc_sidecar.cli import main
+from cdc_sidecar.events.envelope import Record
+from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.kafka.producer import TransactionalProducer
+from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.runtime import preflight
+from cdc_sidecar.runtime.claim import Claimant
+from cdc_sidecar.runtime.publisher import Publisher
+
+
+class Rule(Enum):
+    """A rule that can be switched off, by what must hold."""
+
+    ONE_COMMIT = "I1: the position is committed with its events"
+    FENCE_THEN_READ = "I2: the position that counts is read after the fence"
+    HIGH_WATERMARK = "I2: the position is read up to the high watermark"
+    PERSIST_THEN_ACKNOWLEDGE = "I3: nothing is acknowledged before it is committed"
+    SLOT_CHECK = "I7: a slot ahead of the position halts"
+    SKIP_COVERED = "A.2: a replayed transaction that the position covers is skipped"
+    CURSOR = "I5: inside a split transaction rows are skipped up to the cursor"
+    DISPOSABLE_PRODUCER = "I8: after a slow commit the producer is replaced"
+
+
+def _replace(owner: object, name: str, wrap: Callable[[Any], object]) -> None:
+    """Replace a member by `wrap` of it; one that was renamed is an error."""
+    setattr(owner, name, wrap(getattr(owner, name)))
+
+
+def _commit_position_apart() -> None:
+    def wrap(produce: Any) -> object:  # noqa: ANN401 - the method itself
+        def produce_apart(
+            self: TransactionalProducer, records: Iterable[Record], *waiting: object
+        ) -> None:
+            records = list(records)
+            if any(str(topic).endswith(".position") for topic, *_ in records):
+                self.commit()
+                self.begin()
+            produce(self, records, *waiting)
+
+        return produce_apart
+
+    _replace(TransactionalProducer, "produce", wrap)
+
+
+def _believe_the_look() -> None:
+    looked = []
+
+    def wrap(read: Any) -> object:  # noqa: ANN401
+        def read_and_remember(self: Claimant, *where: object) -> object:
+            looked.append(read(self, *where))
+            return looked[-1]
+
+        return read_and_remember
+
+    _replace(Claimant, "_read_position", wrap)
+    _replace(Claimant, "_read_decided", lambda _: lambda _self: looked[-1])
+
+
+def _read_to_the_stable_end() -> None:
+    def read(self: Any) -> object:  # noqa: ANN401
+        with self._reader() as reader:
+            return self._read_position(reader, None)
+
+    _replace(Claimant, "_read_decided", lambda _: read)
+
+
+def _acknowledge_first() -> None:
+    def wrap(commit: Any) -> object:  # noqa: ANN401
+        def commit_late(self: Any, open_: Any) -> None:  # noqa: ANN401
+            self._acknowledgement.publish(open_.batch.position.end_lsn)
+            commit(self, open_)
+
+        return commit_late
+
+    _replace(Publisher, "_commit", wrap)
+
+
+def _check_no_slot() -> None:
+    _replace(preflight, "check_position", lambda _: lambda *_arguments: None)
+
+
+def _skip_nothing() -> None:
+    def wrap(start: Any) -> object:  # noqa: ANN401
+        return lambda self, slot, _position, publication: start(self, slot, 0, publication)
+
+    _replace(ReplicationConnection, "start", wrap)
+    _replace(Position, "covers_transaction", lambda _: lambda _self, _lsn: False)
+
+
+def _forget_the_cursor() -> None:
+    _replace(Partial, "covers", lambda _: lambda _self, _lsn, _index: False)
+
+
+def _keep_the_producer() -> None:
+    def wrap(commit: Any) -> object:  # noqa: ANN401
+        return lambda self, *waiting: commit(self, *waiting) or True
+
+    _replace(TransactionalProducer, "commit", wrap)
+
+
+_OFF: dict[Rule, Callable[[], None]] = {
+    Rule.ONE_COMMIT: _commit_position_apart,
+    Rule.FENCE_THEN_READ: _believe_the_look,
+    Rule.HIGH_WATERMARK: _read_to_the_stable_end,
+    Rule.PERSIST_THEN_ACKNOWLEDGE: _acknowledge_first,
+    Rule.SLOT_CHECK: _check_no_slot,
+    Rule.SKIP_COVERED: _skip_nothing,
+    Rule.CURSOR: _forget_the_cursor,
+    Rule.DISPOSABLE_PRODUCER: _keep_the_producer,
+}
+
+
+def program(*rules: Rule) -> tuple[str, ...]:
+    """Return the module and its first words that run the sidecar without `rules`."""
+    return ("tests.acceptance.sabotage", *(rule.name for rule in rules))
+
+
+if __name__ == "__main__":
+    while sys.argv[1] in Rule.__members__:
+        _OFF[Rule[sys.argv.pop(1)]]()
+    main()
