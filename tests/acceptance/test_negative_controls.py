@@ -1,41 +1,24 @@
 """The suite sees: with one rule switched off, what the rule protects against shows (I1–I5, I7)."""
 
-import os
 import signal
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
-from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import TABLES, Service
-from tests.acceptance.events import Event, Oracle, read_events
-from tests.acceptance.sabotage import Rule, program
+from tests.acceptance.control import LONG, assert_seen, start, stream_on
+from tests.acceptance.events import Oracle
+from tests.acceptance.sabotage import Rule
 from tests.waiting import await_true
 
 MARKS = '[messages]\nprefixes = ["mark"]\n'
 ROWS = 30
-SPLIT = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'}
-BOTH = (True, False) if os.environ.get("CDC_SIDECAR_LONG") else (True,)
+BOTH = (True, False) if LONG else (True,)
 """With the rule off; the long run also shows that the same way, with the rule on, does no harm."""
 
 sabotaged = pytest.mark.parametrize("off", BOTH, ids=lambda off: "rule_off" if off else "rule_on")
-
-
-def _start(service: Service, failpoint: str = "", *rules: Rule, split: bool = False) -> None:
-    """Start the sidecar without `rules`."""
-    service.sidecar.program = program(*rules) if rules else ("cdc_sidecar",)
-    environment = SPLIT if split else {}
-    service.sidecar.start(environment={**environment, VARIABLE: failpoint})
-
-
-def _stream_on(service: Service, *rules: Rule) -> None:
-    _start(service, "", *rules)
-    service.sidecar.await_phase("streaming", deadline=60)
-    service.await_published()
 
 
 def _insert(service: Service, rows: int = ROWS, label: str = "'x'") -> None:
@@ -44,27 +27,12 @@ def _insert(service: Service, rows: int = ROWS, label: str = "'x'") -> None:
 
 def _insert_and_die(service: Service, failpoint: str, *rules: Rule) -> Oracle:
     """Write rows to a sidecar that is killed at the failpoint that they reach."""
-    _start(service, failpoint, *rules)
+    start(service, failpoint, *rules)
     service.sidecar.await_phase("streaming")
     oracle = service.oracle()
     _insert(service)
     assert service.sidecar.await_exit() == -9
     return oracle
-
-
-def assert_seen(service: Service, oracle: Oracle, *, lost: int = 0, repeated: int = 0) -> None:
-    """Check that the comparison with the oracle fails, and by how many rows."""
-    with pytest.raises(AssertionError, match=r"events lost|expected,"):
-        service.assert_exactly_once(oracle, "items")
-    seen = read_events(service.kafka, service.name, service.topics("items"))
-    found = _rows(event for events in seen.values() for event in events)
-    wanted = _rows(oracle.expected())
-    assert ((wanted - found).total(), (found - wanted).total()) == (lost, repeated)
-
-
-def _rows(events: Iterable[Event]) -> Counter[Event]:
-    """Count events without their identity: a row published anew may have another."""
-    return Counter(replace(event, identity=None) for event in events)
 
 
 def _assert_harm(service: Service, oracle: Oracle, *, off: bool, repeated: int = ROWS) -> None:
@@ -80,7 +48,7 @@ def test_a_position_committed_apart_from_its_events_repeats_them(
 ) -> None:
     rules = [Rule.ONE_COMMIT] * off
     oracle = _insert_and_die(service, "after_position=kill", *rules)
-    _stream_on(service)
+    stream_on(service)
     _assert_harm(service, oracle, off=off)
 
 
@@ -89,7 +57,7 @@ def test_a_position_read_before_the_fence_misses_a_commit_in_doubt(
     service: Service, make_service: Callable[..., Service], *, off: bool
 ) -> None:
     first = service.sidecar
-    _start(service, "before_commit=stop")
+    start(service, "before_commit=stop")
     first.await_phase("streaming")
     oracle = service.oracle()
     _insert(service)
@@ -99,7 +67,7 @@ def test_a_position_read_before_the_fence_misses_a_commit_in_doubt(
         f" WHERE slot_name = '{service.name}_cdc'"
     )
     second = make_service(TABLES + MARKS, name=service.name)
-    _start(second, "after_look=stop", *[Rule.FENCE_THEN_READ] * off)
+    start(second, "after_look=stop", *[Rule.FENCE_THEN_READ] * off)
     await_true(lambda: _stands_still(second.sidecar.process.pid), what="the second has looked")
     first.process.send_signal(signal.SIGCONT)
     await_true(lambda: first.events("transaction_published"), what="the first committed")
@@ -118,7 +86,7 @@ def _stands_still(pid: int) -> bool:
 def test_a_position_read_to_the_stable_end_misses_what_stands_behind_an_open_transaction(
     service: Service, *, off: bool
 ) -> None:
-    _start(service, "before_acknowledge=kill")
+    start(service, "before_acknowledge=kill")
     service.sidecar.await_phase("streaming")
     oracle = service.oracle()
     foreign = Producer({
@@ -130,7 +98,7 @@ def test_a_position_read_to_the_stable_end_misses_what_stands_behind_an_open_tra
     assert foreign.flush(20) == 0
     _insert(service)
     assert service.sidecar.await_exit() == -9
-    _start(service, "", *[Rule.HIGH_WATERMARK] * off)
+    start(service, "", *[Rule.HIGH_WATERMARK] * off)
     if not off:
         service.sidecar.await_phase("claiming")
         foreign.abort_transaction(20)
@@ -145,10 +113,10 @@ def test_what_is_acknowledged_before_its_commit_is_lost_unless_the_slot_is_check
     oracle = _insert_and_die(
         service, "before_commit=delay,after_acknowledge=kill", Rule.PERSIST_THEN_ACKNOWLEDGE
     )
-    _start(service)
+    start(service)
     assert service.sidecar.await_exit() == 3
     assert service.sidecar.events("sidecar_halted")[-1]["code"] == "CDC-504"
-    _stream_on(service, Rule.SLOT_CHECK)
+    stream_on(service, Rule.SLOT_CHECK)
     assert_seen(service, oracle, lost=ROWS)
 
 
@@ -157,7 +125,7 @@ def test_a_replayed_transaction_that_is_not_skipped_is_repeated(
     service: Service, *, off: bool
 ) -> None:
     oracle = _insert_and_die(service, "before_acknowledge=kill")
-    _stream_on(service, *[Rule.SKIP_COVERED] * off)
+    stream_on(service, *[Rule.SKIP_COVERED] * off)
     _assert_harm(service, oracle, off=off)
 
 
@@ -165,11 +133,11 @@ def test_a_replayed_transaction_that_is_not_skipped_is_repeated(
 def test_a_split_transaction_replayed_without_its_cursor_is_repeated(
     service: Service, *, off: bool
 ) -> None:
-    _start(service, "after_commit#2=kill", split=True)
+    start(service, "after_commit#2=kill", split=True)
     service.sidecar.await_phase("streaming")
     oracle = service.oracle()
     _insert(service, rows=300, label="repeat('x', 10000)")
     assert service.sidecar.await_exit() == -9
     published = service.sidecar.events("transaction_split")[-1]["events"]
-    _stream_on(service, *[Rule.CURSOR] * off)
+    stream_on(service, *[Rule.CURSOR] * off)
     _assert_harm(service, oracle, off=off, repeated=published)

@@ -41,12 +41,14 @@ DELAY = 3.0  # seconds; the clients under test wait 1.5
 
 @dataclass
 class Wire:
-    """The proxy; `cut` arms it for one request."""
+    """The proxy; `arm` cuts one request, `hold` keeps one back until `release`."""
 
     broker_port: int
     port: int
     cuts: int = 0
     _armed: tuple[Api, Cut] | None = None
+    _holding: Api | None = None
+    _held: bytes = b""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: threading.Event = field(default_factory=threading.Event)
     _sockets: list[socket.socket] = field(default_factory=list)
@@ -69,6 +71,29 @@ class Wire:
         """Cut the next request of this api."""
         with self._lock:
             self._armed = (api, cut)
+
+    def hold(self, api: Api) -> None:
+        """Keep back the next request of this api; its connection goes on without it."""
+        with self._lock:
+            self._holding = api
+
+    def release(self) -> int:
+        """Deliver the request kept back, on a connection of its own; return the error code.
+
+        The code stands after the throttle time, as in the response of EndTxn up to version 2.
+        """
+        assert self._held, "no request was kept back"
+        with socket.create_connection(("127.0.0.1", self.broker_port)) as broker:
+            broker.sendall(self._held)
+            (code,) = struct.unpack_from(">h", _read(broker), 12)
+        return int(code)
+
+    def _keep_back(self, api_key: int, message: bytes) -> bool:
+        with self._lock:
+            if self._holding is None or self._holding.value != api_key:
+                return False
+            self._holding, self._held = None, message
+            return True
 
     @property
     def armed(self) -> bool:
@@ -101,6 +126,8 @@ class Wire:
         with _both(client, broker):
             while message := _read(client):
                 api_key, _version, correlation = struct.unpack_from(">hhi", message, 4)
+                if self._keep_back(api_key, message):
+                    continue
                 match self._take(api_key):
                     case Cut.REQUEST_LOST:
                         continue

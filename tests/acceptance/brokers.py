@@ -1,0 +1,86 @@
+"""Brokers of a test's own, and services that publish to them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from cdc_sidecar.demo.servers import KafkaBroker, free_port
+from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.wire import Wire
+
+MARKS = '[messages]\nprefixes = ["mark"]\n'
+QUICK = {
+    "broker.session.timeout.ms": "2000",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+}
+"""Properties of a broker that notices soon who is gone."""
+CREATE = (
+    "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+    "CREATE PUBLICATION cdc FOR ALL TABLES",
+)
+_IMPATIENT = """
+[kafka.client]
+"socket.timeout.ms" = "1500"
+"socket.connection.setup.timeout.ms" = "1500"
+"reconnect.backoff.max.ms" = "500"
+"""
+
+
+def service_on(
+    kafka: str,
+    make_service: Callable[..., Service],
+    *,
+    seen_at: str | None = None,
+    more: str = TABLES,
+    timeout: str = "6s",
+    **replaced: str,
+) -> Service:
+    """Return a service with table `items` on brokers of its own.
+
+    The sidecar reaches them at `seen_at` if that is another address than the tests'. It gives up
+    on a request soon, and on a transaction after `timeout`.
+    """
+    service = make_service(more + MARKS + _IMPATIENT, **{'"30s"': f'"{timeout}"', **replaced})
+    config = service.sidecar.config
+    config.write_text(config.read_text().replace(service.kafka, seen_at or kafka))
+    service.kafka = kafka
+    service.sql(*CREATE)
+    return service
+
+
+@contextmanager
+def broker_behind_wire() -> Iterator[tuple[KafkaBroker, Wire]]:
+    """Start a broker that is reached through the proxy, and directly by the tests."""
+    port, wired = free_port(), free_port()
+    broker = KafkaBroker()
+    broker.properties |= {
+        "listeners": f"PLAINTEXT://127.0.0.1:{broker.port},WIRE://127.0.0.1:{wired},"
+        f"CONTROLLER://127.0.0.1:{broker.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker.port},WIRE://127.0.0.1:{port}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,WIRE:PLAINTEXT",
+    }
+    with broker, Wire(wired, port) as wire:
+        yield broker, wire
+
+
+def insert(service: Service, start: int, rows: int = 50) -> None:
+    """Write rows in transactions of ten."""
+    with psycopg.connect(service.dsn, autocommit=True) as connection:
+        for first in range(start, start + rows, 10):
+            connection.execute(
+                "INSERT INTO items SELECT n, n, 'x' FROM generate_series(%s::int, %s::int) n",
+                (first, first + 9),
+            )
+
+
+def end_of(kafka: str, topic: str, *, decided: bool) -> int:
+    """Return the sum of the ends of a topic's partitions: of all, or of what is decided."""
+    isolation = IsolationLevel.READ_COMMITTED if decided else IsolationLevel.READ_UNCOMMITTED
+    admin = AdminClient({"bootstrap.servers": kafka})
+    partitions = admin.list_topics(topic, timeout=20).topics[topic].partitions
+    latest = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
+    answers = admin.list_offsets(latest, isolation_level=isolation, request_timeout=20)
+    return sum(int(answer.result().offset) for answer in answers.values())

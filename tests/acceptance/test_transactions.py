@@ -1,0 +1,61 @@
+"""What may happen to an open Kafka transaction from outside: nothing lost, nothing repeated."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import KafkaError
+
+from cdc_sidecar.demo.servers import KafkaBroker
+from tests.acceptance.brokers import broker_behind_wire, end_of, service_on
+from tests.acceptance.conftest import Service
+from tests.acceptance.control import assert_seen, start, stream_on
+from tests.acceptance.sabotage import Rule
+from tests.acceptance.wire import Api, Wire
+from tests.waiting import await_true
+
+
+@pytest.fixture(scope="module")
+def wired() -> Iterator[tuple[KafkaBroker, Wire]]:
+    """Give a broker behind the proxy."""
+    with broker_behind_wire() as both:
+        yield both
+
+
+@pytest.mark.parametrize("off", [False, True], ids=["rule_on", "rule_off"])
+def test_an_end_of_a_transaction_that_arrives_during_the_next_cannot_commit_half_of_it(
+    wired: tuple[KafkaBroker, Wire], make_service: Callable[..., Service], *, off: bool
+) -> None:
+    """Kafka 4.3 verifies partitions, yet takes the late EndTxn of a client of protocol 1.
+
+    Same producer, same epoch, and a transaction is open: nothing tells it from the right one. A new
+    epoch does (I8).
+    """
+    broker, wire = wired
+    address = f"127.0.0.1:{wire.port}"
+    service = service_on(broker.bootstrap_servers, make_service, seen_at=address)
+    sidecar, (topic,) = service.sidecar, service.topics("items")
+    start(service, "after_produce#2=delay", *[Rule.DISPOSABLE_PRODUCER] * off)
+    sidecar.await_phase("streaming")
+    oracle = service.oracle()
+    wire.hold(Api.END_TXN)
+    service.sql("INSERT INTO items VALUES (1, 1, 'first')")
+    await_true(lambda: sidecar.events("transaction_published"), what="the first was retried")
+    if not off:
+        await_true(lambda: sidecar.events("producer_replaced"), what="the producer was replaced")
+        assert "cdc_sidecar_producer_recycles_total 1.0" in sidecar.get("/metrics")[1]
+    end = end_of(service.kafka, topic, decided=True)
+    service.sql("INSERT INTO items SELECT n, n, 'second' FROM generate_series(2, 31) n")
+    await_true(
+        lambda: end_of(service.kafka, topic, decided=False) >= end + 30,
+        what="part of the second has reached the broker",
+    )
+    code = wire.release()
+    sidecar.kill()
+    print(f"the late EndTxn was answered with {code}")
+    stream_on(service)
+    if off:
+        assert code == 0
+        assert_seen(service, oracle, repeated=30)
+    else:
+        assert code in {KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+        assert service.assert_exactly_once(oracle, "items") == 31
