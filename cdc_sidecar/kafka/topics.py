@@ -18,6 +18,8 @@ from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
 DEFAULT_LIMIT: Final = 1_048_588
 """Kafka's default of max.message.bytes; assumed of a topic that is yet to be made."""
 
+PROBE_TIMEOUT: Final = 3.0  # seconds, of the question whether a broker answers
+
 INTERNAL_SETTINGS: Final = {
     "cleanup.policy": "compact",
     "segment.ms": "3600000",
@@ -49,7 +51,7 @@ class Topic:
 class Topics:
     """The broker's topics as last described.
 
-    One thread at a time asks the brokers; `facts` may be read by another meanwhile.
+    One thread at a time asks about topics; the others may be called by another meanwhile.
     """
 
     def __init__(
@@ -63,6 +65,20 @@ class Topics:
         self._config = config
         self._remember = remember
         self._known: dict[str, Topic] = {}
+
+    def brokers_answer(self) -> bool:
+        """Tell whether any broker answers within a few seconds.
+
+        Raises:
+            KafkaRefused: one does, and does not let us in.
+
+        """
+        try:
+            with translated():
+                self._admin.list_topics(timeout=PROBE_TIMEOUT)
+        except KafkaUnavailable:
+            return False
+        return True
 
     def describe(self, names: Iterable[str]) -> dict[str, Topic]:
         """Return those of the topics that exist.

@@ -64,15 +64,12 @@ class ReplicationConnection:
             )
         self._pgconn = self._connection.pgconn
         self._pgconn.nonblocking = 1
+        self.backend_pid = self._pgconn.backend_pid
+        """The walsender's process id; still told when the connection is gone."""
         self._connection.add_notice_handler(self._take_notice)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pgconn.socket, selectors.EVENT_READ)
         self.last_received = time.monotonic()
-
-    @property
-    def backend_pid(self) -> int:
-        """The walsender's process id."""
-        return self._pgconn.backend_pid
 
     def watch(self, descriptor: int) -> None:
         """Let `wait` return also when this descriptor becomes readable."""

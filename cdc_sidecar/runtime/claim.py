@@ -113,6 +113,8 @@ class Claimant:
             record = self._read_position(reader, None)
         if record:
             self._check_identity(connection, record, view.identity)
+        if record and record.position:
+            preflight.check_wal_end(record.position, connection.identify_system())
         return view
 
     def _check_identity(
@@ -147,6 +149,13 @@ class Claimant:
             preflight.check_position(record, slot, system, self._capture.fingerprint)
             if record.fingerprint != self._capture.fingerprint:
                 self._log.info("configuration_changed", since=record.fingerprint)
+            if record.identity.timeline != view.identity.timeline:
+                self._log.warning(
+                    "timeline_changed",
+                    since=record.identity.timeline,
+                    now=view.identity.timeline,
+                    slot_at=format_lsn(slot.confirmed_flush_lsn) if slot else None,
+                )
             claim = Claim(producer, replace(record, identity=view.identity, instance=instance()))
         self._log.info("position_claimed", position=format_lsn(claim.position.end_lsn))
         return claim
@@ -163,6 +172,15 @@ class Claimant:
         if record is None or record.position is None:
             raise PositionMissing(f"topic {self.internal.position} has lost the position")
         return Claim(producer, record)
+
+    def brokers_answer(self) -> bool:
+        """Tell whether any broker answers; called by the publisher thread when it has failed.
+
+        Raises:
+            KafkaRefused: one does, and does not let us in.
+
+        """
+        return self._topics.brokers_answer()
 
     def _fence(self) -> TransactionalProducer:
         settings = producer_settings(

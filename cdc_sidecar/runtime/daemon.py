@@ -84,6 +84,7 @@ class _Supervisor:
             metrics=Metrics(),
             log=self._log,
             stopping=threading.Event(),
+            walsenders=set(),
             bootstrap=bootstrap,
         )
         self._resources.metrics.info.info({"version": __version__, "transcoder": "python"})

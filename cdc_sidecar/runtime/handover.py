@@ -3,9 +3,12 @@
 import os
 import threading
 from collections import deque
+from typing import Final
 
 from cdc_sidecar.events.assembler import Batch
 from cdc_sidecar.postgres.lsn import Lsn
+
+_LEAST_WEIGHT: Final = 512  # bytes: a batch without records takes room too
 
 
 class BatchQueue:
@@ -25,18 +28,18 @@ class BatchQueue:
         return self._size
 
     def put(self, batch: Batch, timeout: float) -> bool:
-        """Append a batch; False when there was no room in time, or nobody takes any more."""
+        """Append a batch; False when there was no room in time, or the queue is closed."""
         with self._condition:
-            fits = self._condition.wait_for(lambda: self._has_room(batch) or self._broken, timeout)
-            if not fits or self._broken:
+            fits = self._condition.wait_for(lambda: self._has_room(batch) or self._closed, timeout)
+            if not fits or self._closed:
                 return False
             self._items.append(batch)
-            self._size += batch.size
+            self._size += _weight(batch)
             self._condition.notify_all()
             return True
 
     def _has_room(self, batch: Batch) -> bool:
-        return not self._items or self._size + batch.size <= self._bound
+        return not self._items or self._size + _weight(batch) <= self._bound
 
     def get(self, timeout: float | None) -> Batch | None:
         """Return the next batch; None at the time-out, or when `over` holds."""
@@ -45,7 +48,7 @@ class BatchQueue:
             if not self._items:
                 return None
             batch = self._items.popleft()
-            self._size -= batch.size
+            self._size -= _weight(batch)
             self._condition.notify_all()
             return batch
 
@@ -58,9 +61,19 @@ class BatchQueue:
             return None
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing more will come."""
+        return self._closed
+
+    @property
     def over(self) -> bool:
         """Whether nothing waits and nothing more will come."""
         return self._closed and not self._items
+
+    @property
+    def broken(self) -> bool:
+        """Whether what was put is not wanted any more."""
+        return self._broken
 
     def close(self) -> None:
         """Say that nothing more will be put; what waits may still be taken."""
@@ -68,13 +81,22 @@ class BatchQueue:
             self._closed = True
             self._condition.notify_all()
 
+    def await_close(self, timeout: float) -> bool:
+        """Wait until it is closed; tell whether it is."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._closed, timeout)
+
     def break_off(self) -> None:
-        """Say that nothing more will be taken: a waiting `put` returns."""
+        """Throw away what waits: nothing more is put, and nothing more is published."""
         with self._condition:
             self._broken = self._closed = True
             self._items.clear()
             self._size = 0
             self._condition.notify_all()
+
+
+def _weight(batch: Batch) -> int:
+    return max(batch.size, _LEAST_WEIGHT)
 
 
 class Acknowledgement:

@@ -12,7 +12,7 @@ from typing import Final
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Publish
-from cdc_sidecar.errors import SidecarError, TransactionFailed
+from cdc_sidecar.errors import Disposition, ProducerFenced, SidecarError, TransactionFailed
 from cdc_sidecar.events.assembler import Batch
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.failpoints import Failpoint
@@ -25,6 +25,7 @@ from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
 from cdc_sidecar.runtime.state import StateBoard
 
 KAFKA_AWAY_AFTER: Final = 3.0  # seconds that a commit may take before readiness is withdrawn
+PROBE_PAUSE: Final = 0.5  # seconds between two questions whether a broker answers
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Publisher:
         queue: BatchQueue,
         acknowledgement: Acknowledgement,
         reclaim: Callable[[], Claim],
+        brokers_answer: Callable[[], bool],
         load_schema: Callable[[bytes, bytes], None],
         fail: Callable[[SidecarError], None],
         board: StateBoard,
@@ -68,6 +70,7 @@ class Publisher:
         self._queue = queue
         self._acknowledgement = acknowledgement
         self._reclaim = reclaim
+        self._brokers_answer = brokers_answer
         self._load_schema = load_schema
         self._fail = fail
         self._board = board
@@ -76,7 +79,6 @@ class Publisher:
         self._open: Open | None = None
         self._committed_at = 0.0  # time.monotonic() of the last commit
         self.finished = threading.Event()
-        self._abandoned = threading.Event()
 
     def run(self) -> None:
         """Publish until the queue is over; then leave no transaction open."""
@@ -85,16 +87,28 @@ class Publisher:
                 self._step()
             self._finish()
         except SidecarError as error:
-            self._fail(error)
+            self._abort()
+            self._fail(self._outlast(error))
         finally:
             self._abort()
             self._queue.break_off()
             self.finished.set()
             self._acknowledgement.wake()
 
+    def _outlast(self, error: SidecarError) -> SidecarError:
+        """While no broker answers, keep the session: Postgres is not left for Kafka's sake."""
+        if error.disposition is not Disposition.RETRY or isinstance(error, ProducerFenced):
+            return error
+        try:
+            while not self._queue.closed and not self._brokers_answer():
+                self._board.update(kafka_reachable=False)
+                self._queue.await_close(PROBE_PAUSE)
+        except SidecarError as refusal:
+            return refusal
+        return error
+
     def abandon(self) -> None:
         """Give it up after the grace period: it takes no further batch and fences nobody."""
-        self._abandoned.set()
         self._queue.break_off()
 
     def lag(self) -> float:
@@ -180,6 +194,7 @@ class Publisher:
 
     def _commit(self, open_: Open) -> None:
         """Write the position last, commit, and only then acknowledge."""
+        self._insist()
         record = self._record.moved(open_.batch.position, self._fingerprint, time.time_ns() // 1000)
         position: Record = (
             self._topics.position,
@@ -199,7 +214,7 @@ class Publisher:
         failpoints.reach(Failpoint.BEFORE_ACKNOWLEDGE)
         self._acknowledgement.publish(open_.batch.position.end_lsn)
         self._metrics.acknowledged.set(open_.batch.position.end_lsn)
-        if not reusable and not self._abandoned.is_set():
+        if not reusable and not self._queue.broken:
             self._recycle()
 
     def _count(self, batch: Batch, record: PositionRecord, seconds: float) -> None:
@@ -236,8 +251,19 @@ class Publisher:
             if op == "outbox_update":
                 self._log.warning("outbox_rows_updated", table=table, updates=count)
 
+    def _insist(self) -> None:
+        """Begin and await nothing more once the session has lost its lock.
+
+        Raises:
+            TransactionFailed: it has.
+
+        """
+        if self._queue.broken:
+            raise TransactionFailed("the session ended before the commit")
+
     def _notice_delay(self, seconds: float) -> None:
         """Show that the brokers keep us waiting; called every second while they do."""
+        self._insist()
         if seconds > KAFKA_AWAY_AFTER and self._board.now.kafka_reachable:
             self._log.warning("kafka_went_away", waiting_seconds=round(seconds, 1))
             self._board.update(kafka_reachable=False)
@@ -256,7 +282,7 @@ class Publisher:
 
     def _finish(self) -> None:
         """Commit what is whole; abort a source transaction whose Commit has not come."""
-        if self._open and not self._open.carries and not self._abandoned.is_set():
+        if self._open and not self._open.carries and not self._queue.broken:
             self._commit(self._open)
 
     def _abort(self) -> None:

@@ -16,7 +16,9 @@ from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import PrimaryKeepalive
 from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
+from cdc_sidecar.runtime.lookup import Lookup
 
 T = TypeVar("T")
 
@@ -28,7 +30,8 @@ STATUS_PAUSE: Final = 0.02  # seconds at least, unless the server asks
 REPLY_PAUSE: Final = 0.1  # seconds at least between two replies to the same keepalive
 CHECKPOINT_BYTES: Final = 4_000_000  # of WAL without events of ours
 CHECKPOINT_INTERVAL: Final = 10.0  # seconds
-SILENCE: Final = 60.0  # seconds without a byte, although asked: the peer is frozen
+SILENCE: Final = (10.0, 60.0)  # seconds, least and most, without a byte although asked
+FAREWELL: Final = 0.7  # seconds in which a server that shuts down may still be served
 
 
 class Replicator:
@@ -41,16 +44,24 @@ class Replicator:
         acknowledgement: Acknowledgement,
         *,
         wal_sender_timeout: float,
+        sentinel: Sentinel,
+        lookup: Lookup,
         stopping: threading.Event,
         fail: Callable[[SidecarError], None],
     ) -> None:
         self._connection = connection
         self._queue = queue
         self._acknowledgement = acknowledgement
+        self._sentinel = sentinel
+        self._lookup = lookup
         self._stopping = stopping
         self._fail = fail
         third = wal_sender_timeout / 3 or STATUS_INTERVAL
         self._interval = min(third, STATUS_INTERVAL)
+        least, most = SILENCE
+        self._silence = max(least, min(wal_sender_timeout or most, most))
+        self._renewal: Future[bool] | None = None
+        self._leave_at: float | None = None
         self._reported = acknowledgement.lsn
         self._status_at = 0.0
         self._checkpoint_at = time.monotonic()
@@ -63,7 +74,7 @@ class Replicator:
     def run(self, publisher_finished: threading.Event, grace: float) -> None:
         """Stream until stopped or halted; then wait for the publisher and free the slot.
 
-        A lost connection ends at once: there is nobody left to report to.
+        A lost connection ends at once, and with it the lock: what waits is not published.
         """
         try:
             self._connection.watch(self._acknowledgement.descriptor)
@@ -75,6 +86,7 @@ class Replicator:
             self._queue.close()
             self._end(publisher_finished, grace)
         except SidecarError as error:
+            self._queue.break_off()
             self._fail(error)
         finally:
             self._queue.close()
@@ -88,11 +100,12 @@ class Replicator:
             self.beat = time.monotonic()
             try:
                 drained = connection.drain(assembler.feed, self._take_keepalive, DRAIN_BYTES)
-            except SidecarError:  # what is whole is published, whatever came after it
+            except HaltError:  # what is whole is published, whatever came after it
                 self._hand_on(assembler)
                 raise
             self._hand_on(assembler)
             self._report()
+            self._watch_server()
             if drained >= DRAIN_BYTES:
                 continue
             if 0 < drained < SHORT_READ:
@@ -119,11 +132,14 @@ class Replicator:
         )
 
     def _put(self, batch: Batch) -> None:
-        while not self._queue.put(batch, timeout=self._interval / 2):
-            if self._queue.over:
+        """Put a batch on the queue, reporting while it is full; after a stop put nothing more."""
+        while not self._queue.put(batch, timeout=min(self._interval / 2, FAREWELL / 2)):
+            if self._queue.closed or self._stopping.is_set():
+                self._queue.close()
                 self._stopping.set()
                 return
             self._report()
+            self._watch_server()
             self.beat = self._connection.last_received = time.monotonic()
 
     def _take_keepalive(self, keepalive: PrimaryKeepalive) -> None:
@@ -132,6 +148,24 @@ class Replicator:
         if keepalive.reply_requested:
             self._reply_wanted = True
             self._urgent = keepalive.wal_end > self._acknowledgement.lsn
+
+    def _watch_server(self) -> None:
+        """Let go of a server that shuts down: it would wait for us as long as Kafka is away.
+
+        Raises:
+            PostgresUnavailable: it does; what it had not sent or we not published comes again.
+
+        """
+        now = time.monotonic()
+        if self._leave_at is not None:
+            if now > self._leave_at:
+                raise PostgresUnavailable("the server is shutting down")
+        elif self._renewal is not None:
+            if self._renewal.done():
+                self._leave_at = None if self._renewal.result() else now + FAREWELL
+                self._renewal = None
+        elif self._sentinel.spoke():
+            self._renewal = self._lookup.renew(self._sentinel)
 
     def _report(self) -> None:
         """Send a status: by the clock, when the server asks, and when there is news."""
@@ -147,7 +181,7 @@ class Replicator:
     def _send_status(self) -> None:
         lsn = self._acknowledgement.lsn
         news = lsn > self._reported
-        silent = time.monotonic() - self._connection.last_received > SILENCE / 2
+        silent = time.monotonic() - self._connection.last_received > self._silence / 2
         self._connection.send_status(lsn, reply_requested=silent)
         self._status_at = time.monotonic()
         self._reported = lsn
@@ -165,9 +199,9 @@ class Replicator:
         return min(self._interval - since, 1.0)
 
     def _watch_silence(self) -> None:
-        if time.monotonic() - self._connection.last_received > SILENCE:
+        if time.monotonic() - self._connection.last_received > self._silence:
             raise PostgresUnavailable(
-                f"nothing came for {SILENCE:.0f} s, although a reply was asked for",
+                f"nothing came for {self._silence:.0f} s, although a reply was asked for",
                 cause="the walsender is frozen or the network swallows packets",
             )
 
@@ -185,6 +219,7 @@ class Replicator:
                 raise PostgresUnavailable("stopped while a lookup was under way")
             self.beat = time.monotonic()
             self._report()
+            self._watch_server()
         return future.result()
 
     def _end(self, publisher_finished: threading.Event, grace: float) -> None:

@@ -23,4 +23,5 @@ class Resources:
     metrics: Metrics
     log: Logger
     stopping: threading.Event
+    walsenders: set[int]  # process ids of all that ever held the lock for us
     bootstrap: bool  # a person said that the slot without a position is a first start

@@ -22,7 +22,8 @@ from cdc_sidecar.kafka.topics import Topics
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.replication import ReplicationConnection, lock_key
-from cdc_sidecar.postgres.slot import holds_lock
+from cdc_sidecar.postgres.sentinel import Sentinel
+from cdc_sidecar.postgres.slot import holds_lock, lock_holder
 from cdc_sidecar.postgres.types import LayoutFacts
 from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.claim import Claim, Claimant, View
@@ -34,6 +35,7 @@ from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.state import Phase
 
 LOCK_POLL: Final = 0.3  # seconds between two tries for the lock
+BROKER_POLL: Final = 0.5  # seconds between two questions whether a broker answers
 
 
 class Session:
@@ -77,6 +79,8 @@ class Session:
             ledger = Ledger(self._config.kafka, schemas_topic(self._config.service.name))
             admin = admin_client(self._config.kafka)
             topics = Topics(admin, self._config.topics, ledger.write)
+            if not self._wait_for_brokers(connection, topics):
+                return
             claimant = Claimant(self._resources, self._capture, topics, self._log)
             view = claimant.look(connection)
             failpoints.reach(Failpoint.AFTER_LOOK)
@@ -90,7 +94,7 @@ class Session:
             raise self._error
 
     def _wait_for_lock(self, connection: ReplicationConnection) -> bool:
-        """Take the lock, waiting while another sidecar holds it; False when asked to stop."""
+        """Take the lock, waiting while another holds it; False when asked to stop."""
         key = lock_key(self._config.postgres.slot)
         waiting = False
         while not connection.try_lock(key):
@@ -98,12 +102,45 @@ class Session:
                 raise self._error
             if not waiting:
                 waiting = True
-                self._enter(Phase.WAITING)
-                self._log.info("standby_entered", reason="another sidecar holds the lock")
+                self._await_holder(key)
             if self._resources.stopping.wait(LOCK_POLL):
                 return False
         if waiting:
             self._log.info("standby_left", reason="the lock is free")
+            self._resources.board.update(error=None)
+        self._resources.walsenders.add(connection.backend_pid)
+        return True
+
+    def _await_holder(self, key: int) -> None:
+        """Say for whom we wait: behind a sidecar that works we are ready, behind a ghost not."""
+        with self._resources.database.connection() as ordinary:
+            holder = lock_holder(ordinary, key)
+        if holder not in self._resources.walsenders:
+            self._enter(Phase.WAITING)
+            self._log.info("standby_entered", reason="another sidecar holds the lock", pid=holder)
+            return
+        self._log.warning("former_walsender_awaited", pid=holder)
+        self._resources.board.update(
+            error=f"our former walsender, process {holder} of the server, still holds the lock"
+        )
+
+    def _wait_for_brokers(self, connection: ReplicationConnection, topics: Topics) -> bool:
+        """Wait, holding the lock, until a broker answers; False when asked to stop."""
+        away = False
+        while not topics.brokers_answer():
+            if self._error:
+                raise self._error
+            connection.identify_system()  # raises when Postgres goes away meanwhile
+            if not away:
+                away = True
+                self._log.warning("kafka_awaited")
+                self._resources.board.update(
+                    kafka_reachable=False, error="no Kafka broker answers; waiting"
+                )
+            if self._resources.stopping.wait(BROKER_POLL):
+                return False
+        if away:
+            self._resources.board.update(error=None)
         return True
 
     def _stream(
@@ -118,6 +155,7 @@ class Session:
         start = claim.position.end_lsn
         acknowledgement = Acknowledgement(start)
         lookup = Lookup(self._resources.database, topics)
+        sentinel = Sentinel(self._config.postgres)
         try:
             queue = BatchQueue(self._config.publish.max_queue_bytes)
             replicator = Replicator(
@@ -125,6 +163,8 @@ class Session:
                 queue,
                 acknowledgement,
                 wal_sender_timeout=view.server.wal_sender_timeout,
+                sentinel=sentinel,
+                lookup=lookup,
                 stopping=self._ending,
                 fail=self.fail,
             )
@@ -140,6 +180,7 @@ class Session:
             self._run_threads(replicator, publisher)
         finally:
             lookup.close()
+            sentinel.close()
             acknowledgement.close()
 
     def _assembler(
@@ -171,6 +212,7 @@ class Session:
             queue=queue,
             acknowledgement=acknowledgement,
             reclaim=claimant.reclaim,
+            brokers_answer=claimant.brokers_answer,
             load_schema=self._resources.registry.load,
             fail=lambda error: self.fail(self._judge(error, connection.backend_pid)),
             board=self._resources.board,

@@ -90,7 +90,7 @@ def test_a_broker_frozen_for_longer_than_the_transaction_timeout_is_survived(
     os.kill(own_kafka.pid, signal.SIGSTOP)
     _insert(service, 1000)
     await_true(
-        lambda: service.sidecar.events("session_ended"), deadline=60, what="the session ended"
+        lambda: service.sidecar.events("transaction_aborted"), deadline=60, what="it gave up"
     )
     os.kill(own_kafka.pid, signal.SIGCONT)
     service.sidecar.await_phase("streaming", deadline=90)

@@ -18,36 +18,36 @@ def _batch(size: int) -> Batch:
 
 
 def test_batches_come_out_in_the_order_in_which_they_went_in() -> None:
-    queue = BatchQueue(100)
-    batches = [_batch(10), _batch(0), _batch(20)]
+    queue = BatchQueue(100_000)
+    batches = [_batch(10_000), _batch(0), _batch(20_000)]
     assert all(queue.put(batch, timeout=0) for batch in batches)
-    assert queue.size == 30
+    assert queue.size == 30_512
     assert [queue.get(0) for _ in batches] == batches
     assert queue.size == 0
     assert queue.get(0) is None
 
 
 def test_a_full_queue_takes_no_more_until_there_is_room() -> None:
-    queue = BatchQueue(100)
-    assert queue.put(_batch(60), timeout=0)
-    assert not queue.put(_batch(41), timeout=0)
-    assert queue.put(_batch(40), timeout=0)
-    assert queue.size == 100
+    queue = BatchQueue(100_000)
+    assert queue.put(_batch(60_000), timeout=0)
+    assert not queue.put(_batch(41_000), timeout=0)
+    assert queue.put(_batch(40_000), timeout=0)
+    assert queue.size == 100_000
     queue.get(0)
-    assert queue.put(_batch(60), timeout=0)
+    assert queue.put(_batch(60_000), timeout=0)
 
 
 def test_a_batch_larger_than_the_bound_enters_alone() -> None:
-    queue = BatchQueue(100)
-    assert queue.put(_batch(1000), timeout=0)
+    queue = BatchQueue(100_000)
+    assert queue.put(_batch(1_000_000), timeout=0)
     assert not queue.put(_batch(1), timeout=0)
     queue.get(0)
     assert queue.put(_batch(1), timeout=0)
-    assert not queue.put(_batch(1000), timeout=0)
+    assert not queue.put(_batch(1_000_000), timeout=0)
 
 
 def test_a_closed_queue_hands_out_what_waits_and_is_then_over() -> None:
-    queue = BatchQueue(100)
+    queue = BatchQueue(100_000)
     queue.put(_batch(1), timeout=0)
     queue.close()
     assert not queue.over
@@ -57,7 +57,7 @@ def test_a_closed_queue_hands_out_what_waits_and_is_then_over() -> None:
 
 
 def test_a_queue_that_broke_off_is_over_and_takes_nothing() -> None:
-    queue = BatchQueue(100)
+    queue = BatchQueue(100_000)
     queue.put(_batch(1), timeout=0)
     queue.break_off()
     assert queue.over
@@ -68,7 +68,7 @@ def test_a_queue_that_broke_off_is_over_and_takes_nothing() -> None:
 
 @pytest.mark.parametrize("end", ["close", "break_off"])
 def test_a_waiting_reader_is_let_go_when_the_queue_ends(end: str) -> None:
-    queue = BatchQueue(100)
+    queue = BatchQueue(100_000)
     got: list[Batch | None] = []
     reader = threading.Thread(target=lambda: got.append(queue.get(None)))
     reader.start()

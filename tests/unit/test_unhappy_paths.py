@@ -1,13 +1,14 @@
 """After an error nothing of the broken transaction leaves, and nothing outlives its session."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import structlog
 
 from cdc_sidecar.config.model import Publish
-from cdc_sidecar.errors import PublicationMissing, Unrepresentable
+from cdc_sidecar.errors import PublicationMissing, SidecarError, TransactionFailed, Unrepresentable
 from cdc_sidecar.events import assembler as assembling
 from cdc_sidecar.events.assembler import Batch
 from cdc_sidecar.events.position import Partial, Position
@@ -49,7 +50,14 @@ class _Producer:
         return True
 
 
-def _publisher(producer: _Producer, queue: BatchQueue, config: Publish) -> Publisher:
+def _publisher(
+    producer: _Producer,
+    queue: BatchQueue,
+    config: Publish,
+    *,
+    brokers_answer: Callable[[], bool] = lambda: True,
+    fail: Callable[[SidecarError], None] = lambda error: pytest.fail(str(error)),
+) -> Publisher:
     identity = SourceIdentity("1", 1, "db", 5, "slot", "publication")
     record = PositionRecord(identity, Position(Lsn(100)), 0, "f", "test", 0)
     return Publisher(
@@ -60,8 +68,9 @@ def _publisher(producer: _Producer, queue: BatchQueue, config: Publish) -> Publi
         queue=queue,
         acknowledgement=Acknowledgement(Lsn(100)),
         reclaim=lambda: pytest.fail("nobody may be fenced"),
+        brokers_answer=brokers_answer,
         load_schema=lambda _key, _value: None,
-        fail=lambda error: pytest.fail(str(error)),
+        fail=fail,
         board=StateBoard(State("s", "slot", "id", "0", 0.0)),
         metrics=Metrics(),
         log=structlog.get_logger(),
@@ -98,6 +107,62 @@ def test_a_publisher_that_is_given_up_takes_no_further_batch() -> None:
     publisher.abandon()
     publisher.run()
     assert producer.commits == []
+
+
+def test_nothing_is_committed_once_the_connection_with_the_lock_is_lost() -> None:
+    producer, queue = _Producer(), BatchQueue(1000)
+    hour = Publish.model_validate({"max_delay": "1h"})
+    publisher = _publisher(producer, queue, hour, fail=lambda _error: None)
+    thread = threading.Thread(target=publisher.run)
+    thread.start()
+    for end in (200, 300):  # the first is committed at once, the second waits for company
+        queue.put(Batch(Position(Lsn(end)), records=[("topic", b"v", b"k")], size=2), 1)
+    await_true(lambda: not queue.size and len(producer.open) == 1, what="the second was produced")
+    queue.break_off()
+    thread.join(10)
+    assert len(producer.commits) == 1
+    assert producer.aborts == 1
+
+
+def test_a_session_is_kept_while_no_broker_answers_and_ends_when_one_does() -> None:
+    failures: list[SidecarError] = []
+    asked: list[int] = []
+    answers = iter([False, False, True])
+
+    def brokers_answer() -> bool:
+        asked.append(len(failures))
+        return next(answers)
+
+    producer, queue = _Producer(), BatchQueue(1000)
+    producer.commit = _fail_to_commit  # type: ignore[method-assign]
+    publisher = _publisher(
+        producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
+    )
+    queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
+    publisher.run()
+    assert asked == [0, 0, 0]
+    assert [type(error) for error in failures] == [TransactionFailed]
+
+
+def test_a_session_whose_postgres_is_gone_does_not_wait_for_brokers() -> None:
+    failures: list[SidecarError] = []
+    producer, queue = _Producer(), BatchQueue(1000)
+
+    def brokers_answer() -> bool:
+        queue.break_off()
+        return False
+
+    producer.commit = _fail_to_commit  # type: ignore[method-assign]
+    publisher = _publisher(
+        producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
+    )
+    queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
+    publisher.run()
+    assert len(failures) == 1
+
+
+def _fail_to_commit(_waiting: object = None) -> bool:
+    raise TransactionFailed("no broker answered")
 
 
 def test_a_wake_after_the_session_is_over_reaches_nobody() -> None:
