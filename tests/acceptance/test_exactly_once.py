@@ -1,58 +1,98 @@
 """Killed anywhere, the sidecar publishes each event once (I1–I5, B3, B10)."""
 
+import itertools
+from dataclasses import dataclass
+
 import pytest
 
 from cdc_sidecar.failpoints import VARIABLE, Failpoint
 from tests.acceptance.conftest import Service
+from tests.acceptance.workload import Workload
+from tests.effort import LONG, SEED, chance
 
 _FIRST_START = {
     Failpoint.AFTER_TOPICS_CREATED,
     Failpoint.AFTER_SLOT_INTENT,
     Failpoint.AFTER_SLOT_CREATED,
 }
-_COPY_ROWS = 1500
+_IN_EACH_PART = {
+    Failpoint.BEFORE_PRODUCE,
+    Failpoint.AFTER_PRODUCE,
+    Failpoint.AFTER_POSITION,
+    Failpoint.BEFORE_COMMIT,
+    Failpoint.AFTER_COMMIT,
+    Failpoint.BEFORE_ACKNOWLEDGE,
+}
+"""Points that a split transaction passes once for each of its parts."""
+_HITS = (1, 2, 4)
 
 
-def _write(service: Service, start: int) -> None:
-    """Write one row, small transactions, a rollback, key changes, and rows that share an LSN."""
-    service.sql(
-        f"INSERT INTO items VALUES ({start}, 0, 'one')",
-        f"INSERT INTO items SELECT n, n, 'many' FROM generate_series({start + 1}, {start + 5}) n",
-        f"BEGIN; INSERT INTO items VALUES ({start + 6}, 0, 'never'); ROLLBACK",
-        f"UPDATE items SET id = id + 500, n = -1 WHERE id = {start + 1}",
-        f"DELETE FROM items WHERE id = {start + 2}",
-        f"BEGIN; UPDATE items SET n = 7 WHERE id = {start}; SAVEPOINT a;"
-        f" DELETE FROM items WHERE id = {start}; ROLLBACK TO a;"
-        f" UPDATE items SET label = 'kept' WHERE id = {start}; COMMIT",
-        f"INSERT INTO items SELECT n, n, 'copy'"
-        f" FROM generate_series({start + 10000}, {start + 10000 + _COPY_ROWS - 1}) n",
-    )
+@dataclass(frozen=True)
+class Kill:
+    """Where the sidecar is killed: at which pass of a point, and during what."""
+
+    failpoint: Failpoint
+    workload: Workload
+    hit: int = 1
+
+    def __str__(self) -> str:
+        """Return its name in the list of tests."""
+        return f"{self.workload.value}-{self.failpoint.value}-{self.hit}"
 
 
-@pytest.mark.parametrize("failpoint", Failpoint, ids=lambda point: point.value)
+def _hits(failpoint: Failpoint, workload: Workload) -> tuple[int, ...]:
+    """Return at which passes of the point the sidecar is killed."""
+    inside = workload is Workload.SPLIT and failpoint in _IN_EACH_PART
+    return _HITS if inside else (1,)
+
+
+def _every_kill() -> list[Kill]:
+    return [
+        Kill(failpoint, workload, hit)
+        for failpoint, workload in itertools.product(Failpoint, Workload)
+        for hit in _hits(failpoint, workload)
+    ]
+
+
+def _draw(failpoint: Failpoint) -> Kill:
+    """Draw a kill at a point: each seed gives neighbours different workloads."""
+    workloads, place = list(Workload), list(Failpoint).index(failpoint)
+    workload = workloads[(SEED + place) % len(workloads)]
+    return Kill(failpoint, workload, chance(failpoint.value).choice(_hits(failpoint, workload)))
+
+
+# the seed differs between pytest's processes, which must agree about the names of tests
+@pytest.mark.parametrize("where", _every_kill() if LONG else list(Failpoint), ids=str)
 def test_a_sidecar_killed_at_any_failpoint_publishes_each_event_once(
-    service: Service, failpoint: Failpoint
+    service: Service, where: Kill | Failpoint
 ) -> None:
+    kill = _draw(where) if isinstance(where, Failpoint) else where
+    print(f"killed at {kill}")
+    failpoint, workload = kill.failpoint, kill.workload
     sidecar = service.sidecar
+    armed = {**workload.environment, VARIABLE: f"{failpoint.value}#{kill.hit}=kill"}
     if failpoint in _FIRST_START:
-        sidecar.start(environment={VARIABLE: f"{failpoint.value}=kill"})
-        assert sidecar.await_exit() == -9
-        sidecar.start_and_stream()
+        sidecar.start(environment=armed)
+        assert sidecar.await_exit() == -9, "the failpoint was never reached"
+        sidecar.start(environment=workload.environment)
+        sidecar.await_phase("streaming")
         oracle = service.oracle()
-        _write(service, 0)
+        workload.write(service, 0)
     else:
         sidecar.start_and_stream()
         oracle = service.oracle()
-        _write(service, 0)
+        Workload.SMALL.write(service, 0)
         service.await_published()
         sidecar.kill()
-        _write(service, 1_000_000)
-        sidecar.start(environment={VARIABLE: f"{failpoint.value}=kill"})
+        workload.write(service, 1_000_000)
+        sidecar.start(environment=armed)
         assert sidecar.await_exit() == -9, "the failpoint was never reached"
-        _write(service, 2_000_000)
-        sidecar.start_and_stream()
+        Workload.SMALL.write(service, 2_000_000)
+        sidecar.start(environment=workload.environment)
+        sidecar.await_phase("streaming")
     service.await_published()
-    assert service.assert_exactly_once(oracle, "items") > _COPY_ROWS
+    service.assert_exactly_once(oracle, "items")
+    assert bool(sidecar.events("transaction_split")) is (workload is Workload.SPLIT)
 
 
 def test_a_transaction_split_over_several_kafka_transactions_and_killed_inside_is_whole(
