@@ -208,6 +208,12 @@ class Messages(_Section):
     prefixes: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
+class Transactions(_Section):
+    """Records that tell where each source transaction begins and ends."""
+
+    topic: bool = False
+
+
 class Http(_Section):
     """Where metrics, health, status and the registry are served."""
 
@@ -249,6 +255,7 @@ class Config(_Section):
     tables: Annotated[tuple[Table, ...], Field(strict=False)] = ()
     outboxes: Annotated[tuple[Outbox, ...], Field(strict=False)] = ()
     messages: Messages = Messages()
+    transactions: Transactions = Transactions()
     http: Http = Http()
     log: Log = Log()
     shutdown: Shutdown = Shutdown()

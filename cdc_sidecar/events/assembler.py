@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from cdc_sidecar.errors import LayoutRefused, ProtocolViolation, SidecarError
+from cdc_sidecar.events.boundary import Boundaries, Boundary
 from cdc_sidecar.events.capture import Capture, open_sink
 from cdc_sidecar.events.envelope import Record, Source, SourceTransaction
 from cdc_sidecar.events.message import MessageSink
@@ -56,7 +57,7 @@ class Batch:
 
     Whole transactions: `position.partial` is None and `continues` is False. A long transaction
     comes as batches whose position is partial, and a last one that `continues` and is not.
-    Without records a batch only moves the position.
+    Without records a batch only moves the position. `end` follows the records.
     """
 
     position: Position
@@ -67,6 +68,7 @@ class Batch:
     continues: bool = False
     commit_time: int = 0  # microseconds since 1970, of the last transaction
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (table, op) → events
+    end: Boundary | None = None  # of a transaction that was handed out in parts
 
 
 class Assembler:
@@ -92,6 +94,10 @@ class Assembler:
         self._clock = clock
         self._counts: Counter[tuple[str, str]] = Counter()
         self._messages = MessageSink(source.service, capture.prefixes, subjects, self._counts)
+        self._boundaries = (
+            Boundaries(source.service, subjects, topic_facts) if capture.boundaries else None
+        )
+        self._begun = False  # whether the open transaction's BEGIN is handed out
         self._state = State.BETWEEN
         self._relations: dict[int, Relation] = {}
         self._sinks: dict[int, RowSink] = {}
@@ -201,6 +207,7 @@ class Assembler:
         )
         self._parts = 0
         self._resume = self.position.resumes(begin.final_lsn)
+        self._begun = self._resume is not None and self._resume.total_order > 0
         if self._resume:
             self._transaction.total_order = self._resume.total_order
             self._transaction.counters = {k: [n] for k, n in self._resume.orders.items()}
@@ -225,18 +232,22 @@ class Assembler:
         self._state = State.BETWEEN
         if transaction is None:
             return
+        resumed = self.position.partial is not None
         self.position = Position(commit.end_lsn)
-        if self._parts:
+        if self._parts or resumed:
             self._hand_out(transaction)
         else:
             self._gather(transaction)
 
     def _gather(self, transaction: SourceTransaction) -> None:
         """Append a whole transaction to the pending batch."""
+        records, end = self._opened(transaction), self._end(transaction)
         pending = self._pending
         pending.position = self.position
-        pending.transactions += bool(transaction.records)
-        pending.records += transaction.records
+        pending.transactions += bool(records)
+        pending.records += records
+        if end:
+            pending.records.append(end.record(None))
         pending.size += transaction.size
         pending.commit_time = transaction.commit_time
         transaction.records, transaction.size = [], 0  # tables remember their last transaction
@@ -246,9 +257,11 @@ class Assembler:
         """Make a batch of what the open (or just ended) transaction has assembled."""
         self._close_pending()
         ended = self._transaction is None
+        records = self._opened(transaction)
         batch = Batch(
             self.position if ended else self._partial(transaction),
-            records=transaction.records,
+            records=records,
+            end=self._end(transaction) if ended else None,
             schemas=self._subjects.drain(),
             size=transaction.size,
             transactions=int(ended),
@@ -261,6 +274,23 @@ class Assembler:
         self._ready.append(batch)
         self._handed_out = batch.position
         self._pending = Batch(batch.position)
+
+    def _opened(self, transaction: SourceTransaction) -> list[Record]:
+        """Return the records assembled, after BEGIN where the first event is among them."""
+        if self._boundaries is None or self._begun or not transaction.total_order:
+            return transaction.records
+        self._begun = True
+        begin = self._boundaries.begin(transaction)
+        transaction.size += begin.size
+        return [begin.record(None), *transaction.records]
+
+    def _end(self, transaction: SourceTransaction) -> Boundary | None:
+        """Return the END of a transaction that has a BEGIN."""
+        if self._boundaries is None or not transaction.total_order:
+            return None
+        end = self._boundaries.end(transaction)
+        transaction.size += end.size
+        return end
 
     def _partial(self, transaction: SourceTransaction) -> Position:
         """Return the position inside the open transaction, after its last change."""

@@ -25,11 +25,18 @@ class Capture:
     tables: tuple[Table, ...]
     outboxes: tuple[Outbox, ...]
     prefixes: tuple[str, ...]
+    boundaries: bool = False  # whether BEGIN and END records are published
 
     @classmethod
     def of(cls, config: Config) -> "Capture":
         """Take it from a configuration."""
-        return cls(config.service.name, config.tables, config.outboxes, config.messages.prefixes)
+        return cls(
+            config.service.name,
+            config.tables,
+            config.outboxes,
+            config.messages.prefixes,
+            config.transactions.topic,
+        )
 
     def table(self, name: str) -> Table | None:
         """Return the configuration of `schema.table`: the exact name first, then the globs."""
@@ -49,6 +56,7 @@ class Capture:
     def fingerprint(self) -> str:
         """A digest of everything that changes which events a transaction makes."""
         parts = [repr(part) for part in (self.service, self.tables, self.outboxes, self.prefixes)]
+        parts += ["boundaries"] if self.boundaries else []
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def mistakes(self, relation: Relation, facts: LayoutFacts) -> list[str]:

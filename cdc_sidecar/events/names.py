@@ -48,6 +48,11 @@ def message_topic(service: str) -> str:
     return f"{topic_part(service)}.message"
 
 
+def transaction_topic(service: str) -> str:
+    """Return the topic of BEGIN and END records."""
+    return f"{topic_part(service)}.transaction"
+
+
 def position_topic(service: str) -> str:
     """Return the topic that holds the position."""
     return f"_cdc.{topic_part(service)}.position"

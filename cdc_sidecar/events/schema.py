@@ -112,14 +112,46 @@ def message_schema() -> Schema:
     )
 
 
-def _debezium_record(name: str, fields: list[Schema]) -> Schema:
+def transaction_key_schema() -> Schema:
+    """Return the schema of the key of BEGIN and END records."""
+    return _debezium_record("TransactionMetadataKey", [{"name": "id", "type": "string"}], _COMMON)
+
+
+def transaction_schema() -> Schema:
+    """Return the schema of BEGIN and END records: Debezium's, and the number of parts."""
+    counted: list[Schema] = [
+        {"name": "data_collection", "type": "string"},
+        {"name": "event_count", "type": "long"},
+    ]
+    collections = {"type": "array", "items": _debezium_record("collection", counted, "event")}
+    part = _optional(
+        "part",
+        "int",
+        doc="in END, how many Kafka transactions it was split over; null where it was not",
+    )
+    return _debezium_record(
+        "TransactionMetadataValue",
+        [
+            {"name": "status", "type": "string"},
+            {"name": "id", "type": "string"},
+            _optional("event_count", "long"),
+            _optional("data_collections", collections),
+            {"name": "ts_ms", "type": "long"},
+            part,
+        ],
+        _COMMON,
+    )
+
+
+def _debezium_record(name: str, fields: list[Schema], namespace: str | None = None) -> Schema:
+    namespace = namespace or _DEBEZIUM
     return {
         "type": "record",
         "name": name,
-        "namespace": _DEBEZIUM,
+        "namespace": namespace,
         "fields": fields,
         "connect.version": 1,
-        "connect.name": f"{_DEBEZIUM}.{name}",
+        "connect.name": f"{namespace}.{name}",
     }
 
 
@@ -137,6 +169,7 @@ def _optional(name: str, schema: object, **more: object) -> Schema:
 
 
 _DEBEZIUM: Final = "io.debezium.connector.postgresql"
+_COMMON: Final = "io.debezium.connector.common"
 _SOURCE: Final[Schema] = {
     "type": "record",
     "name": "Source",

@@ -20,7 +20,7 @@ from cdc_sidecar.errors import (
     WalWentBack,
 )
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.names import message_topic, table_topic
+from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.kafka.topics import Topic
@@ -140,13 +140,14 @@ def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
 
 
 def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> list[str]:
-    """Return the topics that are known before the first row: of tables and of messages."""
+    """Return the topics known before the first row: of tables, messages and transactions."""
     names = [
         table_topic(capture.service, table.relation.namespace, table.relation.name)
         for table in captured(tables, capture)
         if capture.outbox(table.relation.qualified_name) is None
     ]
-    return names + ([message_topic(capture.service)] if config.messages.prefixes else [])
+    names += [message_topic(capture.service)] if config.messages.prefixes else []
+    return names + ([transaction_topic(capture.service)] if capture.boundaries else [])
 
 
 def check_null_keys(

@@ -148,6 +148,9 @@ class Publisher:
             (self._topics.schemas, value, key, 0) for key, value in batch.schemas
         )
         self._producer.produce(batch.records, self._notice_delay)
+        if batch.end:
+            split = self._parts_committed
+            self._producer.produce([batch.end.record(split + 1 if split else None)])
         failpoints.reach(Failpoint.AFTER_PRODUCE)
         open_.batch = _joined(open_.batch, batch)
         self._close_if_due(open_, batch)
@@ -174,13 +177,19 @@ class Publisher:
         ):
             self._commit(open_)
 
+    @property
+    def _parts_committed(self) -> int:
+        """How many parts of the source transaction that comes next are committed.
+
+        After a position that is partial comes the rest of its transaction and nothing else.
+        """
+        before = self._record.position
+        return before.partial.part if before and before.partial else 0
+
     def _split(self, open_: Open) -> None:
         """Commit a part of a source transaction that takes too long for one Kafka transaction."""
-        position, before = open_.batch.position, self._record.position
+        position, part = open_.batch.position, self._parts_committed + 1
         assert position.partial is not None  # noqa: S101 - it carries
-        earlier = before.partial if before else None
-        same = earlier and earlier.final_lsn == position.partial.final_lsn
-        part = earlier.part + 1 if earlier and same else 1
         open_.batch.position = replace(position, partial=replace(position.partial, part=part))
         self._metrics.splits.inc()
         self._log.warning(

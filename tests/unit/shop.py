@@ -122,6 +122,7 @@ class Shop:
         tables: Iterable[Table] = (),
         outboxes: Iterable[Outbox] = (),
         prefixes: tuple[str, ...] = (),
+        boundaries: bool = False,
         subjects: Subjects | None = None,
         position: Position | None = None,
         max_message_bytes: int = 1_000_000,
@@ -136,7 +137,7 @@ class Shop:
         self.reader = EventReader(self.subjects.schema)
         self.assembler = Assembler(
             Source("1.2.3", SERVICE, "shopdb"),
-            Capture(SERVICE, tuple(tables), tuple(outboxes), prefixes),
+            Capture(SERVICE, tuple(tables), tuple(outboxes), prefixes, boundaries),
             self.subjects,
             position or Position(Lsn(1)),
             read_facts=self._read_facts,
@@ -176,8 +177,12 @@ class Published:
 
     @property
     def records(self) -> list[tuple[Any, ...]]:
-        """The arguments of every `produce`, in order."""
-        return [record for batch in self.batches for record in batch.records]
+        """The arguments of every `produce`, in order, as though nothing were split."""
+        return [
+            record
+            for batch in self.batches
+            for record in (*batch.records, *([batch.end.record(None)] if batch.end else []))
+        ]
 
     @property
     def topics(self) -> list[object]:

@@ -90,11 +90,17 @@ def _frames(history: list[Transaction]) -> Iterator[bytes]:
         yield wire.frame(source.final_lsn, wire.commit(source.final_lsn, source.end_lsn))
 
 
-def _session(position: Position | None = None, subjects: Subjects | None = None) -> Shop:
+def _session(
+    position: Position | None = None,
+    subjects: Subjects | None = None,
+    *,
+    boundaries: bool = False,
+) -> Shop:
     return Shop(
         *_LAYOUTS,
         tables=[shop.table(), shop.table("public.logs", unkeyed=True)],
         prefixes=("audit",),
+        boundaries=boundaries,
         position=position,
         subjects=subjects,
     )
@@ -111,7 +117,7 @@ def _run(session: Shop, history: list[Transaction], *, every: int = 1) -> list[B
 
 
 def _records(batches: list[Batch]) -> list[tuple[object, ...]]:
-    return [record for batch in batches for record in batch.records]
+    return shop.Published(batches, EventReader(Subjects().schema)).records
 
 
 def _known(batches: list[Batch]) -> Subjects:
@@ -136,17 +142,22 @@ _SAME_LSN = Transaction(130, (Change(120, "insert"),) * 4 + (Change(125, "key"),
 
 @pytest.mark.usefixtures("part_bytes")
 @settings(max_examples=40)
-@given(_histories(), st.integers(1, 5))
-@example([_SAME_LSN], 1)
+@given(_histories(), st.integers(1, 5), st.booleans())
+@example([_SAME_LSN], 1, True)  # noqa: FBT003 - a drawn argument
+@example([_SAME_LSN], 1, False)  # noqa: FBT003
 def test_a_replay_after_any_position_publishes_exactly_the_rest(
-    history: list[Transaction], every: int
+    history: list[Transaction],
+    every: int,
+    boundaries: bool,  # noqa: FBT001
 ) -> None:
-    whole = _run(_session(), history, every=every)
-    assert _records(whole) == _records(_run(_session(), history, every=1000))
+    whole = _run(_session(boundaries=boundaries), history, every=every)
+    at_once = _run(_session(boundaries=boundaries), history, every=1000)
+    assert _records(whole) == _records(at_once)
     for cut in range(len(whole) + 1):
         published = whole[:cut]
         position = published[-1].position if published else None
-        replayed = _run(_session(position, _known(published)), history, every=every)
+        session = _session(position, _known(published), boundaries=boundaries)
+        replayed = _run(session, history, every=every)
         assert _records(published) + _records(replayed) == _records(whole)
         if replayed:
             assert replayed[-1].position == whole[-1].position

@@ -1,0 +1,116 @@
+"""The transaction topic brackets and counts what every source transaction published (B70)."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from cdc_sidecar.failpoints import VARIABLE
+from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.events import Event, read_registry, read_topics
+
+_TOPIC = '[messages]\nprefixes = ["mark"]\n[transactions]\ntopic = true\n'
+_MESSAGES = "message"
+
+
+def _boundaries(service: Service) -> list[Any]:
+    """Return BEGIN and END of every transaction with rows, in the topic's order."""
+    reader = read_registry(service.kafka, service.name)
+    places = read_topics(service.kafka, [f"{service.name}.transaction"])
+    assert [number for (_, number), records in places.items() if records] == [0]
+    found = []
+    for key, value, _ in places[f"{service.name}.transaction", 0]:
+        assert key is not None
+        assert value is not None
+        found.append(reader.read(value))
+        assert reader.read(key) == {"id": found[-1]["id"]}
+    marks = {
+        bound["id"]
+        for bound in found
+        if [counted["data_collection"] for counted in bound["data_collections"] or ()]
+        == [_MESSAGES]
+    }
+    return [bound for bound in found if bound["id"] not in marks]
+
+
+def _counted(events: list[Event], service: Service) -> dict[str, dict[str, int]]:
+    """Return the number of events of each table, by the commit LSN of their transaction."""
+    counted: dict[str, Counter[str]] = {}
+    for event in events:
+        if event.identity is not None:
+            table = event.topic.removeprefix(f"{service.name}.")
+            counted.setdefault(event.identity.split("/")[0], Counter())[table] += 1
+    return {lsn: dict(counts) for lsn, counts in counted.items()}
+
+
+def _assert_bracketed(service: Service, events: list[Event]) -> list[Any]:
+    """Check the boundaries against the oracle's events; return the ENDs."""
+    found, expected = _boundaries(service), _counted(events, service)
+    begins, ends = found[::2], found[1::2]
+    assert {bound["status"] for bound in begins} == {"BEGIN"}
+    assert {bound["status"] for bound in ends} == {"END"}
+    assert [bound["id"] for bound in begins] == [bound["id"] for bound in ends]
+    assert [bound["id"].partition(":")[2] for bound in ends] == list(expected)
+    for bound, counts in zip(ends, expected.values(), strict=True):
+        collections = {c["data_collection"]: c["event_count"] for c in bound["data_collections"]}
+        assert collections == counts
+        assert bound["event_count"] == sum(counts.values())
+    return ends
+
+
+def test_every_transaction_is_bracketed_by_begin_and_an_end_that_counts_its_events(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES + _TOPIC)
+    sidecar = service.sidecar
+    service.sql(
+        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+        "CREATE TABLE notes (id bigint PRIMARY KEY)",
+        "CREATE TABLE hidden (id bigint PRIMARY KEY)",
+        "CREATE PUBLICATION cdc FOR TABLE items, notes",
+    )
+    sidecar.start_and_stream()
+    oracle = service.oracle()
+    service.sql(
+        "INSERT INTO items VALUES (1, 1, 'a')",
+        "BEGIN; INSERT INTO items VALUES (2, 1, 'a'); INSERT INTO notes VALUES (1), (2);"
+        " UPDATE items SET id = 3 WHERE id = 2; COMMIT",
+        "BEGIN; INSERT INTO notes VALUES (9); ROLLBACK",
+        "INSERT INTO hidden VALUES (1)",
+        "DELETE FROM notes",
+    )
+    sidecar.kill()
+    sidecar.start_and_stream()
+    service.await_published()
+    service.assert_exactly_once(oracle, "items", "notes")
+    ends = _assert_bracketed(service, oracle.expected())
+    assert [end["part"] for end in ends] == [None] * 3
+
+
+def test_a_split_transaction_begins_once_and_its_end_counts_the_parts_whatever_was_killed(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES + _TOPIC)
+    sidecar = service.sidecar
+    service.sql(
+        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+        "CREATE PUBLICATION cdc FOR ALL TABLES",
+    )
+    small = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'}
+    sidecar.start_and_stream()
+    oracle = service.oracle()
+    sidecar.kill()
+    service.sql(
+        "INSERT INTO items SELECT n, n, 'row ' || n FROM generate_series(1, 20000) n",
+        "UPDATE items SET n = -n WHERE id <= 100",
+    )
+    for hit in ("after_commit#1", "before_commit#3", "after_produce#2"):
+        sidecar.start(environment={**small, VARIABLE: f"{hit}=kill"})
+        assert sidecar.await_exit() == -9
+    sidecar.start(environment=small)
+    sidecar.await_phase("streaming")
+    service.await_published()
+    assert service.assert_exactly_once(oracle, "items") == 20100
+    whole, small_one = _assert_bracketed(service, oracle.expected())
+    parts = [event["part"] for event in sidecar.events("transaction_split")]
+    assert whole["part"] == max(parts) + 1
+    assert small_one["part"] is None
