@@ -142,10 +142,7 @@ class TransactionalProducer:
         """
         begun = time.monotonic()
         until = begun + self._timeout
-        while self._producer.flush(SLICE):
-            waiting(time.monotonic() - begun)
-            if time.monotonic() > until:
-                raise TransactionFailed("records were not delivered within the time-out")
+        self._deliver(waiting, begun, until)
         started = time.monotonic()
         while True:
             try:
@@ -156,6 +153,16 @@ class TransactionalProducer:
                     raise self._failure(exception) from exception
             else:
                 return time.monotonic() - started < SLOW_COMMIT
+
+    def _deliver(self, waiting: Callable[[float], None], begun: float, until: float) -> None:
+        """Wait until the brokers have every record."""
+        try:
+            while self._producer.flush(SLICE):
+                waiting(time.monotonic() - begun)
+                if time.monotonic() > until:
+                    raise TransactionFailed("records were not delivered within the time-out")
+        except KafkaException as exception:
+            raise self._failure(exception) from exception
 
     def abort(self, timeout: float = 5.0) -> bool:
         """Abort the open transaction; tell whether it is known to be aborted."""
@@ -177,7 +184,7 @@ class TransactionalProducer:
         return TransactionFailed(translated_error.fact)
 
     def _fatal_cause(self) -> SidecarError | None:
-        """Ask for the code behind a fatal error, which `produce` does not tell."""
+        """Ask for the code behind a fatal error, which `produce` and `flush` do not tell."""
         try:
             self._producer.abort_transaction(SLICE)
         except KafkaException as exception:

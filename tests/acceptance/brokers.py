@@ -55,7 +55,7 @@ def service_on(
 def broker_behind_wire() -> Iterator[tuple[KafkaBroker, Wire]]:
     """Start a broker that is reached through the proxy, and directly by the tests."""
     port, wired = free_port(), free_port()
-    broker = KafkaBroker()
+    broker = KafkaBroker(properties=QUICK)
     broker.properties |= {
         "listeners": f"PLAINTEXT://127.0.0.1:{broker.port},WIRE://127.0.0.1:{wired},"
         f"CONTROLLER://127.0.0.1:{broker.controller_port}",

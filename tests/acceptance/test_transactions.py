@@ -1,5 +1,6 @@
 """What may happen to an open Kafka transaction from outside: nothing lost, nothing repeated."""
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -59,3 +60,27 @@ def test_an_end_of_a_transaction_that_arrives_during_the_next_cannot_commit_half
     else:
         assert code in {KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
         assert service.assert_exactly_once(oracle, "items") == 31
+
+
+def test_a_transaction_that_the_broker_aborts_while_we_stand_still_is_published_by_a_new_session(
+    wired: tuple[KafkaBroker, Wire], make_service: Callable[..., Service]
+) -> None:
+    """Nobody took over: what looks like a rival's fence is the broker's time-out."""
+    service = service_on(wired[0].bootstrap_servers, make_service, timeout="2s")
+    sidecar, (topic,) = service.sidecar, service.topics("items")
+    start(service, "after_produce=delay")
+    sidecar.await_phase("streaming")
+    oracle = service.oracle()
+    service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 30) n")
+    await_true(lambda: end_of(service.kafka, topic, decided=False) == 30, what="all is delivered")
+    sidecar.process.send_signal(signal.SIGSTOP)
+    await_true(
+        lambda: end_of(service.kafka, topic, decided=True) > 30, what="the broker aborted it"
+    )
+    sidecar.process.send_signal(signal.SIGCONT)
+    await_true(lambda: sidecar.events("session_ended"), what="the session ended")
+    sidecar.await_phase("streaming", deadline=60)
+    service.await_published()
+    assert service.assert_exactly_once(oracle, "items") == 30
+    assert [event["code"] for event in sidecar.events("session_ended")] == ["CDC-407"]
+    assert "cdc_sidecar_producer_fences_total 1.0" in sidecar.get("/metrics")[1]
