@@ -1,6 +1,8 @@
 """The replication slot and the server behind it, as the catalog shows them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg
 from psycopg.rows import class_row
@@ -10,6 +12,15 @@ from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
 
 OLDEST_VERSION = 140000
 NEWEST_VERSION = 189999
+
+_CAUSES: Final[Mapping[str | None, str]] = {
+    None: "more WAL was held back than max_slot_wal_keep_size allows",  # before 17 the only reason
+    "wal_removed": "more WAL was held back than max_slot_wal_keep_size allows",
+    "idle_timeout": "nobody read it for longer than idle_replication_slot_timeout",
+    "rows_removed": "the server, a standby, removed rows that it needs: hot_standby_feedback",
+    "wal_level_insufficient": "wal_level was lowered on the primary server",
+}
+"""The server's setting behind each `invalidation_reason`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,12 @@ class SlotStatus:
     safe_wal_size: int | None
     retained_bytes: int | None
     confirmed_lag_bytes: int | None
+    inactive_since: float | None  # seconds since 1970; since version 17, where nobody reads it
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server has invalidated it: no change can be read from it any more."""
+        return self.wal_status == "lost" or self.invalidation_reason is not None
 
     def check(self, database: str) -> None:
         """Check that changes can be read from it.
@@ -57,13 +74,57 @@ class SlotStatus:
                 + (", and is temporary" if self.temporary else ""),
                 cure=f"use a permanent pgoutput slot of database {database}",
             )
-        if self.wal_status == "lost" or self.invalidation_reason:
+        self.check_kept()
+
+    def check_kept(self) -> None:
+        """Check that the server has kept what was not read.
+
+        Raises:
+            SlotLost: it has invalidated the slot.
+
+        """
+        if self.lost:
+            reason = self.invalidation_reason
             raise SlotLost(
-                f"slot {self.name}: wal_status {self.wal_status}, "
-                f"reason {self.invalidation_reason or 'not said'}",
-                cause="max_slot_wal_keep_size or idle_replication_slot_timeout was exceeded",
+                f"slot {self.name}: wal_status {self.wal_status}, reason {reason or 'not said'}",
+                cause=_CAUSES.get(reason, "the server invalidated it"),
                 cure="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSums:
+    """What the server has decoded for a slot since its statistics were last reset."""
+
+    transactions: int
+    bytes: int
+    spilled_transactions: int  # larger than logical_decoding_work_mem
+    spills: int
+    spilled_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walsender:
+    """The process that reads a slot; None where our role may not see it."""
+
+    pid: int
+    state: str | None
+    sent_lsn: Lsn | None
+    flush_lsn: Lsn | None
+    wait_event: str | None  # None is at work too
+
+    @property
+    def may_be_sending(self) -> bool:
+        """Whether it may be in the middle of a transaction, however long that takes."""
+        return self.state is None or self.wait_event in (None, "WalSenderWriteData")
+
+
+@dataclass(frozen=True, slots=True)
+class SlotActivity:
+    """What the server's statistics tell of a slot; nothing of one that was never read."""
+
+    sums: DecodedSums | None
+    walsender: Walsender | None
 
 
 _SERVER = """
@@ -87,11 +148,22 @@ SELECT slot_name::text AS name, coalesce(plugin::text, '') AS plugin,
        coalesce(confirmed_flush_lsn, '0/0')::text AS confirmed_flush_lsn,
        coalesce(wal_status, '') AS wal_status, {reason} AS invalidation_reason, safe_wal_size,
        pg_wal_lsn_diff(w.lsn, restart_lsn)::bigint AS retained_bytes,
-       pg_wal_lsn_diff(w.lsn, confirmed_flush_lsn)::bigint AS confirmed_lag_bytes
+       pg_wal_lsn_diff(w.lsn, confirmed_flush_lsn)::bigint AS confirmed_lag_bytes,
+       {since} AS inactive_since
 FROM pg_replication_slots,
      (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
                   ELSE pg_current_wal_lsn() END AS lsn) w
 WHERE slot_name = %s
+"""
+
+_ACTIVITY = """
+SELECT d.total_txns, d.total_bytes, d.spill_txns, d.spill_count, d.spill_bytes,
+       s.active_pid, r.state, r.sent_lsn::text, r.flush_lsn::text, a.wait_event
+FROM pg_replication_slots s
+LEFT JOIN pg_stat_replication_slots d ON d.slot_name = s.slot_name
+LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
+WHERE s.slot_name = %s
 """
 
 
@@ -158,11 +230,29 @@ def lock_holder(connection: psycopg.Connection, key: int) -> int | None:
 
 def read_slot(connection: psycopg.Connection, name: str) -> SlotStatus | None:
     """Return the status of a slot, or None where there is none of this name."""
-    known = connection.info.server_version >= 170000  # noqa: PLR2004 - invalidation_reason is new
-    query = _SLOT.format(reason="invalidation_reason" if known else "NULL::text")
+    known = connection.info.server_version >= 170000  # noqa: PLR2004 - both columns are new
+    query = _SLOT.format(
+        reason="invalidation_reason" if known else "NULL::text",
+        since="extract(epoch FROM inactive_since)::float8" if known else "NULL::float8",
+    )
     row = connection.execute(query.encode(), (name,)).fetchone()
     if row is None:
         return None
     fields = list(row)
     fields[5] = parse_lsn(fields[5])
     return SlotStatus(*fields)
+
+
+def read_activity(connection: psycopg.Connection, name: str) -> SlotActivity:
+    """Return what the statistics views show of a slot."""
+    row = connection.execute(_ACTIVITY, (name,)).fetchone()
+    if row is None:
+        return SlotActivity(None, None)
+    pid, state, sent, flush, wait_event = row[5:]
+    sums = None if row[0] is None else DecodedSums(*row[:5])
+    walsender = pid and Walsender(pid, state, _lsn(sent), _lsn(flush), wait_event)
+    return SlotActivity(sums, walsender or None)
+
+
+def _lsn(text: str | None) -> Lsn | None:
+    return None if text is None else parse_lsn(text)

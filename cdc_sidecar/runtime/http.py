@@ -17,7 +17,7 @@ from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.runtime.registry_api import answer
 from cdc_sidecar.runtime.resources import Resources
-from cdc_sidecar.runtime.state import StateBoard
+from cdc_sidecar.runtime.state import State, StateBoard
 from cdc_sidecar.runtime.status_page import render_status
 
 _JSON: Final = "application/json"
@@ -94,9 +94,9 @@ class Pages:
                 return 200, _METRICS, self._metrics.expose()
             case "/livez":
                 alive = state.alive(time.time())
-                return self._health(alive, "the replication thread makes no progress")
+                return _health(alive, "ok" if alive else "the replication thread makes no progress")
             case "/readyz":
-                return self._health(state.ready, state.error or state.phase.value)
+                return _health(state.ready, _readiness(state))
             case "/status":
                 return 200, _JSON, _dump(state.as_json())
             case "/":
@@ -104,11 +104,6 @@ class Pages:
             case _:
                 status, body = answer(self._registry, path)
                 return status, _REGISTRY, _dump(body)
-
-    def _health(self, good: bool, reason: str) -> tuple[int, str, bytes]:  # noqa: FBT001 - an answer
-        if good:
-            return 200, "text/plain", b"ok\n"
-        return 503, "text/plain", f"{reason}\n".encode()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -141,3 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _dump(body: object) -> bytes:
     return json.dumps(body, indent=None).encode()
+
+
+def _health(good: bool, text: str) -> tuple[int, str, bytes]:  # noqa: FBT001 - an answer
+    return 200 if good else 503, "text/plain", f"{text}\n".encode()
+
+
+def _readiness(state: State) -> str:
+    """Return a line each for stream, Kafka and slot; then why a session or the process ended."""
+    lines = [f"{name}: {word}" for name, word in state.health(time.time()).items()]
+    return "\n".join([*lines, *filter(None, [state.error])])

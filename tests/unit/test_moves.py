@@ -29,7 +29,7 @@ def standing(
     """Return a position at `end` beside a slot that begins at `begin`."""
     idle = (False, None)  # permanent, nobody reads it
     slot = SlotStatus(
-        identity.slot, "pgoutput", "orders", *idle, Lsn(begin), "reserved", None, None, 0, 0
+        identity.slot, "pgoutput", "orders", *idle, Lsn(begin), "reserved", None, None, 0, 0, None
     )
     record = PositionRecord(SOURCE, Position(Lsn(end)), 3, "print", "host/1", 0)
     system = SystemIdentity(identity.system_identifier, identity.timeline, Lsn(wal_end), "orders")
