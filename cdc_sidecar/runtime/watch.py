@@ -12,7 +12,7 @@ from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
 
 LOOKS_KEPT: Final = 12
 LOOKS_NEEDED: Final = 4  # before two halves of them can be compared
-STALLED_AFTER: Final = 25.0  # seconds: four looks, of which the last three brought nothing
+STALLED_AFTER: Final = 15.0  # seconds: three looks, of which two brought nothing
 SOON: Final = 3600.0  # seconds
 NOT_SO_SOON: Final = 7200.0  # seconds; what was warned of is over beyond this
 

@@ -1,0 +1,96 @@
+"""Services on Postgres servers that a test may stop, starve, freeze, copy or promote."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
+from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.sidecar import CONFIG, Sidecar
+from tests.waiting import await_true
+
+LONG = os.environ.get("CDC_SIDECAR_LONG") == "1"
+"""Whether tests run in full length; in CI each runs a short variant."""
+MARKS = '[messages]\nprefixes = ["mark"]\n'
+ITEMS = (
+    "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+    "CREATE PUBLICATION cdc FOR ALL TABLES",
+)
+
+Services = Callable[..., Service]
+
+
+def services_in(folders: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
+    """Yield a maker of services on any server; their sidecars are ended afterwards.
+
+    `words` replace words of the connection string that the sidecar uses.
+    """
+    made: list[Service] = []
+
+    def make(postgres: PostgresServer, name: str, more: str = "", **words: str) -> Service:
+        port = free_port()
+        path = folders.mktemp(name) / "config.toml"
+        text = CONFIG.format(
+            service=name,
+            dsn=make_conninfo(postgres.dsn(), **words),
+            slot=f"{name}_cdc",
+            kafka=kafka.bootstrap_servers,
+            port=port,
+        )
+        path.write_text(text + (more or TABLES + MARKS))
+        service = Service(name, postgres.dsn(), kafka.bootstrap_servers, Sidecar(path, port))
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        service.sidecar.close()
+
+
+def ask(dsn: str, query: str, *parameters: object) -> object:
+    """Return the first column of the first row, or None where there is no row."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(query.encode(), parameters or None).fetchone()
+    return row[0] if row else None
+
+
+def slot_column(service: Service, column: str) -> object:
+    """Return a column of the service's slot in `pg_replication_slots`."""
+    query = f"SELECT {column} FROM pg_replication_slots WHERE slot_name = %s"
+    return ask(service.dsn, query, f"{service.name}_cdc")
+
+
+def metric(sidecar: Sidecar, name: str) -> float:
+    """Return the value of a metric, with its labels in its name; NaN where it is not shown."""
+    for line in sidecar.get("/metrics")[1].splitlines():
+        if line.startswith(f"cdc_sidecar_{name} "):
+            return float(line.rpartition(" ")[2])
+    return float("nan")
+
+
+def halt_of(sidecar: Sidecar, *, deadline: float = 60.0) -> "dict[str, str]":
+    """Wait until the sidecar ends by itself with status 3; return why."""
+    assert sidecar.await_exit(deadline) == 3, sidecar.log_text()
+    assert "Traceback" not in sidecar.log_text()
+    halt: dict[str, str] = sidecar.events("sidecar_halted")[-1]
+    return halt
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Freeze a process; it goes on at the end."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stat = Path(f"/proc/{pid}/stat")
+        await_true(
+            lambda: stat.read_text().rpartition(")")[2].split()[0] in "Tt", what="it stands still"
+        )
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
