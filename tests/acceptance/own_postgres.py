@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -29,28 +30,37 @@ Services = Callable[..., Service]
 def services_in(folders: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
     """Yield a maker of services on any server; their sidecars are ended afterwards.
 
-    `words` replace words of the connection string that the sidecar uses.
+    Each name has a database of its own. `words` replace words of the connection string that the
+    sidecar uses.
     """
     made: list[Service] = []
 
-    def make(postgres: PostgresServer, name: str, more: str = "", **words: str) -> Service:
+    def make(postgres: PostgresServer, name: str, more: str = "", **words: str | int) -> Service:
         port = free_port()
-        path = folders.mktemp(name) / "config.toml"
+        database = str(words.get("dbname", name))
+        _create_database(postgres, database)
+        dsn = postgres.dsn(database)
         text = CONFIG.format(
             service=name,
-            dsn=make_conninfo(postgres.dsn(), **words),
+            dsn=make_conninfo(dsn, **words),
             slot=f"{name}_cdc",
             kafka=kafka.bootstrap_servers,
             port=port,
         )
+        path = folders.mktemp(name) / "config.toml"
         path.write_text(text + (more or TABLES + MARKS))
-        service = Service(name, postgres.dsn(), kafka.bootstrap_servers, Sidecar(path, port))
-        made.append(service)
-        return service
+        made.append(Service(name, dsn, kafka.bootstrap_servers, Sidecar(path, port)))
+        return made[-1]
 
     yield make
     for service in made:
         service.sidecar.close()
+
+
+def _create_database(postgres: PostgresServer, name: str) -> None:
+    if not ask(postgres.dsn(), "SELECT 1 FROM pg_database WHERE datname = %s", name):
+        with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+            admin.execute(f'CREATE DATABASE "{name}"'.encode())
 
 
 def ask(dsn: str, query: str, *parameters: object) -> object:
@@ -74,12 +84,11 @@ def metric(sidecar: Sidecar, name: str) -> float:
     return float("nan")
 
 
-def halt_of(sidecar: Sidecar, *, deadline: float = 60.0) -> "dict[str, str]":
+def halt_of(sidecar: Sidecar, *, deadline: float = 60.0) -> dict[str, Any]:
     """Wait until the sidecar ends by itself with status 3; return why."""
     assert sidecar.await_exit(deadline) == 3, sidecar.log_text()
     assert "Traceback" not in sidecar.log_text()
-    halt: dict[str, str] = sidecar.events("sidecar_halted")[-1]
-    return halt
+    return sidecar.events("sidecar_halted")[-1]
 
 
 @contextmanager
@@ -87,10 +96,13 @@ def frozen(pid: int) -> Iterator[None]:
     """Freeze a process; it goes on at the end."""
     os.kill(pid, signal.SIGSTOP)
     try:
-        stat = Path(f"/proc/{pid}/stat")
-        await_true(
-            lambda: stat.read_text().rpartition(")")[2].split()[0] in "Tt", what="it stands still"
-        )
+        await_stopped(pid)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def await_stopped(pid: int) -> None:
+    """Wait until a process stands still."""
+    stat = Path(f"/proc/{pid}/stat")
+    await_true(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="it stood still")

@@ -120,13 +120,12 @@ class Sidecar:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the log's events of one name."""
-        found = []
-        for line in self.log_text().splitlines():
-            if line.startswith("{"):
-                event = json.loads(line)
-                if event.get("event") == name:
-                    found.append(event)
-        return found
+        return [event for event in self.all_events() if event.get("event") == name]
+
+    def all_events(self) -> list[dict[str, Any]]:
+        """Return the log's events in their order."""
+        lines = self.log_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run another command with the same configuration."""

@@ -58,40 +58,6 @@ def test_a_stop_while_streaming_loses_and_repeats_nothing(service: Service) -> N
     assert service.assert_exactly_once(oracle, "items") == 30_000
 
 
-def test_a_second_sidecar_waits_ready_and_takes_over_when_the_first_stops(
-    service: Service, make_service: Callable[..., Service]
-) -> None:
-    first = service.sidecar
-    first.start_and_stream()
-    oracle = service.oracle()
-    second = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n', name=service.name)
-    second.sidecar.start()
-    second.sidecar.await_phase("waiting")
-    assert second.sidecar.get("/readyz")[0] == 200
-    service.sql("INSERT INTO items VALUES (1, 1, 'first')")
-    service.await_published()
-    assert first.terminate() == 0
-    second.sidecar.await_phase("streaming", deadline=30)
-    service.sql("INSERT INTO items VALUES (2, 2, 'second')")
-    second.await_published()
-    assert second.assert_exactly_once(oracle, "items") == 2
-
-
-def test_a_second_sidecar_takes_over_from_one_that_was_killed(
-    service: Service, make_service: Callable[..., Service]
-) -> None:
-    service.sidecar.start_and_stream()
-    oracle = service.oracle()
-    second = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n', name=service.name)
-    second.sidecar.start()
-    second.sidecar.await_phase("waiting")
-    service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 3000) n")
-    service.sidecar.kill()
-    second.sidecar.await_phase("streaming", deadline=30)
-    second.await_published()
-    assert second.assert_exactly_once(oracle, "items") == 3000
-
-
 def test_a_slot_that_another_reader_holds_is_waited_for(
     service: Service, postgres: PostgresServer
 ) -> None:
@@ -208,34 +174,6 @@ def test_an_idle_slot_is_confirmed_while_other_tables_write(
     assert service.sidecar.terminate() == 0
     service.sidecar.start_and_stream()
     assert not service.sidecar.events("sidecar_halted")
-
-
-def test_a_frozen_sidecar_that_wakes_stops_and_says_why(
-    service: Service, make_service: Callable[..., Service]
-) -> None:
-    service.sidecar.start_and_stream()
-    oracle = service.oracle()
-    service.sql("INSERT INTO items VALUES (1, 1, 'a')")
-    service.await_published()
-    service.sidecar.process.send_signal(signal.SIGSTOP)
-    service.sql(
-        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
-        f" WHERE slot_name = '{service.name}_cdc'"
-    )
-    second = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n', name=service.name)
-    second.sidecar.start_and_stream()
-    service.sql("INSERT INTO items VALUES (2, 2, 'b')")
-    second.await_published()
-    service.sidecar.process.send_signal(signal.SIGCONT)
-    await_true(
-        lambda: (
-            service.sidecar.process.poll() is not None or service.sidecar.events("standby_entered")
-        ),
-        what="the woken sidecar gave way",
-    )
-    service.sql("INSERT INTO items VALUES (3, 3, 'c')")
-    second.await_published()
-    assert second.assert_exactly_once(oracle, "items") == 3
 
 
 def test_a_table_added_to_publication_and_configuration_flows_after_a_restart(

@@ -62,8 +62,8 @@ def test_the_first_look_at_the_slot_comes_with_the_stream(service: Service) -> N
 def test_an_idle_stream_is_told_from_one_that_is_held_back(
     own_postgres: PostgresServer, services: Services
 ) -> None:
-    idle = services(own_postgres, "idle", _ONLY_ITEMS, user="reader")
-    held = services(own_postgres, "held", _ONLY_ITEMS)
+    idle = services(own_postgres, "idle", _ONLY_ITEMS, user="reader", dbname="both")
+    held = services(own_postgres, "held", _ONLY_ITEMS, dbname="both")
     idle.sql(
         "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
         "CREATE TABLE noise (line text)",

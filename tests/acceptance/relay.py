@@ -1,0 +1,70 @@
+"""A TCP relay between sidecar and Postgres, whose connections a test may cut."""
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close sends RST
+
+
+@dataclass
+class Relay:
+    """The relay; listens on a port of its own."""
+
+    target: int  # port on 127.0.0.1
+    _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    _pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
+    _flowing: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listener.getsockname()[1])
+
+    def reset(self) -> None:
+        """Cut every connection, on both sides with a reset."""
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for end in pair:
+                with end, suppress(OSError):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    end.shutdown(socket.SHUT_RD)  # wakes the thread that reads it
+
+    @contextmanager
+    def swallowing(self) -> Iterator[None]:
+        """Swallow what is sent, as a network does that lost a route; then reset."""
+        self._flowing.clear()
+        try:
+            yield
+        finally:
+            self.reset()
+            self._flowing.set()
+
+    @contextmanager
+    def listening(self) -> Iterator["Relay"]:
+        """Relay until the end."""
+        self._flowing.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+        yield self
+        self._flowing.set()
+        self._listener.close()
+        self.reset()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.target))
+                self._pairs.append((client, server))
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
+
+    def _relay(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while part := source.recv(1 << 16):
+                self._flowing.wait()
+                sink.sendall(part)
+            sink.shutdown(socket.SHUT_WR)
