@@ -54,6 +54,7 @@ class KafkaBroker(Server):
         self._heap = heap
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
+        self.cluster_id = _new_cluster_id()  # the brokers of one cluster share it
         self.properties = dict(properties or {})
 
     @property
@@ -143,7 +144,7 @@ class KafkaBroker(Server):
 
     def _format(self, java: Sequence[str | Path]) -> None:
         tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        run_tool([*tool, "-t", _cluster_id(), "-c", self._properties_path], folder=self._folder)
+        run_tool([*tool, "-t", self.cluster_id, "-c", self._properties_path], folder=self._folder)
 
 
 class _Metadata:
@@ -184,6 +185,6 @@ def _java_program() -> Path:
     return Path(spec.origin).with_name("java-runtime") / "bin" / "java"
 
 
-def _cluster_id() -> str:
+def _new_cluster_id() -> str:
     """Return a random id as Kafka writes them, which never looks like an option."""
     return "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]

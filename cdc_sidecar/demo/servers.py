@@ -8,6 +8,7 @@ outside the clone.
 import sys
 
 from cdc_sidecar.demo.host import ServerError, clean_environment, free_port
+from cdc_sidecar.demo.kafka_cluster import KafkaCluster
 from cdc_sidecar.demo.kafka_server import KafkaBroker
 from cdc_sidecar.demo.postgres_installation import installed_postgres
 from cdc_sidecar.demo.postgres_server import PostgresServer
@@ -15,6 +16,7 @@ from cdc_sidecar.demo.scratch import remove_scratch_folder, scratch_folder
 
 __all__ = [
     "KafkaBroker",
+    "KafkaCluster",
     "PostgresServer",
     "ServerError",
     "clean_environment",

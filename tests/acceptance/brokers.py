@@ -1,5 +1,6 @@
 """Brokers of a test's own, and services that publish to them."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -74,6 +75,30 @@ def insert(service: Service, start: int, rows: int = 50) -> None:
                 "INSERT INTO items SELECT n, n, 'x' FROM generate_series(%s::int, %s::int) n",
                 (first, first + 9),
             )
+
+
+@contextmanager
+def written_meanwhile(service: Service, statement: str, pause: float) -> Iterator[None]:
+    """Run a statement again and again, `pause` seconds apart; a failure of it is the test's."""
+    stop, errors = threading.Event(), list[BaseException]()
+
+    def write() -> None:
+        try:
+            with psycopg.connect(service.dsn, autocommit=True) as connection:
+                while not stop.wait(pause):
+                    connection.execute(statement.encode())
+        except psycopg.Error as error:
+            errors.append(error)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join(30)
+    if errors:
+        raise errors[0]
 
 
 def end_of(kafka: str, topic: str, *, decided: bool) -> int:
