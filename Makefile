@@ -10,12 +10,15 @@ RUN = .venv/bin/
 SOURCES = cdc_sidecar tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint check test clean
+.PHONY: help demo lint check test test-long soak clean
 
 help:
 	@echo 'make demo [SECONDS=20]   watch a shop reach Kafka exactly once, on servers it starts itself'
 	@echo 'make check               linters, types, import contracts, unit tests: what CI runs first'
 	@echo 'make test                the same, with every test'
+	@echo 'make test-long           the same, with everything in full: hours'
+	@echo 'make soak [SECONDS=60] [SEED=7]'
+	@echo '                         changes, kills and a wire that is cut, for as long as you like'
 	@echo 'make clean               remove what the others made: .venv, .cache, scratch folders'
 	@echo 'PYTHON=python3.13        the interpreter that .venv is made from'
 
@@ -28,6 +31,13 @@ check: lint
 # Two processes, a file each at a time: the tests mostly wait for servers.
 test: lint
 	@$(RUN)pytest --numprocesses 2 --dist loadfile
+
+# One process: sizes and times are measured.
+test-long: lint
+	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
+
+soak: $(ENVIRONMENT)
+	@$(RUN)python -m tests.acceptance.soak $(DURATION) $(if $(SEED),--seed $(SEED))
 
 lint: $(ENVIRONMENT)
 	@echo 'ruff, mypy, import contracts ...'

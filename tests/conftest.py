@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
@@ -11,13 +11,13 @@ from psycopg import sql
 from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
 from tests.waiting import await_true
 
-_SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}
+SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One Postgres for all; a test that stops or kills it starts a server of its own."""
-    with PostgresServer(settings=_SLOTS, fsync=False) as server:
+    with PostgresServer(settings=SLOTS, fsync=False) as server:
         yield server
 
 
@@ -31,6 +31,13 @@ def kafka() -> Iterator[KafkaBroker]:
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[str]:
     """Yield the connection string of a new database; it goes with its slots and its sessions."""
+    with new_database(postgres) as dsn:
+        yield dsn
+
+
+@contextmanager
+def new_database(postgres: PostgresServer) -> Iterator[str]:
+    """Make a database; at the end it is dropped with its slots and its sessions."""
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,28 +75,33 @@ def make_service(
     database: str, kafka: KafkaBroker, tmp_path: Path
 ) -> Iterator[Callable[..., Service]]:
     """Make services on one database; `more` is appended to the configuration."""
+    with service_maker(database, kafka.bootstrap_servers, tmp_path) as make:
+        yield make
+
+
+@contextmanager
+def service_maker(dsn: str, kafka: str, folder: Path) -> Iterator[Callable[..., Service]]:
+    """Give a function that makes services; at the end their sidecars are ended."""
     made: list[Service] = []
 
     def make(more: str = TABLES, name: str | None = None, **replaced: str) -> Service:
         service = name or f"s{secrets.token_hex(4)}"
         port = free_port()
         text = CONFIG.format(
-            service=service,
-            dsn=database,
-            slot=f"{service}_cdc",
-            kafka=kafka.bootstrap_servers,
-            port=port,
+            service=service, dsn=dsn, slot=f"{service}_cdc", kafka=kafka, port=port
         )
         for old, new in replaced.items():
             text = text.replace(old, new)
-        path = tmp_path / f"{service}-{port}.toml"
+        path = folder / f"{service}-{port}.toml"
         path.write_text(text + more)
-        made.append(Service(service, database, kafka.bootstrap_servers, Sidecar(path, port)))
+        made.append(Service(service, dsn, kafka, Sidecar(path, port)))
         return made[-1]
 
-    yield make
-    for service in made:
-        service.sidecar.close()
+    try:
+        yield make
+    finally:
+        for service in made:
+            service.sidecar.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ transcoding, batching or skipping.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -190,6 +191,13 @@ def _event(reader: EventReader, topic: str, key: bytes | None, value: bytes | No
 
 def _texts(row: dict[str, Any]) -> dict[str, str | None]:
     return {name: None if value is None else str(value) for name, value in row.items()}
+
+
+def count_differences(expected: list[Event], seen: dict[Place, list[Event]]) -> tuple[int, int]:
+    """Return how many of the expected events are missing, and how many there are beyond them."""
+    wanted = Counter(expected)
+    found = Counter(event for events in seen.values() for event in events)
+    return (wanted - found).total(), (found - wanted).total()
 
 
 def assert_same_events(expected: list[Event], seen: dict[Place, list[Event]]) -> None:

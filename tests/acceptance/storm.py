@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import psycopg
 
 from tests.acceptance.conftest import Service
+from tests.acceptance.sidecar import Sidecar
 
 WRITERS = 4
 _KEYS = 300  # per writer, so that writers do not wait for each other
+_pause = threading.Event()  # never set
 
 
 @dataclass
@@ -18,7 +20,7 @@ class Storm:
 
     service: Service
     seed: int
-    transactions: int = 0
+    transactions: int = 0  # committed
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _errors: list[BaseException] = field(default_factory=list)
@@ -44,21 +46,35 @@ class Storm:
         try:
             with psycopg.connect(self.service.dsn, autocommit=True) as connection:
                 while not self._stop.wait(chance.uniform(0, 0.01)):
-                    _transaction(connection, chance, number * 1_000_000)
+                    committed = _transaction(connection, chance, number * 1_000_000)
                     with self._lock:
-                        self.transactions += 1
+                        self.transactions += committed
         except psycopg.Error as error:
             self._errors.append(error)
 
 
-def _transaction(connection: psycopg.Connection, chance: random.Random, base: int) -> None:
-    """Run one transaction of several statements; now and then it is rolled back, or part of it."""
-    with connection.transaction(force_rollback=chance.random() < 0.1):
+def kill_at_any_moment(sidecar: Sidecar, chance: random.Random, number: int) -> None:
+    """Kill the sidecar before, while or after it streams; every other time it streams again."""
+    _pause.wait(chance.uniform(0, 1.5))
+    sidecar.kill()
+    sidecar.start()
+    if number % 2:
+        sidecar.await_phase("streaming", deadline=60)
+
+
+def _transaction(connection: psycopg.Connection, chance: random.Random, base: int) -> bool:
+    """Run a transaction of several statements; now and then all or part of it is rolled back.
+
+    Return whether it was committed.
+    """
+    rolled_back = chance.random() < 0.1
+    with connection.transaction(force_rollback=rolled_back):
         for _ in range(chance.choice((1, 1, 2, 5))):
             _statement(connection, chance, base)
         if chance.random() < 0.3:
             with connection.transaction(force_rollback=chance.random() < 0.5):
                 _statement(connection, chance, base)
+    return not rolled_back
 
 
 def _statement(connection: psycopg.Connection, chance: random.Random, base: int) -> None:

@@ -95,6 +95,11 @@ class Wire:
             self._holding, self._held = None, message
             return True
 
+    def disarm(self) -> None:
+        """Cut nothing any more."""
+        with self._lock:
+            self._armed = None
+
     @property
     def armed(self) -> bool:
         """Whether the cut is still to come."""

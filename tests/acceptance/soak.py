@@ -1,0 +1,164 @@
+"""`make soak`: storm, kills and cuts of the wire for as long as asked, compared round by round.
+
+Each round has a database, topics and an oracle of its own, so that no run is too long to compare.
+"""
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cdc_sidecar.demo.servers import PostgresServer
+from tests.acceptance.brokers import broker_behind_wire, service_on
+from tests.acceptance.conftest import Service, service_maker
+from tests.acceptance.events import (
+    Oracle,
+    assert_same_events,
+    count_differences,
+    read_events,
+)
+from tests.acceptance.storm import Storm, kill_at_any_moment
+from tests.acceptance.wire import Api, Cut, Wire
+from tests.conftest import SLOTS, new_database
+
+ROUND: Final = 15.0  # seconds of storm; the comparison takes about as long
+_LAST: Final = 5.0  # seconds: a shorter rest is not worth a round
+_CATCH_UP: Final = 120.0  # seconds
+
+
+@dataclass
+class Totals:
+    """What all rounds came to."""
+
+    rounds: int = 0
+    transactions: int = 0
+    kills: int = 0
+    cuts: int = 0
+    events: int = 0
+    lost: int = 0
+    repeated: int = 0
+    faults: int = 0  # rounds that ended in another way, or out of order
+
+    def __str__(self) -> str:
+        """Return the last line of a soak."""
+        return (
+            f"{self.transactions} transactions, {self.kills} kills, "
+            f"{self.lost} lost, {self.repeated} repeated"
+        )
+
+
+class Progress:
+    """One line that is written anew on a terminal; elsewhere a line for each round."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun = time.monotonic()
+        self._terminal = sys.stdout.isatty()
+
+    @property
+    def left(self) -> float:
+        """Seconds that the soak still has."""
+        return self._begun + self._seconds - time.monotonic()
+
+    def show(self, totals: Totals, storm: Storm | None = None) -> None:
+        """Say how far it is; `storm` is under way and not in the totals."""
+        if storm is not None and not self._terminal:
+            return
+        transactions = totals.transactions + (storm.transactions if storm else 0)
+        line = (
+            f"{self._seconds - self.left:4.0f} of {self._seconds:.0f} s, round {totals.rounds}: "
+            f"{transactions} transactions, {totals.kills} kills, {totals.cuts} cuts, "
+            f"{totals.events} events compared"
+        )
+        print(f"\r{line}\x1b[K" if self._terminal else line, end="", flush=True)
+        if storm is None:
+            print(flush=True)
+
+
+def main() -> int:
+    """Soak; return 0, or 1 when an event was lost, repeated or out of order."""
+    arguments = _arguments()
+    seed = arguments.seed
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    progress, totals = Progress(arguments.seconds), Totals()
+    print(
+        f"{arguments.seconds:g} s with seed {seed}: real servers, a storm of changes, kills, cuts"
+    )
+    with PostgresServer(settings=SLOTS, fsync=False) as postgres, broker_behind_wire() as kafka:
+        while progress.left > _LAST or not totals.rounds:
+            totals.rounds += 1
+            try:
+                with (
+                    new_database(postgres) as dsn,
+                    service_maker(dsn, kafka[0].bootstrap_servers, folder) as make,
+                ):
+                    service = service_on(
+                        kafka[0].bootstrap_servers, make, seen_at=f"127.0.0.1:{kafka[1].port}"
+                    )
+                    _round(service, kafka[1], f"{seed}/{totals.rounds}", progress, totals)
+            except AssertionError as error:
+                totals.faults += 1
+                progress.show(totals)
+                fact = str(error).partition("\n")[0]
+                print(f"round {totals.rounds}: {fact}")
+                break
+            progress.show(totals)
+    print(totals)
+    if totals.faults:
+        print(f"run again with: make soak SECONDS={arguments.seconds:g} SEED={seed}")
+        print(f"configurations and logs: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 10**6))
+    return parser.parse_args()
+
+
+def _round(service: Service, wire: Wire, seed: str, progress: Progress, totals: Totals) -> None:
+    """Let it storm, kill and cut until the round is over; then compare."""
+    chance = random.Random(seed)  # noqa: S311 - reproducible
+    service.sidecar.start_and_stream()
+    oracle = service.oracle()
+    storm = Storm(service, chance.randrange(10**6))
+    storm.begin()
+    end = time.monotonic() + min(ROUND, progress.left)
+    number = 0
+    while time.monotonic() < end:
+        number += 1
+        if chance.random() < 0.4:
+            wire.arm(chance.choice(list(Api)), chance.choice(list(Cut)))
+        kill_at_any_moment(service.sidecar, chance, number)
+        totals.kills += 1
+        totals.cuts = wire.cuts
+        progress.show(totals, storm)
+    wire.disarm()
+    storm.end()
+    totals.transactions += storm.transactions
+    service.sidecar.await_phase("streaming", deadline=_CATCH_UP)
+    service.await_published(_CATCH_UP)
+    _compare(service, oracle, totals)
+
+
+def _compare(service: Service, oracle: Oracle, totals: Totals) -> None:
+    """Add what was lost and repeated; fail then, or when the order is another."""
+    expected = oracle.expected()
+    seen = read_events(service.kafka, service.name, service.topics("items"))
+    lost, repeated = count_differences(expected, seen)
+    totals.events += len(expected)
+    totals.lost += lost
+    totals.repeated += repeated
+    assert_same_events(expected, seen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
