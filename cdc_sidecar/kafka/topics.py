@@ -162,8 +162,14 @@ class Topics:
         return TopicFacts(topic.partitions, topic.max_message_bytes) if topic else None
 
     def smallest_limit(self) -> int:
-        """Return the smallest max.message.bytes of the topics described, at most the default."""
+        """Return the smallest max.message.bytes of the topics described, and of those to be made.
+
+        At most Kafka's default: what the brokers set for topics to be made is not known.
+        """
         limits = [topic.max_message_bytes for topic in list(self._known.values())]
+        configured = self._config.config.get("max.message.bytes", "") if self._config.create else ""
+        if configured.isdecimal():
+            limits.append(int(configured))
         return min([*limits, DEFAULT_LIMIT])
 
     def ensure(self, names: Iterable[str]) -> None:

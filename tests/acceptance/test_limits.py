@@ -1,0 +1,82 @@
+"""Many small rows into topics that take small batches only: published, not aborted for ever."""
+
+from collections.abc import Callable
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.events import read_topics
+from tests.waiting import await_true
+
+ROWS = 2000
+LIMIT = 20_000  # bytes; the rows together are ten times as long
+_OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
+_MARKS = '[messages]\nprefixes = ["mark"]\n'
+_LABEL = "(SELECT string_agg(md5(n || '-' || k), '') FROM generate_series(1, 3) k)"
+"""Text that no compression makes shorter than its batch's limit."""
+
+
+def _outbox_service(make_service: Callable[..., Service], more: str = "") -> Service:
+    """Give a service with an outbox alone: no topic of its own is known when it starts."""
+    service = make_service(_OUTBOX + more)
+    service.sql(
+        "CREATE TABLE outbox (id int PRIMARY KEY, aggregatetype text, aggregateid text,"
+        " type text, payload text)",
+        "CREATE PUBLICATION cdc FOR ALL TABLES",
+    )
+    return service
+
+
+def _make_topic(service: Service, name: str) -> None:
+    settings = {"max.message.bytes": str(LIMIT)}
+    admin = AdminClient({"bootstrap.servers": service.kafka})
+    (made,) = admin.create_topics([NewTopic(name, 1, 1, config=settings)]).values()
+    made.result()
+
+
+def _write_outbox(service: Service, kind: str) -> None:
+    rows = f"SELECT n, '{kind}', n, 'made', {_LABEL} FROM generate_series(1, {ROWS}) n"
+    service.sql(f"INSERT INTO outbox {rows}", "DELETE FROM outbox")
+
+
+def _await_outbox(service: Service) -> None:
+    published = "transaction_published"
+    await_true(
+        lambda: any(event["bytes"] > 10 * LIMIT for event in service.sidecar.events(published)),
+        what="the rows are published",
+    )
+
+
+def _outbox_ids(service: Service, topic: str) -> list[int]:
+    """Return the ids of a topic's events, sorted: what was repeated shows."""
+    records = [record for each in read_topics(service.kafka, [topic]).values() for record in each]
+    return sorted(int(dict(headers)["id"]) for _, _, headers in records)
+
+
+def test_outbox_topics_that_the_sidecar_makes_with_a_small_limit_take_many_small_rows(
+    make_service: Callable[..., Service],
+) -> None:
+    limits = f'[topics.config]\n"max.message.bytes" = "{LIMIT}"\n'
+    service = _outbox_service(make_service, limits)
+    service.sidecar.start_and_stream()
+    _write_outbox(service, service.name)
+    _await_outbox(service)
+    assert _outbox_ids(service, f"outbox.event.{service.name}") == list(range(1, ROWS + 1))
+    assert not service.sidecar.events("session_ended")
+
+
+def test_a_tables_topic_made_by_hand_with_a_small_limit_takes_many_small_rows(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES + _MARKS)
+    service.sql(
+        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+        "CREATE PUBLICATION cdc FOR ALL TABLES",
+    )
+    _make_topic(service, *service.topics("items"))
+    service.sidecar.start_and_stream()
+    oracle = service.oracle()
+    service.sql(f"INSERT INTO items SELECT n, n, {_LABEL} FROM generate_series(1, {ROWS}) n")
+    service.await_published()
+    assert service.assert_exactly_once(oracle, "items") == ROWS
+    assert not service.sidecar.events("session_ended")
