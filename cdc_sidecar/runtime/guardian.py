@@ -26,6 +26,7 @@ from cdc_sidecar.runtime.state import Phase, StateBoard
 from cdc_sidecar.runtime.watch import Danger, Look, Outlook, Stall
 
 INTERVAL: Final = 10.0  # seconds
+SHORT_INTERVAL: Final = 2.0  # seconds, while the stream stands still
 TICK: Final = 0.5  # seconds in which a stream that begins is noticed
 
 
@@ -68,7 +69,8 @@ class Guardian:
         begun = state.phase is Phase.STREAMING and state.session != self._session
         if begun:
             self._session = state.session
-        return begun or time.monotonic() - self._looked_at >= INTERVAL
+        interval = SHORT_INTERVAL if state.stalled else INTERVAL
+        return begun or time.monotonic() - self._looked_at >= interval
 
     def _watch(self) -> None:
         self._looked_at = time.monotonic()

@@ -78,7 +78,10 @@ def test_an_idle_stream_is_told_from_one_that_is_held_back(
     _hold_back(own_postgres, "away")
     held.sql("INSERT INTO items VALUES (1, 1, 'held back')")
     _write_noise(idle)
+    assert idle.sidecar.terminate() == 0
+    idle.sidecar.start_and_stream()
     _await_stall(held)
+    assert not idle.sidecar.events("sidecar_halted")
     assert not idle.sidecar.events("stream_stalled")
     assert metric(idle.sidecar, "stream_stalled") == 0
     assert idle.sidecar.get("/readyz")[0] == 200
@@ -88,9 +91,6 @@ def test_an_idle_stream_is_told_from_one_that_is_held_back(
     await_true(lambda: held.sidecar.get("/readyz")[0] == 200, what="it is ready again")
     assert held.assert_exactly_once(oracle, "items") == 1
     assert len(held.sidecar.events("stream_stalled")) == 1, "it is told once"
-    assert idle.sidecar.terminate() == 0
-    idle.sidecar.start_and_stream()
-    assert not idle.sidecar.events("sidecar_halted")
 
 
 def _hold_back(postgres: PostgresServer, standby: str) -> None:

@@ -1,0 +1,134 @@
+"""A slot that the server invalidates is warned of before; then exit 3, and the setting (B4)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from tests.acceptance.conftest import Service
+from tests.acceptance.own_postgres import (
+    ITEMS,
+    Services,
+    halt_of,
+    metric,
+    services_in,
+    slot_column,
+)
+from tests.waiting import await_true
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgresServer]:
+    """Give a server that keeps four segments of WAL for a slot, and no checkpoint but by hand."""
+    settings = {
+        "max_slot_wal_keep_size": "64MB",
+        "max_wal_size": "10GB",
+        "checkpoint_timeout": "1h",
+    }
+    with PostgresServer(fsync=False, settings=settings) as server:
+        yield server
+
+
+@pytest.fixture
+def services(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
+    """Make services on that server."""
+    yield from services_in(tmp_path_factory, kafka)
+
+
+def _streaming(services: Services, postgres: PostgresServer, name: str) -> Service:
+    service = services(postgres, name)
+    service.sql(*ITEMS)
+    service.sidecar.start_and_stream()
+    service.sql("INSERT INTO items VALUES (1, 1, 'a')")
+    service.await_published()
+    return service
+
+
+@contextmanager
+def _setting(service: Service, name: str, value: str) -> Iterator[None]:
+    service.sql(f"ALTER SYSTEM SET {name} = '{value}'", "SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        service.sql(f"ALTER SYSTEM RESET {name}", "SELECT pg_reload_conf()")
+
+
+def _write_wal(service: Service, status: str) -> None:
+    """Fill segment after segment until the slot has this status."""
+
+    def reached() -> bool:
+        service.sql("SELECT pg_logical_emit_message(false, 'noise', '')", "SELECT pg_switch_wal()")
+        return slot_column(service, "wal_status") == status
+
+    await_true(reached, what=f"wal_status {status}")
+
+
+def _lose(service: Service) -> None:
+    def lost() -> bool:
+        service.sql("CHECKPOINT")
+        return slot_column(service, "wal_status") == "lost"
+
+    await_true(lost, what="the slot is lost")
+
+
+def test_a_slot_lost_while_down_for_too_much_wal_is_refused_with_the_setting(
+    own_postgres: PostgresServer, services: Services
+) -> None:
+    service = _streaming(services, own_postgres, "lost_down")
+    assert service.sidecar.terminate() == 0
+    _write_wal(service, "unreserved")
+    _lose(service)
+    service.sidecar.start()
+    halt = halt_of(service.sidecar)
+    assert halt["code"] == "CDC-205"
+    assert "wal_removed" in halt["fact"]
+    assert "max_slot_wal_keep_size" in halt["cause"]
+    assert len(service.sidecar.events("session_ended")) == 0, "no retry"
+
+
+def test_a_slot_lost_while_nobody_read_it_for_too_long_is_refused_with_the_setting(
+    own_postgres: PostgresServer, services: Services
+) -> None:
+    service = _streaming(services, own_postgres, "lost_idle")
+    assert service.sidecar.terminate() == 0
+    with _setting(service, "idle_replication_slot_timeout", "1s"):
+        _lose(service)
+    service.sidecar.start()
+    halt = halt_of(service.sidecar)
+    assert halt["code"] == "CDC-205"
+    assert "idle_timeout" in halt["fact"]
+    assert "idle_replication_slot_timeout" in halt["cause"]
+
+
+def test_a_slot_in_danger_while_running_is_warned_of_and_when_lost_it_is_the_end(
+    own_postgres: PostgresServer, services: Services
+) -> None:
+    service = _streaming(services, own_postgres, "lost_running")
+    with psycopg.connect(service.dsn) as holding:  # what was not ended must be read again
+        holding.execute("INSERT INTO items VALUES (2, 2, 'never committed')")
+        with _setting(service, "max_wal_size", "32MB"):
+            _write_wal(service, "extended")
+            _await_warning(service, "extended")
+        _write_wal(service, "unreserved")
+        _await_warning(service, "unreserved")
+        assert service.sidecar.get("/readyz")[0] == 200, "it still streams"
+        assert metric(service.sidecar, "slot_seconds_left") == 0
+        _lose(service)
+        halt = halt_of(service.sidecar)
+        holding.rollback()
+    assert halt["code"] == "CDC-205"
+    assert "max_slot_wal_keep_size" in halt["cause"]
+    told = [event["state"] for event in service.sidecar.events("slot_in_danger")]
+    assert told == ["extended", "unreserved"], "each is told once"
+
+
+def _await_warning(service: Service, status: str) -> None:
+    def warned() -> bool:
+        seen = service.sidecar.status()
+        return seen is not None and any(status in warning for warning in seen["warnings"])
+
+    await_true(warned, deadline=3 * 10, what=f"a warning of {status}")
+    assert metric(service.sidecar, f'slot_wal_status{{state="{status}"}}') == 1
+    assert f"slot: {status}" in service.sidecar.get("/readyz")[1]
