@@ -4,7 +4,8 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Self
 
@@ -105,19 +106,51 @@ class PostgresServer(Server):
         if self.is_running():
             self._started().stop(_STOP_SIGNALS[mode], seconds)
 
+    def follow(self, primary: "PostgresServer", slot: str) -> Self:
+        """Take a backup of a running server, to start as its standby, with a new physical slot."""
+        with self._new_data() as partial:
+            run_tool(
+                [
+                    *(self.bin("pg_basebackup"), "-D", partial, "-d", primary.dsn()),
+                    *("-R", "-C", "-S", slot, "-c", "fast", "--no-sync"),
+                ],
+                folder=self._folder,
+                user=server_user(),
+            )
+        return self
+
+    def copy(self, source: "PostgresServer") -> Self:
+        """Take a copy of the files of a server that is stopped, its identity with them."""
+        with self._new_data() as partial:
+            partial.rmdir()
+            shutil.copytree(source.data_folder, partial, symlinks=True)
+            user = server_user()
+            if user is not None:
+                for path in (partial, *partial.rglob("*")):
+                    os.chown(path, user, user)
+        return self
+
     def _end_at_once(self) -> None:
         self.stop("immediate")  # unlike SIGKILL it gives back the shared memory
 
     def _initialise(self) -> None:
+        with self._new_data() as partial:
+            run_tool(
+                [self.bin("initdb"), *_INITDB, partial], folder=self._folder, user=server_user()
+            )
+            with (partial / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+                configuration.write(f"include '{_OUR_SETTINGS}'\n")
+
+    @contextmanager
+    def _new_data(self) -> Iterator[Path]:
         """Make the data directory under another name first: half of one is none."""
         user, partial = server_user(), self._folder / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
         if user is not None:
             os.chown(partial, user, user)
-        run_tool([self.bin("initdb"), *_INITDB, partial], folder=self._folder, user=user)
-        with (partial / "postgresql.conf").open("a", encoding="utf-8") as configuration:
-            configuration.write(f"include '{_OUR_SETTINGS}'\n")
+        yield partial
+        shutil.rmtree(self.data_folder, ignore_errors=True)
         partial.rename(self.data_folder)
 
     def _write_settings(self) -> None:

@@ -1,5 +1,6 @@
 """Services on Postgres servers that a test may stop, starve, freeze, copy or promote."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
 from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.events import read_events
 from tests.acceptance.sidecar import CONFIG, Sidecar
 from tests.waiting import await_true
 
@@ -74,6 +76,14 @@ def slot_column(service: Service, column: str) -> object:
     """Return a column of the service's slot in `pg_replication_slots`."""
     query = f"SELECT {column} FROM pg_replication_slots WHERE slot_name = %s"
     return ask(service.dsn, query, f"{service.name}_cdc")
+
+
+def published_ids(service: Service) -> list[int]:
+    """Return the ids of the items that were published, in their order, with repeats."""
+    seen = read_events(service.kafka, service.name, service.topics("items"))
+    events = [event for place in seen.values() for event in place if event.op]
+    ordered = sorted(events, key=lambda event: [int(n) for n in str(event.identity).split("/")])
+    return [int(json.loads(event.key)["id"]) for event in ordered]
 
 
 def metric(sidecar: Sidecar, name: str) -> float:
