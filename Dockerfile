@@ -1,13 +1,15 @@
 # tests/acceptance/test_wheel.py runs these steps without a container engine: keep every RUN one plain
 # command, and every path absolute or in the build context.
 
-FROM python:3.13-slim AS builder
+# The compiler is in this image, not in the slim one.
+FROM python:3.13 AS builder
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY pyproject.toml setup.py README.md LICENSE constraints.txt ./
 COPY cdc_sidecar ./cdc_sidecar
 RUN pip wheel --quiet --constraint constraints.txt --wheel-dir /wheels .
 RUN python -m venv --without-pip /opt/cdc-sidecar
 RUN pip --python /opt/cdc-sidecar/bin/python install --quiet --no-index --find-links /wheels cdc-sidecar
+RUN /opt/cdc-sidecar/bin/python -P -c "import cdc_sidecar.events._transcode"
 
 FROM python:3.13-slim
 COPY --from=builder /opt/cdc-sidecar /opt/cdc-sidecar

@@ -6,6 +6,7 @@ PYTHON ?= python3
 DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS))
 
 ENVIRONMENT = .venv/.installed
+NATIVE = .venv/.native
 RUN = .venv/bin/
 SOURCES = cdc_sidecar tests
 
@@ -22,7 +23,7 @@ help:
 	@echo 'make clean               remove what the others made: .venv, .cache, scratch folders'
 	@echo 'PYTHON=python3.13        the interpreter that .venv is made from'
 
-demo: $(ENVIRONMENT)
+demo: $(NATIVE)
 	@$(RUN)cdc-sidecar demo $(DURATION)
 
 check: lint
@@ -36,20 +37,26 @@ test: lint
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
 
-soak: $(ENVIRONMENT)
+soak: $(NATIVE)
 	@$(RUN)python -m tests.acceptance.soak $(DURATION) $(if $(SEED),--seed $(SEED))
 
-lint: $(ENVIRONMENT)
+lint: $(NATIVE)
 	@echo 'ruff, mypy, import contracts ...'
 	@$(RUN)ruff check --quiet .
 	@$(RUN)ruff format --quiet --check .
 	@$(RUN)mypy $(SOURCES)
 	@$(RUN)lint-imports
 
+# Without a C compiler nothing is built, and the plain transcoder runs.
+$(NATIVE): cdc_sidecar/events/_transcode.pyx setup.py | $(ENVIRONMENT)
+	@[ -n "$$(find cdc_sidecar/events -name '_transcode*.so' -newer $<)" ] \
+		|| $(RUN)python setup.py -q build_ext --inplace
+	@touch $@
+
 clean:
 	-@[ ! -x $(RUN)python ] || $(RUN)python -m cdc_sidecar.demo.servers clean
 	@rm -rf .venv .cache .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@rm -rf build dist *.egg-info
+	@rm -rf build dist *.egg-info cdc_sidecar/events/_transcode.c cdc_sidecar/events/_transcode*.so
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): pyproject.toml constraints.txt

@@ -40,8 +40,9 @@ def main() -> None:
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
         from cdc_sidecar import __version__  # noqa: PLC0415 - fast start
+        from cdc_sidecar.events.twin import NAME  # noqa: PLC0415
 
-        typer.echo(f"cdc-sidecar {__version__} (transcoder: python)")
+        typer.echo(f"cdc-sidecar {__version__} (transcoder: {NAME})")
         raise typer.Exit
 
 

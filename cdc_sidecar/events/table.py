@@ -13,7 +13,7 @@ from cdc_sidecar.events.names import table_namespace, table_topic
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.schema import canonical_json, envelope_schema, key_schema, wire_prefix
 from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.transcode import transcode
+from cdc_sidecar.events.twin import Transcoder
 from cdc_sidecar.postgres.pgoutput import Relation
 
 OLD: Final = 31
@@ -66,6 +66,7 @@ class CapturedTable:
     ) -> None:
         self._name = relation.qualified_name
         self._plan = plan
+        self._transcode = Transcoder(plan).transcode
         self._config = config
         self._counts = counts
         self._topic = table_topic(service, relation.namespace, relation.name)
@@ -86,7 +87,7 @@ class CapturedTable:
 
     def insert(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish a `c`."""
-        row, key, unchanged, end = transcode(self._plan, frame, OLD)
+        row, key, unchanged, end = self._transcode(frame, OLD)
         if end != len(frame) or frame[_LETTER] != _NEW_ROW:
             raise self._misfit(frame)
         self._counts[self._created] += 1
@@ -103,11 +104,11 @@ class CapturedTable:
         if frame[_LETTER:OLD] == b"N":
             before, old_key, old, new = None, None, -1, OLD
         else:
-            before, old_key, _, end = transcode(self._plan, frame, OLD)
+            before, old_key, _, end = self._transcode(frame, OLD)
             old, new = OLD, end + 1
             if frame[end : end + 1] != b"N" or frame[_LETTER] not in b"KO":
                 raise self._misfit(frame)
-        row, key, unchanged, end = transcode(self._plan, frame, new, old)
+        row, key, unchanged, end = self._transcode(frame, new, old)
         if end != len(frame):
             raise self._misfit(frame)
         if before is not None and key != old_key:
@@ -124,7 +125,7 @@ class CapturedTable:
 
     def delete(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish a `d` and its tombstone."""
-        before, key, _, end = transcode(self._plan, frame, OLD)
+        before, key, _, end = self._transcode(frame, OLD)
         if end != len(frame) or frame[_LETTER] not in b"KO":
             raise self._misfit(frame)
         self._delete(transaction, lsn, before, key)

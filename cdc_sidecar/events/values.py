@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from cdc_sidecar.events.binary import (
@@ -36,6 +36,7 @@ _REMEMBERED: Final = 512  # timestamps: the rows of a transaction mostly share a
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - a local timestamp has no zone
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_POINT: Final = ord(".")
 _BOOLEANS: Final = {b"t": b"\x01", b"f": b"\x00"}
 _DATE: Final = re.compile(rb"(\d{4,7})-(\d\d)-(\d\d)( BC)?")
 _TIME: Final = re.compile(rb"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
@@ -96,25 +97,25 @@ def encode_unscaled(number: int) -> bytes:
     return varint(size + size) + number.to_bytes(size, "big", signed=True)
 
 
+def encode_decimal(scale: int, text: bytes) -> bytes:
+    """Encode a number with at most `scale` fraction digits."""
+    if scale and len(text) > scale + 1 and text[-scale - 1] == _POINT:  # as Postgres prints it
+        return encode_unscaled(int(text.replace(b".", b"")))
+    whole, _, fraction = text.partition(b".")
+    missing = scale - len(fraction)
+    if missing < 0:
+        message = f"a number with more than {scale} fraction digits"
+        raise ValueRefused(message)
+    try:
+        return encode_unscaled(int(whole + fraction + b"0" * missing))
+    except ValueError:
+        message = "NaN or an infinity, which no Avro decimal can hold"
+        raise ValueRefused(message) from None
+
+
 def decimal_operation(scale: int) -> Operation:
     """Return the operation for numeric(p, `scale`)."""
-    point = b"."[0]
-
-    def encode_decimal(text: bytes) -> bytes:
-        if scale and len(text) > scale + 1 and text[-scale - 1] == point:  # as Postgres prints it
-            return encode_unscaled(int(text.replace(b".", b"")))
-        whole, _, fraction = text.partition(b".")
-        missing = scale - len(fraction)
-        if missing < 0:
-            message = f"a number with more than {scale} fraction digits"
-            raise ValueRefused(message)
-        try:
-            return encode_unscaled(int(whole + fraction + b"0" * missing))
-        except ValueError:
-            message = "NaN or an infinity, which no Avro decimal can hold"
-            raise ValueRefused(message) from None
-
-    return encode_decimal
+    return partial(encode_decimal, scale)
 
 
 def encode_money(text: bytes) -> bytes:

@@ -24,6 +24,7 @@ from cdc_sidecar.errors import (
     ProducerFenced,
     SidecarError,
 )
+from cdc_sidecar.events import twin
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.logs import configure_logging, get_logger
 from cdc_sidecar.metrics import Metrics
@@ -87,7 +88,7 @@ class _Supervisor:
             walsenders=set(),
             bootstrap=bootstrap,
         )
-        self._resources.metrics.info.info({"version": __version__, "transcoder": "python"})
+        self._resources.metrics.info.info({"version": __version__, "transcoder": twin.NAME})
         self._session: Session | None = None
         self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
         self._backoff = FIRST_BACKOFF

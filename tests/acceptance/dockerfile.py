@@ -69,8 +69,9 @@ class Stage:
     def _run(self, words: list[str]) -> None:
         program, *arguments = words
         arguments = [str(self._inside(a)) if a.startswith("/") else a for a in arguments]
+        start = [str(self._inside(program))] if program.startswith("/") else self.programs[program]
         subprocess.run(
-            [*self.programs[program], *arguments],
+            [*start, *arguments],
             cwd=self._inside("."),
             env=dict(self.environment),
             check=True,
@@ -81,4 +82,4 @@ class Stage:
         return self.root / str(Path(self.folder, path)).lstrip("/")
 
 
-_compiled = shutil.ignore_patterns("__pycache__")
+_compiled = shutil.ignore_patterns("__pycache__", "*.so")

@@ -24,7 +24,7 @@ from cdc_sidecar.postgres.types import Builtin, TypeFacts, TypeKind
 from tests.unit import shop, wire
 from tests.unit.shop import BIGINT, INTEGER, TEXT, compiled, layout
 
-_START = 31  # of the first TupleData in the frame of a row message
+START = 31  # of the first TupleData in the frame of a row message
 
 
 def _base(builtin: Builtin, modifier: int = -1) -> TypeFacts:
@@ -51,7 +51,7 @@ def _spell_list(items: list[int | None]) -> str:
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 _CENTS = st.integers(-(10**10) + 1, 10**10 - 1).map(lambda cents: Decimal(cents).scaleb(-2))
 _DATETIMES = st.datetimes()
-_KINDS = [
+KINDS = [
     Kind(_base(Builtin.BOOL), st.booleans(), lambda value: "t" if value else "f"),
     Kind(_base(Builtin.INT2), st.integers(-(2**15), 2**15 - 1)),
     Kind(_base(Builtin.INT4), st.integers(-(2**31), 2**31 - 1)),
@@ -77,12 +77,12 @@ _KINDS = [
     Kind(_array(INTEGER), st.lists(st.none() | st.integers(-9, 9), max_size=5), _spell_list),
     Kind(TypeFacts(16500, -1, "public.mood", "mood", TypeKind.ENUM), st.sampled_from(["ok", "no"])),
 ]
-_ALL = layout(
+ALL = layout(
     "everything",
-    {"id": BIGINT} | {f"c{place}": kind.facts for place, kind in enumerate(_KINDS)},
+    {"id": BIGINT} | {f"c{place}": kind.facts for place, kind in enumerate(KINDS)},
     key=("id",),
 )
-_PLAN = compiled(_ALL)
+_PLAN = compiled(ALL)
 
 
 def _frame(*cells: wire.Cell) -> bytes:
@@ -108,13 +108,13 @@ def _read_key(plan: Plan, key: bytes | None) -> dict[str, Any]:
 
 @given(st.data())
 def test_a_row_of_every_type_is_what_fastavro_reads(data: st.DataObject) -> None:
-    values = [data.draw(st.none() | kind.values) for kind in _KINDS]
+    values = [data.draw(st.none() | kind.values) for kind in KINDS]
     cells = [
         None if value is None else kind.spell(value)
-        for kind, value in zip(_KINDS, values, strict=True)
+        for kind, value in zip(KINDS, values, strict=True)
     ]
     frame = _frame("7", *cells)
-    row, key, unchanged, end = transcode(_PLAN, frame, _START)
+    row, key, unchanged, end = transcode(_PLAN, frame, START)
     read = _read(_PLAN, row)
     assert read.pop("id") == 7
     assert list(read.values()) == values
@@ -126,8 +126,8 @@ def test_a_row_of_every_type_is_what_fastavro_reads(data: st.DataObject) -> None
 def test_floats_that_are_no_numbers_are_kept() -> None:
     plan = compiled(layout("t", {"f": _base(Builtin.FLOAT8)}), unkeyed=True)
     for text in ("Infinity", "-Infinity"):
-        assert _read(plan, transcode(plan, _frame(text), _START)[0]) == {"f": float(text)}
-    row = _read(plan, transcode(plan, _frame("NaN"), _START)[0])
+        assert _read(plan, transcode(plan, _frame(text), START)[0]) == {"f": float(text)}
+    row = _read(plan, transcode(plan, _frame("NaN"), START)[0])
     assert math.isnan(row["f"])
 
 
@@ -139,20 +139,20 @@ _LINES = layout("lines", {"note": TEXT, "line": INTEGER, "order": BIGINT}, key=(
 
 def test_a_composite_key_is_written_in_key_order() -> None:
     plan = compiled(_LINES)
-    row, key, _, _ = transcode(plan, _frame("n", "2", "1"), _START)
+    row, key, _, _ = transcode(plan, _frame("n", "2", "1"), START)
     assert _read(plan, row) == {"note": "n", "line": 2, "order": 1}
     assert list(_read_key(plan, key).items()) == [("order", 1), ("line", 2)]
 
 
 def test_a_row_without_a_key_has_none() -> None:
     plan = compiled(layout("log", {"what": TEXT}), unkeyed=True)
-    assert transcode(plan, _frame("x"), _START)[1] is None
+    assert transcode(plan, _frame("x"), START)[1] is None
 
 
 def test_columns_that_are_not_sent_are_stepped_over_whatever_they_hold() -> None:
     plan = compiled(_LINES, columns=["order", "line"])
     for note in ("secret", None, UNCHANGED):
-        row, _, unchanged, _ = transcode(plan, _frame(note, "2", "1"), _START)
+        row, _, unchanged, _ = transcode(plan, _frame(note, "2", "1"), START)
         assert _read(plan, row) == {"line": 2, "order": 1}
         assert unchanged == ()
 
@@ -160,7 +160,7 @@ def test_columns_that_are_not_sent_are_stepped_over_whatever_they_hold() -> None
 def test_uuid_keys_are_what_fastavro_reads() -> None:
     plan = compiled(layout("t", {"id": shop.UUID}, key=("id",)))
     text = "11111111-2222-3333-4444-555555555555"
-    _, key, _, _ = transcode(plan, _frame(text), _START)
+    _, key, _, _ = transcode(plan, _frame(text), START)
     assert _read_key(plan, key) == {"id": UUID(text)}
 
 
@@ -172,13 +172,13 @@ _BIG = layout("docs", {"id": BIGINT, "body": TEXT, "n": INTEGER}, key=("id",))
 
 def _updated(plan: Plan, old: list[wire.Cell], new: list[wire.Cell]) -> tuple[Any, ...]:
     frame = wire.frame(1, wire.update(1, new, old=old))
-    _, _, _, end = transcode(plan, frame, _START)
-    return transcode(plan, frame, end + 1, _START)
+    _, _, _, end = transcode(plan, frame, START)
+    return transcode(plan, frame, end + 1, START)
 
 
 def test_an_untouched_toasted_column_is_null_and_told() -> None:
     plan = compiled(_BIG)
-    row, _, unchanged, _ = transcode(plan, _frame("1", UNCHANGED, "5"), _START)
+    row, _, unchanged, _ = transcode(plan, _frame("1", UNCHANGED, "5"), START)
     assert _read(plan, row) == {"id": 1, "body": None, "n": 5}
     assert unchanged == (1,)
 
@@ -208,16 +208,16 @@ def test_a_toasted_key_is_taken_from_the_old_key() -> None:
 
 def test_unchanged_columns_are_counted_among_those_that_are_sent() -> None:
     plan = compiled(_BIG, columns=["id", "n", "body"], column={"body": {"rename": "text"}})
-    _, _, unchanged, _ = transcode(plan, _frame("1", UNCHANGED, UNCHANGED), _START)
+    _, _, unchanged, _ = transcode(plan, _frame("1", UNCHANGED, UNCHANGED), START)
     assert [plan.sent[place].field.name for place in unchanged] == ["text", "n"]
     sparse = compiled(_BIG, columns=["id", "n"])
-    assert transcode(sparse, _frame("1", UNCHANGED, UNCHANGED), _START)[2] == (1,)
+    assert transcode(sparse, _frame("1", UNCHANGED, UNCHANGED), START)[2] == (1,)
 
 
 # --- refusals
 
 
-_ODD = layout(
+ODD = layout(
     "odd",
     {
         "id": BIGINT,
@@ -253,7 +253,7 @@ def test_a_refused_value_names_its_column_and_never_the_value(
     cells: dict[str, wire.Cell] = dict.fromkeys(("id", "amount", "at", "list", "flag", "f"))
     cells |= {"id": "1", column: cell}
     with pytest.raises(Unrepresentable) as refused:
-        transcode(compiled(_ODD), _frame(*cells.values()), _START)
+        transcode(compiled(ODD), _frame(*cells.values()), START)
     assert reason in refused.value.fact
     assert f"in column {column} (" in refused.value.fact
     told = str(refused.value)
@@ -263,13 +263,13 @@ def test_a_refused_value_names_its_column_and_never_the_value(
 
 
 def test_a_value_refused_in_a_later_column_is_not_blamed_on_one_that_is_not_sent() -> None:
-    plan = compiled(_ODD, columns=["id", "amount"])
+    plan = compiled(ODD, columns=["id", "amount"])
     with pytest.raises(Unrepresentable, match="in column amount"):
-        transcode(plan, _frame("1", "NaN", "x", "x", "x", "x"), _START)
+        transcode(plan, _frame("1", "NaN", "x", "x", "x", "x"), START)
 
 
 def test_a_refused_value_of_the_old_row_names_its_column() -> None:
-    plan = compiled(_ODD)
+    plan = compiled(ODD)
     others: list[wire.Cell] = [None] * 4
     with pytest.raises(Unrepresentable, match="in column amount"):
         _updated(plan, ["1", "NaN", *others], ["1", UNCHANGED, *others])
@@ -284,14 +284,14 @@ _GOOD = _frame("1", "12.50", "2024-02-29 00:00:00", "{1,NULL}", "t", "1.5")
 @pytest.mark.parametrize("cells", [[], ["1"], ["1", None, None, None, None, None, None]])
 def test_a_tuple_of_another_width_is_refused(cells: list[str | None]) -> None:
     with pytest.raises(ProtocolViolation, match="does not fit its relation"):
-        transcode(compiled(_ODD), _frame(*cells), _START)
+        transcode(compiled(ODD), _frame(*cells), START)
 
 
 def test_a_tuple_is_refused_wherever_it_is_cut() -> None:
-    plan = compiled(_ODD)
-    for end in range(_START, len(_GOOD)):
+    plan = compiled(ODD)
+    for end in range(START, len(_GOOD)):
         with pytest.raises(ProtocolViolation, match="does not fit its relation"):
-            transcode(plan, _GOOD[:end], _START)
+            transcode(plan, _GOOD[:end], START)
 
 
 @pytest.mark.parametrize("length", [2**32 - 1, 2**31, 1000])
@@ -299,9 +299,9 @@ def test_a_length_beyond_the_frame_is_refused(length: int) -> None:
     plan = compiled(layout("t", {"a": TEXT}), unkeyed=True)
     lying = wire.frame(1, b"I" + bytes(4) + b"N" + struct.pack(">HcI", 1, b"t", length) + b"abc")
     with pytest.raises(ProtocolViolation, match="does not fit its relation"):
-        transcode(plan, lying, _START)
+        transcode(plan, lying, START)
     with pytest.raises(ProtocolViolation, match="does not fit its relation"):
-        columns_of(lying, _START)
+        columns_of(lying, START)
 
 
 @pytest.mark.parametrize("kind", [b"b", b"T", b"\0"])
@@ -309,19 +309,19 @@ def test_a_cell_of_an_unknown_kind_is_refused_never_null(kind: bytes) -> None:
     plan = compiled(layout("t", {"a": TEXT}), unkeyed=True)
     binary = wire.frame(1, b"I" + bytes(4) + b"N" + struct.pack(">HcI", 1, kind, 1) + b"x")
     with pytest.raises(ProtocolViolation, match="does not fit its relation"):
-        transcode(plan, binary, _START)
+        transcode(plan, binary, START)
     with pytest.raises(ProtocolViolation, match="does not fit its relation"):
-        columns_of(binary, _START)
+        columns_of(binary, START)
 
 
 @given(st.data())
 def test_a_damaged_tuple_is_written_or_refused_and_nothing_else(data: st.DataObject) -> None:
     damaged = bytearray(_GOOD)
     for _ in range(data.draw(st.integers(1, 4))):
-        damaged[data.draw(st.integers(_START, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    frame = bytes(damaged[: data.draw(st.integers(_START, len(damaged)))])
+        damaged[data.draw(st.integers(START, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    frame = bytes(damaged[: data.draw(st.integers(START, len(damaged)))])
     try:
-        transcode(compiled(_ODD), frame, _START, _START)
+        transcode(compiled(ODD), frame, START, START)
     except (ProtocolViolation, Unrepresentable):
         return
 
@@ -329,10 +329,10 @@ def test_a_damaged_tuple_is_written_or_refused_and_nothing_else(data: st.DataObj
 @given(st.binary(max_size=60))
 @example(b"")
 def test_any_bytes_as_a_tuple_are_written_or_refused_and_nothing_else(content: bytes) -> None:
-    frame = bytes(_START) + b"\x00\x06" + content
+    frame = bytes(START) + b"\x00\x06" + content
     try:
-        transcode(compiled(_ODD), frame, _START, _START)
-        columns_of(frame, _START)
+        transcode(compiled(ODD), frame, START, START)
+        columns_of(frame, START)
     except (ProtocolViolation, Unrepresentable):
         return
 
@@ -340,7 +340,7 @@ def test_any_bytes_as_a_tuple_are_written_or_refused_and_nothing_else(content: b
 @given(st.lists(st.none() | st.just(UNCHANGED) | st.binary(max_size=300), max_size=20))
 def test_the_columns_of_a_tuple_are_what_the_slow_decoder_finds(cells: list[wire.Cell]) -> None:
     frame = _frame(*cells)
-    columns, end = columns_of(frame, _START)
+    columns, end = columns_of(frame, START)
     decoded = decode(frame[25:])
     assert isinstance(decoded, Insert)
     assert tuple(columns) == decoded.new
@@ -352,7 +352,7 @@ def test_the_boundaries_of_pythons_own_types_are_read_back() -> None:
         layout("t", {"d": shop.DATE, "t": _base(Builtin.TIME), "s": shop.TIMESTAMP}), unkeyed=True
     )
     frame = _frame("9999-12-31", "23:59:59.999999", "0001-01-01 00:00:00")
-    assert _read(plan, transcode(plan, frame, _START)[0]) == {
+    assert _read(plan, transcode(plan, frame, START)[0]) == {
         "d": date.max,
         "t": time.max,
         "s": datetime.min,  # noqa: DTZ901 - a local timestamp has no zone

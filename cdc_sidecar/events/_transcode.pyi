@@ -1,0 +1,3 @@
+from cdc_sidecar.events import transcode
+
+class Transcoder(transcode.Transcoder): ...

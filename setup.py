@@ -1,0 +1,29 @@
+"""Builds the compiled transcoder where a C compiler is; everything else is in pyproject.toml."""
+
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = Path("cdc_sidecar", "events")
+NATIVE = Extension(
+    "cdc_sidecar.events._transcode",
+    [str(PACKAGE / "_transcode.pyx")],
+    extra_compile_args=["-O3"],
+    optional=True,
+)
+
+
+class FreshBuild(build_ext):
+    """Removes what was built before: where the compiler is gone, no stale binary may stay."""
+
+    def run(self) -> None:
+        """Build."""
+        self.force = True
+        for stale in (*PACKAGE.glob("_transcode*.so"), *Path("build").rglob("_transcode*.so")):
+            stale.unlink()
+        super().run()
+
+
+setup(ext_modules=cythonize([NATIVE], force=True, quiet=True), cmdclass={"build_ext": FreshBuild})

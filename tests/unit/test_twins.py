@@ -1,0 +1,150 @@
+"""The compiled transcoder writes what the plain one writes, and refuses what it refuses."""
+
+import os
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
+from cdc_sidecar.events import transcode as plain
+from cdc_sidecar.events.plan import Plan
+from cdc_sidecar.postgres.pgoutput import UNCHANGED
+from tests.unit import wire
+from tests.unit.shop import compiled
+from tests.unit.test_transcode import ALL, KINDS, ODD, START
+
+native: Any = pytest.importorskip(
+    "cdc_sidecar.events._transcode", reason="no C compiler was there to build the native twin"
+)
+
+EXAMPLES = int(os.environ.get("TWIN_EXAMPLES", "300"))
+"""More for a fuzzing run: `TWIN_EXAMPLES=100000 pytest tests/unit/test_twins.py`."""
+
+_PLAN = compiled(ALL)
+_KEYED = compiled(ODD)
+_ALMOST = st.text("0123456789-+:. TBCeEINfinitya\\x_,{}tfn\0", max_size=30).map(str.encode)
+"""Texts that look like values, and mostly are none."""
+_EDGES = [
+    "", "-", "+1", "1_0", " 1", "1 ", "007", "-0", "9" * 18, "9" * 19, "-" + "9" * 18, "1.5",
+    "1.50", "-0.01", "-.50", "0.00", "0.005", "NaN", "Infinity", "-Infinity", "1e400",
+    "-1e-400", "1e", ".", "0.1", "16777217", "8.5899346e+09", "1.17549435e-38", "1e-45",
+    "3.4028236e+38", "3.4028234e+38", "1.00000017881393432617187499",
+    "1.00000017881393432617187500", "2024-02-29", "2023-02-29", "0001-01-01", "0000-01-01",
+    "9999-12-31", "10000-01-01", "2024-01-01 BC", "2024-13-01", "2024-00-10", "infinity",
+    "-infinity", "24:00:00", "23:59:60", "00:00:00.000001", "00:00:00.", "00:00:00.1234567",
+    "25:00:00", "2024-02-29 23:59:59.9+00", "2024-02-29 24:00:00", "2024-02-29 00:00:00+01",
+    "2024-02-29T00:00:00", "294276-12-31 00:00:00+00", "t", "f", "true", "\\x", "\\x0",
+    "\\x00ff", "\\x00FF", "\\xzz", "x00", "\\x 00", "4713-01-01 00:00:00 BC",
+]  # fmt: skip
+
+
+def _outcome(twin: Any, plan: Plan, frame: bytes, start: int, old: int = -1) -> object:  # noqa: ANN401
+    """Return what a twin makes of a row: its bytes, or what is raised."""
+    try:
+        return twin.Transcoder(plan).transcode(frame, start, old)
+    except (ProtocolViolation, Unrepresentable) as error:
+        return type(error), error.fact, error.cure
+
+
+def _assert_equal(plan: Plan, frame: bytes, start: int = START, old: int = -1) -> None:
+    assert _outcome(native, plan, frame, start, old) == _outcome(plain, plan, frame, start, old)
+
+
+def _frame(*cells: wire.Cell) -> bytes:
+    return wire.frame(1, wire.insert(1, cells))
+
+
+_CELLS = st.tuples(
+    *(
+        st.none()
+        | st.just(UNCHANGED)
+        | kind.values.map(kind.spell)
+        | _ALMOST
+        | st.sampled_from(_EDGES)
+        for kind in KINDS
+    )
+)
+
+
+@settings(max_examples=EXAMPLES)
+@given(_CELLS)
+def test_both_twins_write_or_refuse_the_same_row(cells: tuple[wire.Cell, ...]) -> None:
+    _assert_equal(_PLAN, _frame("7", *cells))
+
+
+@pytest.mark.parametrize("text", _EDGES)
+@pytest.mark.parametrize("place", range(len(KINDS)), ids=lambda place: KINDS[place].facts.name)
+def test_both_twins_agree_at_the_edges_of_every_type(place: int, text: str) -> None:
+    cells: list[wire.Cell] = [None] * len(KINDS)
+    cells[place] = text
+    _assert_equal(_PLAN, _frame("7", *cells))
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.floats(width=32, allow_nan=False), st.integers(-3, 3))
+def test_both_twins_round_to_a_float_alike(number: float, nudge: int) -> None:
+    bits = struct.unpack("<q", struct.pack("<d", number))[0] + (nudge << 27)
+    (near,) = struct.unpack("<d", struct.pack("<q", max(-(2**63), min(2**63 - 1, bits))))
+    cells: list[wire.Cell] = [None] * len(KINDS)
+    place = next(place for place, kind in enumerate(KINDS) if kind.facts.name == "FLOAT4")
+    for text in (repr(near), f"{near:.9g}", f"{near:.30g}"):
+        cells[place] = text
+        _assert_equal(_PLAN, _frame("7", *cells))
+
+
+@settings(max_examples=EXAMPLES)
+@given(_CELLS, _CELLS)
+@example((UNCHANGED,) * len(KINDS), (None,) * len(KINDS))
+def test_both_twins_take_an_unchanged_value_from_the_old_row(
+    old: tuple[wire.Cell, ...], new: tuple[wire.Cell, ...]
+) -> None:
+    frame = wire.frame(1, wire.update(1, ("7", *new), old=("7", *old)))
+    try:
+        end = plain.columns_of(frame, START)[1]
+    except ProtocolViolation:
+        return
+    _assert_equal(_PLAN, frame, end + 1, START)
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.data())
+def test_both_twins_refuse_a_mangled_frame_alike_and_read_nothing_beyond_it(
+    data: st.DataObject,
+) -> None:
+    frame = bytearray(_frame("1", "12.50", "2024-02-29 00:00:00", "{1,NULL}", "t", "1.5"))
+    for _ in range(data.draw(st.integers(1, 6))):
+        place = data.draw(st.integers(START, len(frame) - 1))
+        frame[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(START - 2, len(frame)))
+    _assert_equal(_KEYED, bytes(frame[:cut]))
+    _assert_equal(_KEYED, bytes(frame))
+
+
+@given(st.integers(-3, 80))
+def test_both_twins_refuse_a_start_outside_of_the_frame(start: int) -> None:
+    frame = _frame("1", None, None, None, None, None)
+    if start >= 0:
+        _assert_equal(_KEYED, frame, start)
+    else:
+        with pytest.raises(ProtocolViolation):
+            native.Transcoder(_KEYED).transcode(frame, start)
+
+
+def test_a_row_larger_than_all_before_finds_room() -> None:
+    for size in (1, 1_000, 5_000, 1_000_000):
+        cells: list[wire.Cell] = [None] * len(KINDS)
+        place = next(place for place, kind in enumerate(KINDS) if kind.facts.name == "text")
+        cells[place] = "x" * size
+        _assert_equal(_PLAN, _frame("7", *cells))
+
+
+def test_a_transcoder_remembers_nothing_of_a_refused_row() -> None:
+    walker = native.Transcoder(_KEYED)
+    good = _frame("1", "12.50", None, None, "t", "1.5")
+    expected = walker.transcode(good, START)
+    with pytest.raises(Unrepresentable):
+        walker.transcode(_frame("999999", "NaN", None, None, None, None), START)
+    assert walker.transcode(good, START) == expected
