@@ -95,29 +95,6 @@ def test_a_sidecar_killed_at_any_failpoint_publishes_each_event_once(
     assert bool(sidecar.events("transaction_split")) is (workload is Workload.SPLIT)
 
 
-def test_a_transaction_split_over_several_kafka_transactions_and_killed_inside_is_whole(
-    service: Service,
-) -> None:
-    sidecar = service.sidecar
-    small = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'}
-    sidecar.start(environment=small)
-    sidecar.await_phase("streaming")
-    oracle = service.oracle()
-    sidecar.kill()
-    service.sql(
-        "INSERT INTO items SELECT n, n, 'row ' || n FROM generate_series(1, 20000) n",
-        "UPDATE items SET n = -n WHERE id <= 100",
-    )
-    for hit in ("after_commit#1", "before_commit#3", "after_produce#2"):
-        sidecar.start(environment={**small, VARIABLE: f"{hit}=kill"})
-        assert sidecar.await_exit() == -9
-    sidecar.start(environment=small)
-    sidecar.await_phase("streaming")
-    service.await_published()
-    assert service.assert_exactly_once(oracle, "items") == 20100
-    assert len(sidecar.events("transaction_split")) >= 3
-
-
 def test_a_long_transaction_is_one_kafka_transaction_and_hidden_until_it_ends(
     service: Service,
 ) -> None:

@@ -4,12 +4,31 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
+import pytest
+
 from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import Event, read_registry, read_topics
+from tests.effort import LONG, chance
 
 _TOPIC = '[messages]\nprefixes = ["mark"]\n[transactions]\ntopic = true\n'
 _MESSAGES = "message"
+_TABLES = (
+    "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+    "CREATE TABLE notes (id bigint PRIMARY KEY)",
+)
+_HITS = (
+    "before_produce#1",
+    "before_produce#2",
+    "after_produce#1",
+    "after_produce#2",
+    "after_position#1",
+    "before_commit#2",
+    "after_commit#1",
+    "before_acknowledge#1",
+)
+"""Inside a part and between two, wherever the one before left off."""
 
 
 def _boundaries(service: Service) -> list[Any]:
@@ -63,8 +82,7 @@ def test_every_transaction_is_bracketed_by_begin_and_an_end_that_counts_its_even
     service = make_service(TABLES + _TOPIC)
     sidecar = service.sidecar
     service.sql(
-        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
-        "CREATE TABLE notes (id bigint PRIMARY KEY)",
+        *_TABLES,
         "CREATE TABLE hidden (id bigint PRIMARY KEY)",
         "CREATE PUBLICATION cdc FOR TABLE items, notes",
     )
@@ -86,31 +104,61 @@ def test_every_transaction_is_bracketed_by_begin_and_an_end_that_counts_its_even
     assert [end["part"] for end in ends] == [None] * 3
 
 
-def test_a_split_transaction_begins_once_and_its_end_counts_the_parts_whatever_was_killed(
-    make_service: Callable[..., Service],
+@pytest.mark.parametrize("split_after", ["1ms", "3ms"] if LONG else ["drawn"])
+def test_a_split_transaction_is_whole_and_its_counters_run_on_wherever_it_was_killed(
+    make_service: Callable[..., Service], split_after: str
 ) -> None:
+    draw = chance("split", split_after)
+    drawn = draw.choice(["1ms", "3ms"]) if split_after == "drawn" else split_after
     service = make_service(TABLES + _TOPIC)
     sidecar = service.sidecar
-    service.sql(
-        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
-        "CREATE PUBLICATION cdc FOR ALL TABLES",
-    )
-    small = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'}
+    service.sql(*_TABLES, "CREATE PUBLICATION cdc FOR ALL TABLES")
     sidecar.start_and_stream()
     oracle = service.oracle()
     sidecar.kill()
-    service.sql(
-        "INSERT INTO items SELECT n, n, 'row ' || n FROM generate_series(1, 20000) n",
-        "UPDATE items SET n = -n WHERE id <= 100",
-    )
-    for hit in ("after_commit#1", "before_commit#3", "after_produce#2"):
-        sidecar.start(environment={**small, VARIABLE: f"{hit}=kill"})
-        assert sidecar.await_exit() == -9
-    sidecar.start(environment=small)
+    _write_wide(service)
+    service.sql("UPDATE items SET n = -n WHERE id <= 100")
+    split = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": f'"{drawn}"'}
+    for hit in draw.sample(_HITS, len(_HITS) if LONG else 4):
+        sidecar.start(environment={**split, VARIABLE: f"{hit}=kill"})
+        assert sidecar.await_exit() == -9, f"{hit} was never reached"
+    sidecar.start(environment=split)
     sidecar.await_phase("streaming")
     service.await_published()
-    assert service.assert_exactly_once(oracle, "items") == 20100
-    whole, small_one = _assert_bracketed(service, oracle.expected())
+    service.assert_exactly_once(oracle, "items", "notes")
+    whole, small = _assert_bracketed(service, oracle.expected())
     parts = [event["part"] for event in sidecar.events("transaction_split")]
     assert whole["part"] == max(parts) + 1
-    assert small_one["part"] is None
+    assert small["part"] is None
+    blocks = _blocks(service, "items", "notes")[whole["id"]]
+    assert sorted(order for orders in blocks.values() for order, _ in orders) == list(
+        range(1, whole["event_count"] + 1)
+    )
+    for orders in blocks.values():
+        assert [number for _, number in sorted(orders)] == list(range(1, len(orders) + 1))
+
+
+def _write_wide(service: Service) -> None:
+    """Write one transaction of about eleven parts; its rows on one page share their LSN."""
+    with psycopg.connect(service.dsn) as connection, connection.cursor() as cursor:
+        for start in range(0, 10_000, 2000):
+            with cursor.copy("COPY items FROM STDIN") as copy:
+                for number in range(start, start + 2000):
+                    copy.write_row((number, number, "x" * 800))
+            cursor.execute(
+                "INSERT INTO notes SELECT n FROM generate_series(%s::int, %s::int) n",
+                (start, start + 99),
+            )
+
+
+def _blocks(service: Service, *tables: str) -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """Return total order and that of the table of each event, by transaction and topic."""
+    reader = read_registry(service.kafka, service.name)
+    found: dict[str, dict[str, list[tuple[int, int]]]] = {}
+    for (topic, _), records in read_topics(service.kafka, service.topics(*tables)).items():
+        for _, value, _ in records:
+            block = reader.read(value)["transaction"] if value else None
+            if block:
+                orders = (block["total_order"], block["data_collection_order"])
+                found.setdefault(block["id"], {}).setdefault(topic, []).append(orders)
+    return found
