@@ -46,8 +46,9 @@ PINNED: Final = {
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "search_path": "",
+    "client_min_messages": "warning",  # one of them says that rows are skipped
 }
-"""Settings on which the text of values and type names depends; the same on every connection."""
+"""Settings on which the text of values, type names and warnings depend; on every connection."""
 
 _REFUSALS = (
     "password authentication failed",

@@ -13,15 +13,15 @@ from typing import Final
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     PublicationIncomplete,
-    PublicationMissing,
     RetryError,
     SidecarError,
 )
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
-from cdc_sidecar.postgres.catalog import read_publication, read_table_names
+from cdc_sidecar.postgres.catalog import read_table_names
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus, read_activity, read_slot
+from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.state import Phase, StateBoard
 from cdc_sidecar.runtime.watch import Danger, Look, Outlook, Stall
 
@@ -95,14 +95,12 @@ class Guardian:
         postgres = self._config.postgres
         with self._database.connection() as connection:
             slot = read_slot(connection, postgres.slot)
-            activity = read_activity(connection, postgres.slot)
-            publication = read_publication(connection, postgres.publication)
+            if slot:
+                self._show(slot, read_activity(connection, postgres.slot))
+                slot.check_kept()
+            if captured:
+                preflight.check_publication(connection, self._config)
             now = read_table_names(connection, postgres.publication)
-        if slot:
-            self._show(slot, activity)
-            slot.check_kept()
-        if captured and publication is None:
-            raise PublicationMissing(postgres.publication, cause="it was dropped while we ran")
         self._compare(captured, now)
 
     def _show(self, slot: SlotStatus, activity: SlotActivity) -> None:

@@ -21,7 +21,7 @@ from cdc_sidecar.errors import (
 )
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
-from cdc_sidecar.events.position import Position
+from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
@@ -199,6 +199,7 @@ def check_identity(record: PositionRecord, now: SourceIdentity, history: Mapping
 
     Raises:
         SourceChanged: another system, database, slot, or a timeline that does not descend.
+        ConfigChangedInside: another publication, while a split transaction is half published.
 
     """
     then = record.identity
@@ -224,6 +225,16 @@ def check_identity(record: PositionRecord, now: SourceIdentity, history: Mapping
             cause="a restored backup, a clone, an unsynchronised failover, or another database",
             cure=_OTHER_SOURCE,
         )
+    if record.position and record.position.partial and then.publication != now.publication:
+        raise ConfigChangedInside(
+            f"{_inside(record.position.partial)}: publication was {then.publication},"
+            f" is {now.publication}",
+            cure="restore postgres.publication until the transaction is through",
+        )
+
+
+def _inside(partial: Partial) -> str:
+    return f"transaction {partial.xid} at {format_lsn(partial.final_lsn)}"
 
 
 _OTHER_SOURCE = (
@@ -299,6 +310,6 @@ def check_position(
     check_wal_end(position, system)
     if position.partial and record.fingerprint != fingerprint:
         raise ConfigChangedInside(
-            f"transaction {position.partial.xid} at {format_lsn(position.partial.final_lsn)}",
+            _inside(position.partial),
             cure="restore the old configuration until the transaction is through",
         )
