@@ -10,18 +10,14 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.demo.servers import KafkaBroker, free_port
 from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.own_postgres import ITEMS, MARKS
 from tests.acceptance.wire import Wire
 
-MARKS = '[messages]\nprefixes = ["mark"]\n'
 QUICK = {
     "broker.session.timeout.ms": "2000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 }
 """Properties of a broker that notices soon who is gone."""
-CREATE = (
-    "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
-    "CREATE PUBLICATION cdc FOR ALL TABLES",
-)
 _IMPATIENT = """
 [kafka.client]
 "socket.timeout.ms" = "1500"
@@ -48,7 +44,7 @@ def service_on(
     config = service.sidecar.config
     config.write_text(config.read_text().replace(service.kafka, seen_at or kafka))
     service.kafka = kafka
-    service.sql(*CREATE)
+    service.sql(*ITEMS)
     return service
 
 

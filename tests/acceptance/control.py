@@ -1,6 +1,5 @@
 """What controls share: the sidecar with rules off, and by how much the oracle is contradicted."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,8 +11,6 @@ from tests.acceptance.conftest import Service
 from tests.acceptance.events import Event, Oracle, read_events
 from tests.acceptance.sabotage import Rule, program
 
-LONG = bool(os.environ.get("CDC_SIDECAR_LONG"))
-"""Whether faults last for as long as in the field, and every control runs both ways."""
 SPLIT = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'}
 
 

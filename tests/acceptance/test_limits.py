@@ -6,12 +6,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import read_topics
+from tests.acceptance.own_postgres import ITEMS, MARKS
 from tests.waiting import await_true
 
 ROWS = 2000
 LIMIT = 20_000  # bytes; the rows together are ten times as long
 _OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
-_MARKS = '[messages]\nprefixes = ["mark"]\n'
 _LABEL = "(SELECT string_agg(md5(n || '-' || k), '') FROM generate_series(1, 3) k)"
 """Text that no compression makes shorter than its batch's limit."""
 
@@ -68,11 +68,8 @@ def test_outbox_topics_that_the_sidecar_makes_with_a_small_limit_take_many_small
 def test_a_tables_topic_made_by_hand_with_a_small_limit_takes_many_small_rows(
     make_service: Callable[..., Service],
 ) -> None:
-    service = make_service(TABLES + _MARKS)
-    service.sql(
-        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
-        "CREATE PUBLICATION cdc FOR ALL TABLES",
-    )
+    service = make_service(TABLES + MARKS)
+    service.sql(*ITEMS)
     _make_topic(service, *service.topics("items"))
     service.sidecar.start_and_stream()
     oracle = service.oracle()

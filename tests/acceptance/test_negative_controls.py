@@ -2,18 +2,17 @@
 
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
 from tests.acceptance.conftest import TABLES, Service
-from tests.acceptance.control import LONG, assert_seen, start, stream_on
+from tests.acceptance.control import assert_seen, start, stream_on
 from tests.acceptance.events import Oracle
+from tests.acceptance.own_postgres import LONG, MARKS, await_stopped
 from tests.acceptance.sabotage import Rule
 from tests.waiting import await_true
 
-MARKS = '[messages]\nprefixes = ["mark"]\n'
 ROWS = 30
 BOTH = (True, False) if LONG else (True,)
 """With the rule off; the long run also shows that the same way, with the rule on, does no harm."""
@@ -61,14 +60,14 @@ def test_a_position_read_before_the_fence_misses_a_commit_in_doubt(
     first.await_phase("streaming")
     oracle = service.oracle()
     _insert(service)
-    await_true(lambda: _stands_still(first.process.pid), what="the first stands still")
+    await_stopped(first.process.pid)
     service.sql(
         "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
         f" WHERE slot_name = '{service.name}_cdc'"
     )
     second = make_service(TABLES + MARKS, name=service.name)
     start(second, "after_look=stop", *[Rule.FENCE_THEN_READ] * off)
-    await_true(lambda: _stands_still(second.sidecar.process.pid), what="the second has looked")
+    await_stopped(second.sidecar.process.pid)
     first.process.send_signal(signal.SIGCONT)
     await_true(lambda: first.events("transaction_published"), what="the first committed")
     first.kill()
@@ -76,10 +75,6 @@ def test_a_position_read_before_the_fence_misses_a_commit_in_doubt(
     second.sidecar.await_phase("streaming", deadline=60)
     second.await_published()
     _assert_harm(second, oracle, off=off)
-
-
-def _stands_still(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @sabotaged
