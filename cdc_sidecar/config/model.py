@@ -7,7 +7,7 @@ file; nothing else does. The reference for people is `config.example.toml`.
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.units import Duration, Size
@@ -15,6 +15,7 @@ from cdc_sidecar.config.units import Duration, Size
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})")
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _SERVICE = re.compile(r"[a-zA-Z0-9_-]{1,100}")
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]*")
 _MAX_PORT = 65535
 
 OWNED_CLIENT_SETTINGS = frozenset({
@@ -61,7 +62,26 @@ def _not_yet_park(text: str) -> str:
     return text
 
 
+def _not_empty(columns: tuple[object, ...]) -> tuple[object, ...]:
+    if not columns:
+        message = 'must list a column, or "*"'
+        raise ValueError(message)
+    return columns
+
+
+def _column_entry(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple):
+        names = [name for name in value if isinstance(name, str) and name != "*"]
+        if len(names) == len(value) > 1:
+            return tuple(names)
+    message = "must be a column's name, or a list of the names that one column has had"
+    raise ValueError(message)
+
+
 TableName = Annotated[str, AfterValidator(_table_name)]
+ColumnEntry = Annotated[str | tuple[str, ...], BeforeValidator(_column_entry)]
 OnError = Annotated[Literal["halt", "park"], AfterValidator(_not_yet_park)]
 
 
@@ -152,7 +172,7 @@ class Table(_Section):
     """One captured table, or a glob over the publication's tables."""
 
     name: TableName
-    columns: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    columns: Annotated[tuple[ColumnEntry, ...], Field(strict=False), AfterValidator(_not_empty)]
     key: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
     unkeyed: bool = False
     tombstones: bool = True
@@ -165,9 +185,24 @@ class Table(_Section):
         """Whether the name is a pattern over the publication's tables."""
         return any(character in self.name for character in "*?[")
 
+    @property
+    def listed(self) -> tuple[tuple[str, ...], ...]:
+        """The columns that are listed, each by the names that it has had; "*" is not one."""
+        entries = (entry for entry in self.columns if entry != "*")
+        return tuple((entry,) if isinstance(entry, str) else entry for entry in entries)
+
+    def sends(self, column: str) -> bool:
+        """Tell whether a column is sent where it stands in a row."""
+        return "*" in self.columns or any(column in names for names in self.listed)
+
     @model_validator(mode="after")
     def _listed(self) -> "Table":
-        stray = sorted(set(self.column) - set(self.columns)) if "*" not in self.columns else []
+        names = [name for names in self.listed for name in names]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            message = f"column {', '.join(twice)} is listed more than once"
+            raise ValueError(message)
+        stray = sorted(name for name in self.column if not self.sends(name))
         if stray:
             message = f"column {', '.join(stray)} is configured but not listed in columns"
             raise ValueError(message)
@@ -198,6 +233,9 @@ class Outbox(_Section):
     def _routed(self) -> "Outbox":
         if "{aggregatetype}" not in self.topic:
             message = 'topic must contain "{aggregatetype}"'
+            raise ValueError(message)
+        if not _TOPIC.fullmatch(self.topic.replace("{aggregatetype}", "")):
+            message = "topic may have letters, digits, ., _ and - beside {aggregatetype}"
             raise ValueError(message)
         return self
 

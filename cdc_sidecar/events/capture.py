@@ -3,12 +3,12 @@
 import fnmatch
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
-from cdc_sidecar.events.names import table_topic
+from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
 from cdc_sidecar.events.outbox import OutboxTable, outbox_mistakes
 from cdc_sidecar.events.plan import compile_plan
 from cdc_sidecar.events.subjects import Subjects
@@ -61,11 +61,44 @@ class Capture:
 
     def mistakes(self, relation: Relation, facts: LayoutFacts) -> list[str]:
         """Return what keeps a relation from being captured as configured."""
+        named = self.name_mistakes(relation)
         outbox = self.outbox(relation.qualified_name)
         if outbox:
-            return outbox_mistakes(relation, facts, outbox)
+            return named + outbox_mistakes(relation, facts, outbox)
         table = self.table(relation.qualified_name)
-        return compile_plan(relation, facts, table)[1] if table else []
+        return named + compile_plan(relation, facts, table)[1] if table else []
+
+    def name_mistakes(self, relation: Relation) -> list[str]:
+        """Return what keeps a relation that is captured from having a name of its own."""
+        namespace, name = relation.namespace, relation.name
+        found = ambiguity(namespace, name)
+        if not self.outbox(relation.qualified_name):
+            found += length_mistakes(table_topic(self.service, namespace, name))
+        return [f"{relation.qualified_name}: {mistake}" for mistake in found]
+
+    def check_keys(self, tables: Mapping[Relation, LayoutFacts], subjects: Subjects) -> None:
+        """Check that the keys of layouts that were published before are what they were.
+
+        A Relation flags the key's columns and does not order them: no row tells of the change.
+
+        Raises:
+            LayoutRefused: a primary key was made anew over the same columns in another order.
+
+        """
+        for relation, facts in tables.items():
+            name = relation.qualified_name
+            table, stored = self.table(name), subjects.layout(relation)
+            if table is None or table.key or stored is None or self.outbox(name):
+                continue
+            was, now = stored.key_columns, facts.key_columns
+            if was and now and was != now:
+                raise LayoutRefused(
+                    f"the key was ({', '.join(was)}) and is ({', '.join(now)})",
+                    where=f"table {name}",
+                    cause="the primary key was made anew; the stream does not say where",
+                    cure=f"say key = {_spell(was)} to keep the key of its events, or"
+                    f" key = {_spell(now)} to have another from here on",
+                )
 
     def collisions(self, names: Iterable[str]) -> list[str]:
         """Return the tables whose names would become the same topic."""
@@ -96,16 +129,21 @@ def open_sink(  # noqa: PLR0913 - its collaborators
     outbox, table = capture.outbox(name), capture.table(name)
     if outbox:
         known = facts(relation)
-        mistakes = outbox_mistakes(relation, known, outbox)
+        mistakes = capture.name_mistakes(relation) + outbox_mistakes(relation, known, outbox)
         if mistakes:
             raise _refusal(relation, mistakes)
         return OutboxTable(relation, outbox, known, subjects, topic_facts, counts)
     if table is None:
         return IgnoredTable(relation, counts)
     plan, mistakes = compile_plan(relation, facts(relation), table)
-    if plan is None:
+    mistakes = capture.name_mistakes(relation) + mistakes
+    if plan is None or mistakes:
         raise _refusal(relation, mistakes)
     return CapturedTable(capture.service, relation, table, plan, subjects, topic_facts, counts)
+
+
+def _spell(columns: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f'"{column}"' for column in columns) + "]"
 
 
 def _refusal(relation: Relation, mistakes: list[str]) -> LayoutRefused:

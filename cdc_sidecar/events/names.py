@@ -38,6 +38,28 @@ def table_topic(service: str, namespace: str, table: str) -> str:
     return ".".join(topic_part(part) for part in (service, namespace, table))
 
 
+def ambiguity(namespace: str, table: str) -> list[str]:
+    """Return why `schema.table` does not tell which table is meant, if so."""
+    if "." not in namespace:
+        return []  # then all after the first dot is the table's
+    mistake = (
+        f"schema {namespace} has a dot in its name, so that {namespace}.{table} may be the name of"
+        " another table: rename the schema, or leave the table out"
+    )
+    return [mistake]
+
+
+def length_mistakes(topic: str) -> list[str]:
+    """Return why a topic cannot be made, if its name is too long."""
+    if len(topic) <= MAX_TOPIC_LENGTH:
+        return []
+    mistake = (
+        f"its topic would have a name of {len(topic)} characters, but Kafka takes"
+        f" {MAX_TOPIC_LENGTH}: rename the table, or leave it out"
+    )
+    return [mistake]
+
+
 def table_namespace(service: str, namespace: str, table: str) -> str:
     """Return the Avro namespace of a table's records."""
     return ".".join(avro_name(part) for part in (service, namespace, table))

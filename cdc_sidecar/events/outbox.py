@@ -25,6 +25,7 @@ from cdc_sidecar.events.values import encode_bytea
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, Relation
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts
 
+_NO_TOPICS = frozenset({"", ".", ".."})
 _OVERHEAD = 1024  # bytes: record batch header, framing and our headers, generously
 
 
@@ -151,10 +152,10 @@ class OutboxTable:
     def _topic(self, aggregatetype: bytes) -> str:
         part = topic_part(aggregatetype.decode())
         topic = self._config.topic.replace("{aggregatetype}", part)
-        if len(topic) > MAX_TOPIC_LENGTH:
+        if len(topic) > MAX_TOPIC_LENGTH or topic in _NO_TOPICS:
             raise OutboxUnroutable(
                 f"an aggregate type of {len(aggregatetype)} bytes makes no topic name",
-                cure=f"keep topic names within {MAX_TOPIC_LENGTH} characters",
+                cure=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
             )
         return topic
 

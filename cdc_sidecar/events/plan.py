@@ -61,7 +61,7 @@ def compile_plan(
         _compile_column(relation, facts, place, table, key, mistakes)
         for place in range(len(relation.columns))
     )
-    mistakes += _missing_columns(relation, table)
+    mistakes += _misfits(relation, table)
     sent = [column for column in columns if column]
     mistakes += _collisions([column.field.name for column in sent])
     places = {column.name: place for place, column in enumerate(sent)}
@@ -94,13 +94,9 @@ def _key_columns(
             mistakes.append(f"key column {name} is not published")
         elif identity is not ReplicaIdentity.FULL and name not in identified:
             mistakes.append(f"key column {name} is not part of the replica identity")
-        elif not _is_sent(name, table):
+        elif not table.sends(name):
             mistakes.append(f"key column {name} is missing in columns")
     return key
-
-
-def _is_sent(name: str, table: Table) -> bool:
-    return "*" in table.columns or name in table.columns
 
 
 def _compile_column(  # noqa: PLR0913 - all that decides about one column
@@ -112,7 +108,7 @@ def _compile_column(  # noqa: PLR0913 - all that decides about one column
     mistakes: list[str],
 ) -> PlanColumn | None:
     name = relation.columns[place].name
-    if not _is_sent(name, table):
+    if not table.sends(name):
         return None
     config = table.column.get(name) or Column()
     known = facts.types[place]
@@ -126,11 +122,32 @@ def _compile_column(  # noqa: PLR0913 - all that decides about one column
     return PlanColumn(name, field, avro.operation, avro.refuses)
 
 
-def _missing_columns(relation: Relation, table: Table) -> list[str]:
-    names = {column.name for column in relation.columns}
-    configured = [*(column for column in table.columns if column != "*"), *table.column]
-    missing = sorted(set(configured) - names)
-    return [f"column {name} does not exist or is not published" for name in missing]
+def _misfits(relation: Relation, table: Table) -> list[str]:
+    """Return which of the configured columns are not there, or are there twice."""
+    there = [column.name for column in relation.columns]
+    known = {name for names in table.listed for name in names}
+    blocks = ((name,) for name in table.column if name not in known)
+    unlisted = [name for name in there if not table.sends(name)]
+    mistakes = []
+    for names in (*table.listed, *blocks):
+        found = [name for name in names if name in there]
+        if not found:
+            missing = f"column {' or '.join(names)} does not exist or is not published"
+            mistakes.append(missing + _renamed(names, unlisted))
+        elif len(found) > 1:
+            mistakes.append(f"{' and '.join(found)} are listed as one column, but are several")
+    return sorted(mistakes)
+
+
+def _renamed(names: tuple[str, ...], unlisted: list[str]) -> str:
+    """Say how a column that is missing may be one of those that are there."""
+    if not unlisted:
+        return ""
+    entry = ", ".join(f'"{name}"' for name in (*names, unlisted[0]))
+    return (
+        f"; not listed: {', '.join(unlisted)} (a column that was renamed is listed by both names,"
+        f" as [{entry}])"
+    )
 
 
 def _collisions(names: list[str]) -> list[str]:

@@ -128,10 +128,9 @@ def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
         return []
     mistakes = []
     for column, dimensions in zip(table.relation.columns, table.dimensions, strict=True):
-        sent = "*" in config.columns or column.name in config.columns
         override = config.column.get(column.name)
         as_text = override is not None and (override.as_ == "text" or override.mask is not None)
-        if sent and dimensions > 1 and not as_text:
+        if config.sends(column.name) and dimensions > 1 and not as_text:
             mistakes.append(
                 f"{table.relation.qualified_name}: column {column.name} is an array of"
                 f' {dimensions} dimensions: set [tables.column.{column.name}] as = "text"'

@@ -186,10 +186,12 @@ class Session:
     def _assembler(
         self, claimant: Claimant, claim: Claim, view: View, lookups: "_Lookups"
     ) -> Assembler:
+        subjects = claimant.load_subjects()
+        self._capture.check_keys({t.relation: t.facts for t in view.tables}, subjects)
         return Assembler(
             Source(self._resources.version, self._config.service.name, view.server.database),
             self._capture,
-            claimant.load_subjects(),
+            subjects,
             claim.position,
             read_facts=lookups.facts,
             topic_facts=lookups.topic,

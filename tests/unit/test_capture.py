@@ -1,9 +1,16 @@
 """Which table is captured how, and when two configurations publish alike."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from cdc_sidecar.config.model import Outbox, Table
-from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.errors import LayoutRefused
+from cdc_sidecar.events.capture import Capture, open_sink
+from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.postgres.pgoutput import Relation
 from tests.unit import shop
 
 
@@ -67,3 +74,80 @@ def test_mistakes_are_those_of_the_table_or_of_the_outbox() -> None:
     empty = shop.layout("outbox", {"id": shop.UUID}, key=("id",))
     assert len(capture.mistakes(empty.relation, empty.facts)) == 4
     assert capture.mistakes(shop.layout("x", {}).relation, keyless.facts) == []
+
+
+def _named(namespace: str, name: str) -> Relation:
+    return replace(shop.ORDERS.relation, namespace=namespace, name=name)
+
+
+def test_a_schema_with_a_dot_is_refused_because_two_tables_would_have_one_name() -> None:
+    described = _named("sales.eu", "orders")
+    for capture in (
+        _capture(shop.table("sales.eu.orders")),
+        _capture(outboxes=(shop.outbox(table="sales.eu.orders"),)),
+    ):
+        mistakes = capture.mistakes(described, shop.ORDERS.facts)
+        assert "schema sales.eu has a dot" in mistakes[0]
+    dotted = _named("sales", "eu.orders")
+    assert _capture(shop.table("sales.eu.orders")).mistakes(dotted, shop.ORDERS.facts) == []
+    assert _capture(shop.table("other.*")).mistakes(described, shop.ORDERS.facts) == []
+
+
+def test_a_topic_name_longer_than_kafka_takes_is_refused() -> None:
+    long = _named("s" * 63, "é" * 31)  # each é becomes seven characters
+    (mistake,) = _capture(shop.table("*.*")).mistakes(long, shop.ORDERS.facts)
+    assert "a name of 286 characters, but Kafka takes 249" in mistake
+    fits = _named("s" * 63, "t" * 63)
+    assert _capture(shop.table("*.*")).mistakes(fits, shop.ORDERS.facts) == []
+
+
+def test_a_table_without_a_name_of_its_own_halts_in_mid_stream_too() -> None:
+    relation = _named("sales.eu", "orders")
+    with pytest.raises(LayoutRefused, match=r"schema sales\.eu has a dot"):
+        open_sink(
+            _capture(shop.table("sales.*")),
+            relation,
+            lambda _relation: shop.ORDERS.facts,
+            Subjects(),
+            lambda _topic: TopicFacts(1, 1_000_000),
+            Counter(),
+        )
+
+
+# --- keys made anew
+
+
+def _stored(relation: Relation, *key: str) -> Subjects:
+    subjects = Subjects()
+    subjects.register_layout(relation, replace(shop.ORDERS.facts, key_columns=key))
+    return subjects
+
+
+_NOW = replace(shop.ORDERS.facts, key_columns=("status", "id"))
+
+
+def test_a_key_made_anew_in_another_order_is_refused_with_both_ways_on() -> None:
+    relation = shop.ORDERS.relation
+    with pytest.raises(LayoutRefused, match=r"was \(id, status\) and is \(status, id\)") as refused:
+        _capture(shop.table()).check_keys({relation: _NOW}, _stored(relation, "id", "status"))
+    assert 'key = ["id", "status"] to keep' in refused.value.cure
+    assert 'key = ["status", "id"] to have another' in refused.value.cure
+
+
+@pytest.mark.parametrize(
+    ("capture", "stored"),
+    [
+        (_capture(shop.table(key=["id", "status"])), ("id", "status")),
+        (_capture(shop.table()), ("status", "id")),
+        (_capture(shop.table()), ()),
+        (_capture(shop.table("public.other")), ("id", "status")),
+        (_capture(outboxes=(shop.outbox(table="public.orders"),)), ("id", "status")),
+    ],
+    ids=["configured", "the same", "unknown", "not captured", "outbox"],
+)
+def test_a_key_that_is_configured_or_the_same_is_no_mistake(
+    capture: Capture, stored: tuple[str, ...]
+) -> None:
+    relation = shop.ORDERS.relation
+    capture.check_keys({relation: _NOW}, _stored(relation, *stored))
+    capture.check_keys({relation: _NOW}, Subjects())

@@ -121,6 +121,24 @@ def test_the_contracts_example_is_accepted_but_for_the_outside_registry(loader: 
     assert read_all(config.kafka.client) == {"security.protocol": "SASL_SSL"}
 
 
+def test_a_column_can_be_listed_by_all_the_names_that_it_has_had(loader: Loader) -> None:
+    config = loader.load("""
+        [[tables]]
+        name = "public.tasks"
+        columns = ["id", ["state", "status"]]
+        [tables.column.state]
+        rename = "status"
+    """)
+    table = config.tables[-1]
+    assert table.listed == (("id",), ("state", "status"))
+    assert [table.sends(name) for name in ("id", "state", "status", "x")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
 def test_a_transactional_id_can_be_chosen(loader: Loader) -> None:
     environment = {"CDC_SIDECAR__KAFKA__TRANSACTIONAL_ID": "mine"}
     assert loader.load(environment=environment).transactional_id == "mine"
@@ -215,6 +233,14 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
             '[[tables]]\nname = "a.b"\ncolumns = ["x"]\n[tables.column.y]\nmask = "hash"',
             "tables[1]: column y is configured but not listed in columns",
         ),
+        ('[[tables]]\nname = "a.b"\ncolumns = [["x"]]', "tables[1].columns[0]: must be a column's"),
+        ('[[tables]]\nname = "a.b"\ncolumns = [["x", "*"]]', "columns[0]: must be a column's name"),
+        ('[[tables]]\nname = "a.b"\ncolumns = [7]', "columns[0]: must be a column's name"),
+        (
+            '[[tables]]\nname = "a.b"\ncolumns = ["x", ["y", "x"]]',
+            "tables[1]: column x is listed more than once",
+        ),
+        ('[[outboxes]]\ntable = "a.b"\ntopic = "x {aggregatetype}"', "topic may have letters"),
         ('[http]\nlisten = "localhost:65536"', "http.listen: must be host:port"),
     ],
 )

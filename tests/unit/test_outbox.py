@@ -135,6 +135,18 @@ def test_an_aggregate_type_too_long_for_a_topic_is_refused_without_being_shown()
     assert "sss" not in str(refused.value)
 
 
+@pytest.mark.parametrize("topic", ["{aggregatetype}", ".{aggregatetype}", "{aggregatetype}.."])
+def test_an_aggregate_type_that_makes_a_name_which_kafka_reserves_is_refused(topic: str) -> None:
+    with pytest.raises(OutboxUnroutable, match="an aggregate type of 0 bytes"):
+        _publish(_with(aggregatetype=""), topic=topic)
+
+
+@pytest.mark.parametrize("dots", [".", ".."])
+def test_an_aggregate_type_of_dots_makes_a_legal_name(dots: str) -> None:
+    (topic,) = _publish(_with(aggregatetype=dots), topic="{aggregatetype}").topics
+    assert topic == "_x002E_" * len(dots)
+
+
 def test_a_payload_larger_than_its_topic_takes_is_refused() -> None:
     with pytest.raises(RecordTooLarge, match=r"topic outbox\.event\.Order takes"):
         _publish(_with(payload="x" * 2000), size=2000)

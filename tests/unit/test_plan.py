@@ -161,9 +161,8 @@ def test_a_type_without_a_form_is_no_mistake_in_a_column_that_is_not_sent() -> N
 
 
 def test_a_configured_column_that_the_table_lacks_is_a_mistake() -> None:
-    assert _mistakes(shop.ORDERS, columns=["id", "totl"]) == [
-        "public.orders: column totl does not exist or is not published"
-    ]
+    (mistake,) = _mistakes(shop.ORDERS, columns=["id", "totl"])
+    assert mistake.startswith("public.orders: column totl does not exist or is not published")
     assert _mistakes(shop.ORDERS, column={"emial": {"mask": "hash"}}) == [
         "public.orders: column emial does not exist or is not published"
     ]
@@ -332,3 +331,33 @@ def test_as_text_and_masks_refuse_nothing() -> None:
 def test_a_table_is_configured_by_columns_that_must_be_said() -> None:
     with pytest.raises(ValueError, match="columns"):
         Table.model_validate({"name": "public.orders"})
+
+
+# --- columns that were renamed
+
+
+_BEFORE = layout("tasks", {"id": BIGINT, "status": TEXT}, key=("id",))
+_AFTER = layout("tasks", {"id": BIGINT, "state": TEXT}, key=("id",))
+
+
+def test_a_column_listed_by_both_its_names_is_sent_before_and_after_it_was_renamed() -> None:
+    columns = ["id", ["state", "status"]]
+    assert _field_names(_BEFORE, columns=columns) == ["id", "status"]
+    assert _field_names(_AFTER, columns=columns) == ["id", "state"]
+    kept = {"columns": columns, "column": {"state": {"rename": "status"}}}
+    assert _field_names(_BEFORE, **kept) == _field_names(_AFTER, **kept) == ["id", "status"]
+
+
+def test_a_listed_column_that_is_missing_is_named_with_those_that_it_may_have_become() -> None:
+    (mistake,) = _mistakes(_BEFORE, columns=["id", "state"])
+    assert "column state does not exist" in mistake
+    assert "not listed: status " in mistake
+    assert '["state", "status"]' in mistake
+    (mistake,) = _mistakes(_BEFORE, columns=["id", "status", ["state", "phase"]])
+    assert mistake.endswith("column state or phase does not exist or is not published")
+
+
+def test_columns_listed_as_one_are_refused_where_both_are_there() -> None:
+    both = layout("tasks", {"id": BIGINT, "state": TEXT, "status": TEXT}, key=("id",))
+    (mistake,) = _mistakes(both, columns=["id", ["state", "status"]])
+    assert "state and status are listed as one column, but are several" in mistake
