@@ -8,13 +8,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cdc_sidecar.demo.servers import KafkaBroker, free_port
+from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
 from tests.acceptance.events import Oracle, assert_same_events, read_events
 from tests.acceptance.sidecar import CONFIG, Sidecar
 from tests.waiting import await_true
 
 TABLES = '\n[[tables]]\nname = "public.*"\ncolumns = ["*"]\n'
+MARKS = '[messages]\nprefixes = ["mark"]\n'
 
 
 @dataclass
@@ -107,9 +109,51 @@ def service_maker(dsn: str, kafka: str, folder: Path) -> Iterator[Callable[..., 
 @pytest.fixture
 def service(make_service: Callable[..., Service]) -> Service:
     """Give a service with one keyed table `items`, published, and its sidecar not yet started."""
-    made = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n')
+    made = make_service(TABLES + MARKS)
     made.sql(
         "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
         "CREATE PUBLICATION cdc FOR ALL TABLES",
     )
     return made
+
+
+Services = Callable[..., Service]
+
+
+@pytest.fixture
+def services(tmp_path: Path, kafka: KafkaBroker) -> Iterator[Services]:
+    """Make services on servers of a test's own, each name in a database of its own.
+
+    `words` replace words of the connection string that the sidecar uses.
+    """
+    made: list[Service] = []
+
+    def make(
+        postgres: PostgresServer, name: str, more: str = TABLES + MARKS, **words: str | int
+    ) -> Service:
+        port = free_port()
+        dsn = postgres.dsn(str(words.get("dbname", name)))
+        _create_database(postgres, dsn)
+        text = CONFIG.format(
+            service=name,
+            dsn=make_conninfo(dsn, **words),
+            slot=f"{name}_cdc",
+            kafka=kafka.bootstrap_servers,
+            port=port,
+        )
+        path = tmp_path / f"{name}-{port}.toml"
+        path.write_text(text + more)
+        made.append(Service(name, dsn, kafka.bootstrap_servers, Sidecar(path, port)))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.sidecar.close()
+
+
+def _create_database(postgres: PostgresServer, dsn: str) -> None:
+    name = conninfo_to_dict(dsn)["dbname"]
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        known = admin.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if known is None:
+            admin.execute(f'CREATE DATABASE "{name}"'.encode())

@@ -1,68 +1,26 @@
-"""Services on Postgres servers that a test may stop, starve, freeze, copy or promote."""
+"""What tests ask and do where the Postgres server may be stopped, starved, frozen or promoted."""
 
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
-from psycopg.conninfo import make_conninfo
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
-from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.conftest import Service
 from tests.acceptance.events import read_events
-from tests.acceptance.sidecar import CONFIG, Sidecar
+from tests.acceptance.sidecar import Sidecar
 from tests.waiting import await_true
 
 LONG = os.environ.get("CDC_SIDECAR_LONG") == "1"
 """Whether tests run in full length; in CI each runs a short variant."""
-MARKS = '[messages]\nprefixes = ["mark"]\n'
 ITEMS = (
     "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
     "CREATE PUBLICATION cdc FOR ALL TABLES",
 )
-
-Services = Callable[..., Service]
-
-
-def services_in(folders: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
-    """Yield a maker of services on any server; their sidecars are ended afterwards.
-
-    Each name has a database of its own. `words` replace words of the connection string that the
-    sidecar uses.
-    """
-    made: list[Service] = []
-
-    def make(postgres: PostgresServer, name: str, more: str = "", **words: str | int) -> Service:
-        port = free_port()
-        database = str(words.get("dbname", name))
-        _create_database(postgres, database)
-        dsn = postgres.dsn(database)
-        text = CONFIG.format(
-            service=name,
-            dsn=make_conninfo(dsn, **words),
-            slot=f"{name}_cdc",
-            kafka=kafka.bootstrap_servers,
-            port=port,
-        )
-        path = folders.mktemp(name) / "config.toml"
-        path.write_text(text + (more or TABLES + MARKS))
-        made.append(Service(name, dsn, kafka.bootstrap_servers, Sidecar(path, port)))
-        return made[-1]
-
-    yield make
-    for service in made:
-        service.sidecar.close()
-
-
-def _create_database(postgres: PostgresServer, name: str) -> None:
-    if not ask(postgres.dsn(), "SELECT 1 FROM pg_database WHERE datname = %s", name):
-        with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
-            admin.execute(f'CREATE DATABASE "{name}"'.encode())
 
 
 def ask(dsn: str, query: str, *parameters: object) -> object:

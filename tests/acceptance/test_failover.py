@@ -5,30 +5,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.failpoints import VARIABLE
 from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
-from tests.acceptance.conftest import Service
+from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
-    Services,
     ask,
     frozen,
     halt_of,
     published_ids,
-    services_in,
 )
 from tests.waiting import await_true
 
 _STANDBY = {"hot_standby_feedback": True, "sync_replication_slots": True}
 _NO_SECOND_FENCE = {VARIABLE: "after_init_transactions#2=kill"}
 _NO_FENCE = {VARIABLE: "after_init_transactions#1=kill"}
-
-
-@pytest.fixture
-def services(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
-    """Make services on a test's servers."""
-    yield from services_in(tmp_path_factory, kafka)
 
 
 @pytest.fixture

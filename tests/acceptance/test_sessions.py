@@ -3,30 +3,19 @@
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import (
-    KafkaBroker,
-    PostgresServer,
-    free_port,
-    installed_postgres,
-)
+from cdc_sidecar.demo.postgres_server import StopMode
+from cdc_sidecar.demo.servers import PostgresServer, installed_postgres
 from cdc_sidecar.failpoints import VARIABLE
-from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.events import Oracle, read_events
-from tests.acceptance.sidecar import CONFIG, Sidecar
+from tests.acceptance.own_postgres import ITEMS, halt_of, slot_column
 from tests.waiting import await_true
-
-
-def _slot(service: Service, column: str) -> object:
-    query = f"SELECT {column} FROM pg_replication_slots WHERE slot_name = %s"
-    with psycopg.connect(service.dsn, autocommit=True) as connection:
-        row = connection.execute(query.encode(), (f"{service.name}_cdc",)).fetchone()
-    return row[0] if row else None
 
 
 def test_a_stop_commits_what_is_whole_acknowledges_it_and_frees_the_slot(
@@ -37,7 +26,7 @@ def test_a_stop_commits_what_is_whole_acknowledges_it_and_frees_the_slot(
     service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 5000) n")
     service.await_published()
     assert service.sidecar.terminate() == 0
-    assert _slot(service, "active") is False
+    assert slot_column(service, "active") is False
     assert service.assert_exactly_once(oracle, "items") == 5000
     run = service.sidecar.run("status", "--json")
     status = json.loads(run.stdout)
@@ -73,7 +62,7 @@ def test_a_slot_that_another_reader_holds_is_waited_for(
         stderr=subprocess.DEVNULL,
     )
     try:
-        await_true(lambda: _slot(service, "active"), what="the other reader holds the slot")
+        await_true(lambda: slot_column(service, "active"), what="the other reader holds the slot")
         service.sql("INSERT INTO items VALUES (1, 1, 'a')")
         service.sidecar.start()
         await_true(lambda: service.sidecar.events("session_ended"), what="it was found busy")
@@ -103,84 +92,33 @@ def test_the_walsender_terminated_is_a_new_session_not_a_loss(service: Service) 
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_postgres_restarted_is_waited_for_and_nothing_is_lost(
-    kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory, mode: str
+def test_postgres_restarted_in_mid_commit_is_waited_for_and_nothing_is_lost(
+    services: Services, mode: StopMode
 ) -> None:
     with PostgresServer() as postgres:
-        service = _service_on(postgres, kafka, tmp_path_factory, f"restart_{mode}")
-        try:
-            _restart(service, postgres, mode)
-        finally:
-            service.sidecar.close()
-
-
-def _service_on(
-    postgres: PostgresServer, kafka: KafkaBroker, folders: pytest.TempPathFactory, name: str
-) -> Service:
-    """Return a service on a server of its own."""
-    port = free_port()
-    path = folders.mktemp(name) / "config.toml"
-    text = CONFIG.format(
-        service=name,
-        dsn=postgres.dsn(),
-        slot=f"{name}_cdc",
-        kafka=kafka.bootstrap_servers,
-        port=port,
-    )
-    path.write_text(text + TABLES + '[messages]\nprefixes = ["mark"]\n')
-    return Service(name, postgres.dsn(), kafka.bootstrap_servers, Sidecar(path, port))
-
-
-def _restart(service: Service, postgres: PostgresServer, mode: str) -> None:
-    service.sql(
-        "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
-        "CREATE PUBLICATION cdc FOR ALL TABLES",
-    )
-    service.sidecar.start_and_stream()
-    oracle = service.oracle()
-    service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 5000) n")
-    if mode == "fast":
-        postgres.stop("fast", seconds=6)  # under 2 s is promised; three times that is asserted
-    else:
-        postgres.stop("immediate")
-    await_true(lambda: service.sidecar.get("/readyz")[0] == 503, what="readyz red")
-    assert service.sidecar.get("/livez")[0] == 200
-    postgres.start()
-    service.sidecar.await_phase("streaming", deadline=60)
-    service.sql("UPDATE items SET n = 0 WHERE id <= 10")
-    service.await_published()
-    assert service.assert_exactly_once(oracle, "items") == 5010
-
-
-def test_an_idle_slot_is_confirmed_while_other_tables_write(
-    make_service: Callable[..., Service],
-) -> None:
-    service = make_service('\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n')
-    service.sql(
-        "CREATE TABLE items (id bigint PRIMARY KEY)",
-        "CREATE TABLE noise (line text)",
-        "CREATE PUBLICATION cdc FOR TABLE items",
-    )
-    service.sidecar.start_and_stream()
-    for _ in range(8):
-        service.sql("INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 4000)")
-    goal = service.current_lsn()
-
-    def confirmed() -> bool:
-        behind = _slot(service, f"{goal} - (confirmed_flush_lsn - '0/0'::pg_lsn)")
-        return float(str(behind)) < 4_500_000
-
-    await_true(confirmed, deadline=30, what="the idle slot confirmed to within a checkpoint")
-    assert service.sidecar.terminate() == 0
-    service.sidecar.start_and_stream()
-    assert not service.sidecar.events("sidecar_halted")
+        service = services(postgres, f"restart_{mode}")
+        service.sql(*ITEMS)
+        service.sidecar.start(environment={VARIABLE: "before_commit#1=delay"})
+        service.sidecar.await_phase("streaming")
+        oracle = service.oracle()
+        service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 5000) n")
+        assert not service.sidecar.events("transaction_published"), "it is behind"
+        postgres.stop(mode, seconds=6)  # under 2 s is promised; three times that is asserted
+        await_true(lambda: service.sidecar.get("/readyz")[0] == 503, what="readyz red")
+        assert service.sidecar.get("/livez")[0] == 200
+        postgres.start()
+        since = time.monotonic()
+        service.sidecar.await_phase("streaming", deadline=60)
+        print(f"after {mode} it streamed {time.monotonic() - since:.1f} s after the server's start")
+        service.sql("UPDATE items SET n = 0 WHERE id <= 10")
+        service.await_published()
+        assert service.assert_exactly_once(oracle, "items") == 5010
 
 
 def test_a_table_added_to_publication_and_configuration_flows_after_a_restart(
     make_service: Callable[..., Service],
 ) -> None:
-    marks = '[messages]\nprefixes = ["mark"]\n'
-    service = make_service('\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n' + marks)
+    service = make_service('\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n' + MARKS)
     service.sql(
         "CREATE TABLE items (id int PRIMARY KEY)",
         "CREATE TABLE more (id int PRIMARY KEY)",
@@ -218,7 +156,7 @@ def test_a_stop_inside_a_transaction_aborts_it_and_the_next_start_publishes_it_w
     sidecar.process.send_signal(signal.SIGCONT)
     assert sidecar.await_exit(3 * 25) == 0
     assert sidecar.events("transaction_aborted")[-1]["certain"] is True
-    assert _slot(service, "active") is False
+    assert slot_column(service, "active") is False
     seen = read_events(service.kafka, service.name, service.topics("items"))
     assert not any(seen.values()), "part of the transaction was visible, or readers were stalled"
     sidecar.start_and_stream()
@@ -227,34 +165,26 @@ def test_a_stop_inside_a_transaction_aborts_it_and_the_next_start_publishes_it_w
 
 
 @pytest.mark.parametrize("version", [15])
-def test_older_servers_are_streamed_from_as_well(
-    kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory, version: int
-) -> None:
+def test_older_servers_are_streamed_from_as_well(services: Services, version: int) -> None:
     binaries = installed_postgres().get(version)
     if binaries is None:
         pytest.skip(f"PostgreSQL {version} is not installed on this machine")
     with PostgresServer(bin_folder=binaries, fsync=False) as postgres:
-        service = _service_on(postgres, kafka, tmp_path_factory, f"old{version}")
-        try:
-            service.sql(
-                "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
-                "CREATE PUBLICATION cdc FOR ALL TABLES",
-            )
-            service.sidecar.start_and_stream()
-            oracle = service.oracle()
-            service.sql(
-                "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 1000) n",
-                "UPDATE items SET id = id + 5000 WHERE id < 10",
-            )
-            service.await_published()
-            service.sidecar.kill()
-            service.sql("DELETE FROM items WHERE id > 900")
-            service.sidecar.start_and_stream()
-            service.await_published()
-            assert service.assert_exactly_once(oracle, "items") > 1000
-            assert service.sidecar.run("check").returncode == 0
-            service.sql("DROP PUBLICATION cdc", "INSERT INTO items VALUES (1, 1, 'a')")
-            assert service.sidecar.await_exit() == 3
-            assert service.sidecar.events("sidecar_halted")[-1]["code"] == "CDC-207"
-        finally:
-            service.sidecar.close()
+        service = services(postgres, f"old{version}")
+        service.sql(*ITEMS)
+        service.sidecar.start_and_stream()
+        oracle = service.oracle()
+        service.sql(
+            "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 1000) n",
+            "UPDATE items SET id = id + 5000 WHERE id < 10",
+        )
+        service.await_published()
+        service.sidecar.kill()
+        service.sql("DELETE FROM items WHERE id > 900")
+        service.sidecar.start_and_stream()
+        service.await_published()
+        assert service.assert_exactly_once(oracle, "items") > 1000
+        assert service.sidecar.run("check").returncode == 0
+        service.sql("DROP PUBLICATION cdc", "INSERT INTO items VALUES (1, 1, 'a')")
+        assert halt_of(service.sidecar)["code"] == "CDC-207"
+        service.sidecar.close()

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.failpoints import VARIABLE
-from tests.acceptance.conftest import Service
+from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
     LONG,
-    Services,
     await_stopped,
     frozen,
-    services_in,
     slot_column,
 )
 from tests.acceptance.relay import Relay
@@ -34,12 +32,6 @@ def own_postgres() -> Iterator[PostgresServer]:
     """Give a server that soon notices who has gone."""
     with PostgresServer(fsync=False, settings={"wal_sender_timeout": f"{_TIMEOUT}s"}) as server:
         yield server
-
-
-@pytest.fixture
-def services(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
-    """Make services on that server."""
-    yield from services_in(tmp_path_factory, kafka)
 
 
 def _pair(postgres: PostgresServer, services: Services, name: str) -> tuple[Service, Service]:

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
-from tests.acceptance.conftest import Service
+from cdc_sidecar.demo.servers import PostgresServer
+from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.own_postgres import (
     LONG,
-    MARKS,
-    Services,
     ask,
     metric,
-    services_in,
     slot_column,
 )
 from tests.waiting import await_true
@@ -22,12 +19,6 @@ from tests.waiting import await_true
 _ONLY_ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n' + MARKS
 _CHUNKS = 250 if LONG else 50  # of 4 MB of WAL each
 _LAG_ALLOWED = 16_000_000
-
-
-@pytest.fixture
-def services(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaBroker) -> Iterator[Services]:
-    """Make services on servers of a test's own."""
-    yield from services_in(tmp_path_factory, kafka)
 
 
 @pytest.fixture(scope="module")
