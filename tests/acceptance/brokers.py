@@ -9,8 +9,8 @@ from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.demo.servers import KafkaBroker, free_port
-from tests.acceptance.conftest import TABLES, Service
-from tests.acceptance.own_postgres import ITEMS, MARKS
+from tests.acceptance.conftest import MARKS, TABLES, Service
+from tests.acceptance.own_postgres import ITEMS
 from tests.acceptance.wire import Wire
 
 QUICK = {

@@ -122,7 +122,12 @@ Services = Callable[..., Service]
 
 @pytest.fixture
 def services(tmp_path: Path, kafka: KafkaBroker) -> Iterator[Services]:
-    """Make services on servers of a test's own, each name in a database of its own.
+    """Make services on servers of a test's own."""
+    yield from services_in(tmp_path, kafka)
+
+
+def services_in(folder: Path, kafka: KafkaBroker) -> Iterator[Services]:
+    """Yield a maker of services on any server, each name in a database of its own.
 
     `words` replace words of the connection string that the sidecar uses.
     """
@@ -141,7 +146,7 @@ def services(tmp_path: Path, kafka: KafkaBroker) -> Iterator[Services]:
             kafka=kafka.bootstrap_servers,
             port=port,
         )
-        path = tmp_path / f"{name}-{port}.toml"
+        path = folder / f"{name}-{port}.toml"
         path.write_text(text + more)
         made.append(Service(name, dsn, kafka.bootstrap_servers, Sidecar(path, port)))
         return made[-1]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.events import read_topics
-from tests.acceptance.own_postgres import ITEMS, MARKS
+from tests.acceptance.own_postgres import ITEMS
 from tests.waiting import await_true
 
 ROWS = 2000

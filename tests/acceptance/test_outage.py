@@ -10,14 +10,12 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
 from tests.acceptance.brokers import QUICK, service_on, written_meanwhile
-from tests.acceptance.conftest import Service
+from tests.acceptance.conftest import Service, Services, services_in
 from tests.acceptance.events import Oracle
 from tests.acceptance.own_postgres import (
     ITEMS,
     LONG,
-    Services,
     ask,
-    services_in,
     slot_column,
 )
 from tests.waiting import await_true
@@ -140,11 +138,9 @@ def _keys(kafka: str, topic: str) -> Iterator[bytes]:
 
 
 @pytest.fixture
-def services(
-    tmp_path_factory: pytest.TempPathFactory, own_kafka: KafkaBroker
-) -> Iterator[Services]:
+def services(tmp_path: Path, own_kafka: KafkaBroker) -> Iterator[Services]:
     """Make services on servers of a test's own."""
-    yield from services_in(tmp_path_factory, own_kafka)
+    yield from services_in(tmp_path, own_kafka)
 
 
 _SMALL = {
