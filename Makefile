@@ -47,16 +47,15 @@ lint: $(NATIVE)
 	@$(RUN)mypy $(SOURCES)
 	@$(RUN)lint-imports
 
-# Without a C compiler nothing is built, and the plain transcoder runs.
-$(NATIVE): cdc_sidecar/events/_transcode.pyx setup.py | $(ENVIRONMENT)
-	@[ -n "$$(find cdc_sidecar/events -name '_transcode*.so' -newer $<)" ] \
-		|| $(RUN)python setup.py -q build_ext --inplace
+# Without a C compiler nothing is built, and plain Python runs.
+$(NATIVE): $(wildcard cdc_sidecar/events/*.pyx) setup.py | $(ENVIRONMENT)
+	@$(RUN)python setup.py -q build_ext --inplace
 	@touch $@
 
 clean:
 	-@[ ! -x $(RUN)python ] || $(RUN)python -m cdc_sidecar.demo.servers clean
 	@rm -rf .venv .cache .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@rm -rf build dist *.egg-info cdc_sidecar/events/_transcode.c cdc_sidecar/events/_transcode*.so
+	@rm -rf build dist *.egg-info cdc_sidecar/events/*.c cdc_sidecar/events/*.so
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): pyproject.toml constraints.txt

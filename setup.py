@@ -1,4 +1,4 @@
-"""Builds the compiled transcoder where a C compiler is; everything else is in pyproject.toml."""
+"""Builds the compiled hot path where a C compiler is; everything else is in pyproject.toml."""
 
 from pathlib import Path
 
@@ -7,12 +7,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 PACKAGE = Path("cdc_sidecar", "events")
-NATIVE = Extension(
-    "cdc_sidecar.events._transcode",
-    [str(PACKAGE / "_transcode.pyx")],
-    extra_compile_args=["-O3"],
-    optional=True,
-)
+NATIVE = [
+    Extension(
+        f"cdc_sidecar.events.{source.stem}",
+        [str(source)],
+        extra_compile_args=["-O3"],
+        optional=True,
+    )
+    for source in sorted(PACKAGE.glob("*.pyx"))
+]
 
 
 class FreshBuild(build_ext):
@@ -21,9 +24,9 @@ class FreshBuild(build_ext):
     def run(self) -> None:
         """Build."""
         self.force = True
-        for stale in (*PACKAGE.glob("_transcode*.so"), *Path("build").rglob("_transcode*.so")):
+        for stale in (*PACKAGE.glob("*.so"), *Path("build").rglob("*.so")):
             stale.unlink()
         super().run()
 
 
-setup(ext_modules=cythonize([NATIVE], force=True, quiet=True), cmdclass={"build_ext": FreshBuild})
+setup(ext_modules=cythonize(NATIVE, force=True, quiet=True), cmdclass={"build_ext": FreshBuild})

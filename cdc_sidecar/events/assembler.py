@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from cdc_sidecar.errors import LayoutRefused, ProtocolViolation, SidecarError
+from cdc_sidecar.events import twin
 from cdc_sidecar.events.boundary import Boundaries, Boundary
 from cdc_sidecar.events.capture import Capture, open_sink
 from cdc_sidecar.events.envelope import Record, Source, SourceTransaction
@@ -39,8 +40,9 @@ PART_BYTES: Final = 1_000_000
 """An unfinished source transaction is handed out in parts of about this many bytes."""
 
 _HEADER: Final = XLOG_HEADER.size
-_ROW_HEADER: Final = struct.Struct(">xQxxxxxxxxxxxxxxxxxI")  # WAL start; relation oid
+_row_header = struct.Struct(">xQxxxxxxxxxxxxxxxxxI").unpack_from  # WAL start; relation oid
 _INSERT, _UPDATE, _DELETE = ord("I"), ord("U"), ord("D")
+_ROWS: Final = (_INSERT, _UPDATE, _DELETE)
 
 
 class State(Enum):
@@ -126,30 +128,26 @@ class Assembler:
             raise ProtocolViolation(f"frame of {len(frame)} bytes without a message")
         kind = frame[_HEADER]
         try:
-            if kind in (_INSERT, _UPDATE, _DELETE):
-                self._feed_row(kind, frame)
+            if kind in _ROWS:
+                lsn, oid = _row_header(frame)
+                transaction = self._next_change(lsn)
+                if transaction is None:
+                    return
+                sink = self._sinks.get(oid) or self._open_sink(oid)
+                if kind == _INSERT:
+                    sink.insert(transaction, frame, lsn)
+                elif kind == _UPDATE:
+                    sink.update(transaction, frame, lsn)
+                else:
+                    sink.delete(transaction, frame, lsn)
             else:
                 self._feed_message(frame)
         except SidecarError as error:
             self._locate(error, frame)
             self._transaction = None  # the failed row is counted: no part may be handed out now
             raise
-
-    def _feed_row(self, kind: int, frame: bytes) -> None:
-        try:
-            lsn, oid = _ROW_HEADER.unpack_from(frame)
         except struct.error as error:
             raise ProtocolViolation(f"frame of {len(frame)} bytes cuts off a row") from error
-        transaction = self._next_change(lsn)
-        if transaction is None:
-            return
-        sink = self._sinks.get(oid) or self._open_sink(oid)
-        if kind == _INSERT:
-            sink.insert(transaction, frame, lsn)
-        elif kind == _UPDATE:
-            sink.update(transaction, frame, lsn)
-        else:
-            sink.delete(transaction, frame, lsn)
 
     def _next_change(self, lsn: int) -> SourceTransaction | None:
         """Count a change of the open transaction; None where the position covers it."""
@@ -198,7 +196,7 @@ class Assembler:
             self._state = State.SKIPPING
             return
         self._state = State.INSIDE
-        self._transaction = SourceTransaction(
+        self._transaction = twin.SourceTransaction(
             self._source,
             final_lsn=begin.final_lsn,
             xid=begin.xid,
@@ -399,7 +397,7 @@ class Assembler:
         if self._state is not State.BETWEEN:
             raise ProtocolViolation("a non-transactional message inside a transaction")
         now = self._clock()
-        alone = SourceTransaction(
+        alone = twin.SourceTransaction(
             self._source, final_lsn=message.lsn, xid=None, commit_time=now, received=now
         )
         self._messages.take(alone, message, message.lsn)

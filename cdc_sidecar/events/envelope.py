@@ -6,6 +6,7 @@ op, ts_ms, ts_us, ts_ns, unchanged.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from cdc_sidecar.events.binary import (
     EMPTY,
@@ -22,13 +23,19 @@ Record = tuple[object, ...]
 """The arguments of `Producer.produce`: topic, value, key, and rarely partition and headers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """Who publishes: the fields of `source` that never change."""
 
     version: str
     service: str
     database: str
+
+    @cached_property
+    def encoded(self) -> tuple[bytes, bytes]:
+        """What stands before the commit time in `source`, and what stands after it."""
+        before = encode_string(self.version) + _CONNECTOR + encode_string(self.service)
+        return before, _NO_SNAPSHOT + encode_string(self.database)
 
 
 class SourceTransaction:
@@ -40,7 +47,6 @@ class SourceTransaction:
     __slots__ = (
         "_endings",
         "_received",
-        "_source",
         "closing",
         "commit_time",
         "counters",
@@ -66,7 +72,6 @@ class SourceTransaction:
         received: int,
         origin: Origin | None = None,
     ) -> None:
-        self._source = source
         self._received = received
         self.final_lsn = final_lsn
         self.xid = xid
@@ -79,14 +84,8 @@ class SourceTransaction:
         self.size = 0
         self._endings: dict[str, bytes] = {}
         self.set_origin(origin)
-        self.opening = (
-            encode_string(source.version)
-            + _CONNECTOR
-            + encode_string(source.service)
-            + encode_long(commit_time // 1000)
-            + _NO_SNAPSHOT
-            + encode_string(source.database)
-        )
+        before, after = source.encoded
+        self.opening = before + encode_long(commit_time // 1000) + after
         self.times = SOME + encode_long(commit_time) + SOME + encode_long(commit_time * 1000)
         self.transaction_id = NULL if xid is None else SOME + encode_long(xid)
 
@@ -192,10 +191,19 @@ class TableEnvelope:
         first = varint(total + total)
         return first + (first if order == total else varint(order + order))
 
-    def close(self, transaction: SourceTransaction, lsn: int, op: str) -> bytes:
-        """Count one event and return everything from `source` to the outer times."""
+    def value(  # noqa: PLR0913 - the parts of an event
+        self,
+        transaction: SourceTransaction,
+        lsn: int,
+        op: str,
+        head: bytes,
+        row: bytes,
+        tail: bytes,
+    ) -> bytes:
+        """Count one event and return its whole value; `tail` follows the outer times."""
         source = self.source(transaction, lsn)
-        return b"".join((source, self.next_order(transaction), transaction.ending(op)))
+        order = self.next_order(transaction)
+        return b"".join((head, row, source, order, transaction.ending(op), tail))
 
 
 def encode_unchanged(names: Sequence[str]) -> bytes:

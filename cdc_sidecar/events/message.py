@@ -3,7 +3,7 @@
 from collections import Counter
 
 from cdc_sidecar.events.binary import encode_bytes, encode_string
-from cdc_sidecar.events.envelope import SourceTransaction, TableEnvelope
+from cdc_sidecar.events.envelope import SourceTransaction
 from cdc_sidecar.events.names import message_topic
 from cdc_sidecar.events.schema import (
     canonical_json,
@@ -12,6 +12,7 @@ from cdc_sidecar.events.schema import (
     wire_prefix,
 )
 from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.twin import TableEnvelope
 from cdc_sidecar.postgres.pgoutput import LogicalMessage
 
 COLLECTION = "message"

@@ -8,12 +8,12 @@ from typing import Final, Protocol
 from cdc_sidecar.config.model import Table
 from cdc_sidecar.errors import ProtocolViolation, RecordTooLarge, TruncateRefused
 from cdc_sidecar.events.binary import EMPTY, NULL, SOME
-from cdc_sidecar.events.envelope import SourceTransaction, TableEnvelope, encode_unchanged
+from cdc_sidecar.events.envelope import SourceTransaction, encode_unchanged
 from cdc_sidecar.events.names import table_namespace, table_topic
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.schema import canonical_json, envelope_schema, key_schema, wire_prefix
 from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.twin import Transcoder
+from cdc_sidecar.events.twin import TableEnvelope, Transcoder
 from cdc_sidecar.postgres.pgoutput import Relation
 
 OLD: Final = 31
@@ -93,11 +93,8 @@ class CapturedTable:
         self._counts[self._created] += 1
         # a row filter turns an UPDATE into an INSERT, and a TOASTed value still stays behind
         names = encode_unchanged(self._names(unchanged)) if unchanged else EMPTY
-        envelope = self._envelope
-        source = envelope.source(transaction, lsn)
-        order = envelope.next_order(transaction)
-        parts = (self._insert_head, row, source, order, transaction.ending("c"), names)
-        self._publish(transaction, key, b"".join(parts))
+        value = self._envelope.value(transaction, lsn, "c", self._insert_head, row, names)
+        self._publish(transaction, key, value)
 
     def update(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish a `u`, or for a changed key a `d`, a tombstone and a `c`."""
@@ -119,9 +116,10 @@ class CapturedTable:
             self._counts[self._updated] += 1
             head = self._wire + (NULL if before is None else SOME + before) + SOME
             op = "u"
-        close = self._envelope.close(transaction, lsn, op)
-        names = self._names(unchanged) if unchanged else ()
-        self._publish(transaction, key, b"".join((head, row, close, encode_unchanged(names))))
+        names = encode_unchanged(self._names(unchanged)) if unchanged else EMPTY
+        self._publish(
+            transaction, key, self._envelope.value(transaction, lsn, op, head, row, names)
+        )
 
     def delete(self, transaction: SourceTransaction, frame: bytes, lsn: int) -> None:
         """Publish a `d` and its tombstone."""
@@ -138,8 +136,8 @@ class CapturedTable:
                 cure='decide what consumers must do, set truncate = "event" and restart',
             )
         self._counts[self._truncated] += 1
-        close = self._envelope.close(transaction, lsn, "t")
-        value = self._wire + NULL + NULL + close + EMPTY
+        head = self._wire + NULL + NULL
+        value = self._envelope.value(transaction, lsn, "t", head, b"", EMPTY)
         for partition in range(self._partitions):
             transaction.add((self._topic, value, None, partition), len(value))
 
@@ -147,8 +145,8 @@ class CapturedTable:
         self, transaction: SourceTransaction, lsn: int, before: bytes, key: bytes | None
     ) -> None:
         self._counts[self._deleted] += 1
-        close = self._envelope.close(transaction, lsn, "d")
-        value = b"".join((self._wire, SOME, before, NULL, close, EMPTY))
+        head = self._wire + SOME
+        value = self._envelope.value(transaction, lsn, "d", head, before + NULL, EMPTY)
         self._publish(transaction, key, value)
         if key is not None and self._config.tombstones:
             transaction.add((self._topic, None, self._key_prefix + key), len(key))

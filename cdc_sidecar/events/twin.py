@@ -1,23 +1,26 @@
-"""Which of the two transcoders runs: the compiled one where it was built, else the plain one.
+"""Which twins run: the compiled ones where they were built, else the plain ones.
 
-`CDC_SIDECAR_TRANSCODER=python` forces the plain one, `native` refuses to start without the other.
+`CDC_SIDECAR_TRANSCODER=python` forces the plain ones, `native` refuses to start without the others.
 """
 
 import os
 from typing import Final
 
-from cdc_sidecar.events.transcode import Transcoder as _Plain
+from cdc_sidecar.events import envelope, transcode
 
 VARIABLE: Final = "CDC_SIDECAR_TRANSCODER"
 
-Transcoder: type[_Plain] = _Plain
+Transcoder: type[transcode.Transcoder] = transcode.Transcoder
+TableEnvelope: type[envelope.TableEnvelope] = envelope.TableEnvelope
+SourceTransaction: type[envelope.SourceTransaction] = envelope.SourceTransaction
 NAME = "python"
 
 if os.environ.get(VARIABLE) != "python":
     try:
-        from cdc_sidecar.events._transcode import Transcoder as _Native
+        from cdc_sidecar.events import _envelope, _transcode
     except ImportError:
         if os.environ.get(VARIABLE) == "native":
             raise
     else:
-        Transcoder, NAME = _Native, "native"
+        Transcoder, TableEnvelope = _transcode.Transcoder, _envelope.TableEnvelope
+        SourceTransaction, NAME = _envelope.SourceTransaction, "native"
