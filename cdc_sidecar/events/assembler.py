@@ -124,16 +124,20 @@ class Assembler:
                 transaction may be committed.
 
         """
-        if len(frame) <= _HEADER:
-            raise ProtocolViolation(f"frame of {len(frame)} bytes without a message")
-        kind = frame[_HEADER]
+        try:
+            kind = frame[_HEADER]
+        except IndexError:
+            raise ProtocolViolation(f"frame of {len(frame)} bytes without a message") from None
         try:
             if kind in _ROWS:
                 lsn, oid = _row_header(frame)
                 transaction = self._next_change(lsn)
                 if transaction is None:
                     return
-                sink = self._sinks.get(oid) or self._open_sink(oid)
+                try:
+                    sink = self._sinks[oid]
+                except KeyError:
+                    sink = self._open_sink(oid)
                 if kind == _INSERT:
                     sink.insert(transaction, frame, lsn)
                 elif kind == _UPDATE:
