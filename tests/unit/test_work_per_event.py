@@ -22,10 +22,12 @@ _GROWTH = 1.1
 def _rows(lsn: int, count: int) -> list[bytes]:
     """Return one transaction of `count` inserts."""
     final = lsn + 100 * count + 50
-    frames = [wire.frame(lsn, wire.begin(final))]
-    for number in range(count):
-        frames.append(wire.frame(lsn + 100 * number, wire.insert(shop.ORDERS.oid, shop.ORDER_ROW)))
-    return [*frames, wire.frame(final, wire.commit(final, final + 50))]
+    inserts = (
+        wire.frame(lsn + 100 * number, wire.insert(shop.ORDERS.oid, shop.ORDER_ROW))
+        for number in range(count)
+    )
+    begin, commit = wire.begin(final), wire.commit(final, final + 50)
+    return [wire.frame(lsn, begin), *inserts, wire.frame(final, commit)]
 
 
 def _stream(transactions: int, rows: int) -> list[bytes]:
