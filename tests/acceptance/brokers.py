@@ -1,6 +1,7 @@
 """Brokers of a test's own, and services that publish to them."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -95,6 +96,14 @@ def written_meanwhile(service: Service, statement: str, pause: float) -> Iterato
         writer.join(30)
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print how long it took until all was published again."""
+    began = time.monotonic()
+    yield
+    print(f"{what}: published again within {time.monotonic() - began:.1f} s")
 
 
 def end_of(kafka: str, topic: str, *, decided: bool) -> int:
