@@ -131,6 +131,10 @@ class ReplicationConnection:
             identifier or "", int(timeline or 0), parse_lsn(lsn or "0/0"), database or ""
         )
 
+    def is_standby(self) -> bool:
+        """Tell whether the server recovers, as a standby does."""
+        return self.query("SELECT pg_is_in_recovery()")[0][0] == "t"
+
     def timeline_history(self, timeline: int) -> dict[int, Lsn]:
         """Return where each ancestor of a timeline ended (`TIMELINE_HISTORY`)."""
         if timeline == 1:

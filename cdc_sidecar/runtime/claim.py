@@ -100,6 +100,7 @@ class Claimant:
         with self._resources.database.connection() as ordinary:
             server = read_server(ordinary)
             check_version(server)
+            preflight.check_primary(connection, server)
             preflight.check_wal_level(server)
             publication = preflight.check_publication(ordinary, self._config)
             tables = read_published_tables(ordinary, self._config.postgres.publication)

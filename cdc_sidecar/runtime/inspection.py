@@ -130,6 +130,8 @@ class Inspection:
     def _identify(self) -> SystemIdentity:
         connection = ReplicationConnection(self._config.postgres)
         try:
+            if self._server:
+                preflight.check_primary(connection, self._server)
             system = connection.identify_system()
             self._history = connection.timeline_history(system.timeline)
             return system

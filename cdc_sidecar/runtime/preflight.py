@@ -9,6 +9,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     ConfigChangedInside,
     PermissionMissing,
+    PostgresUnavailable,
     PublicationIncomplete,
     PublicationMissing,
     SlotAhead,
@@ -27,8 +28,23 @@ from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.replication import SystemIdentity
+from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
 from cdc_sidecar.postgres.slot import Server, SlotStatus
+
+
+def check_primary(connection: ReplicationConnection, server: Server) -> None:
+    """Check that both connections lead to a primary: a lock on a standby keeps nobody out.
+
+    Raises:
+        PostgresUnavailable: one leads to a standby, which may yet be promoted.
+
+    """
+    if server.in_recovery or connection.is_standby():
+        raise PostgresUnavailable(
+            "the server is a standby",
+            cause="postgres.dsn names a standby, or a failover is under way",
+            cure="with several hosts add target_session_attrs=read-write to postgres.dsn",
+        )
 
 
 def check_wal_level(server: Server) -> None:
@@ -256,7 +272,7 @@ def check_slot(
         raise SlotMissing(
             f"slot {now.slot} is gone; all up to {format_lsn(position.end_lsn)} is published,"
             f" the server is at {format_lsn(system.flushed_lsn)}",
-            cause="it was dropped; the changes in between cannot be read any more",
+            cause="it was dropped, or left behind by a failover; the changes in between are gone",
             cure="see docs/how-to/recover-a-lost-slot.md",
         )
     slot.check(now.database)

@@ -68,6 +68,7 @@ def test_a_failover_to_a_standby_that_has_everything_loses_and_repeats_nothing(
     service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 1000) n")
     service.await_published()
     _await_synced(service, standby)
+    _assert_one_on_the_standby_disturbs_nobody(service, services(standby, service.name))
     with frozen(service.sidecar.process.pid):
         service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1001, 2000) n")
         _await_replayed(service, standby)
@@ -88,6 +89,16 @@ def test_a_failover_to_a_standby_that_has_everything_loses_and_repeats_nothing(
     (changed,) = service.sidecar.events("timeline_changed")
     assert (changed["since"], changed["now"]) == (1, 2)
     assert service.sidecar.get("/readyz")[0] == 200
+
+
+def _assert_one_on_the_standby_disturbs_nobody(service: Service, other: Service) -> None:
+    """See that it is refused, although the lock on the primary does not keep it out there."""
+    other.sidecar.start(environment=_NO_FENCE)
+    await_true(lambda: other.sidecar.events("session_ended"), what="it was refused")
+    ended = other.sidecar.events("session_ended")[0]
+    assert (ended["code"], ended["fact"]) == ("CDC-201", "the server is a standby")
+    other.sidecar.kill()
+    assert (service.sidecar.status() or {})["session"] == 1
 
 
 def _await_synced(service: Service, standby: PostgresServer) -> None:

@@ -11,7 +11,8 @@ import pytest
 from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.postgres.lsn import format_lsn
 from tests.acceptance.conftest import TABLES, Service
-from tests.acceptance.events import read_events, read_topics
+from tests.acceptance.events import read_topics
+from tests.acceptance.own_postgres import published_ids, slot_column
 from tests.conftest import drop_slots
 from tests.waiting import await_true
 
@@ -60,28 +61,16 @@ def _positions(service: Service) -> object:
     return read_topics(service.kafka, [f"_cdc.{service.name}.position"])
 
 
-def _items(service: Service) -> list[int]:
-    """Return the ids of the items that were published, in their order, with repeats."""
-    seen = read_events(service.kafka, service.name, service.topics("items"))
-    events = [event for place in seen.values() for event in place]
-    ordered = sorted(events, key=lambda event: [int(n) for n in str(event.identity).split("/")])
-    return [int(json.loads(event.key)["id"]) for event in ordered]
-
-
-def _slot_lsn(service: Service) -> str:
-    with psycopg.connect(service.dsn, autocommit=True) as connection:
-        row = connection.execute(
-            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = %s",
-            (f"{service.name}_cdc",),
-        ).fetchone()
-    assert row
-    return str(row[0])
-
-
 def test_accept_gap_without_yes_tells_the_gap_and_changes_nothing(gapped: Service) -> None:
     before, position = _positions(gapped), _show(gapped)["position"]["end"]
     run = _move(gapped, "position accept-gap")
-    for part in (position, _slot_lsn(gapped), "bytes of WAL", "never reach Kafka", "--yes"):
+    for part in (
+        position,
+        str(slot_column(gapped, "confirmed_flush_lsn")),
+        "bytes of WAL",
+        "never reach Kafka",
+        "--yes",
+    ):
         assert part in run.stdout
     assert _positions(gapped) == before
 
@@ -98,7 +87,7 @@ def test_an_accepted_gap_lets_the_sidecar_publish_what_follows_once(gapped: Serv
     gapped.sidecar.start_and_stream()
     gapped.sql("INSERT INTO items VALUES (4, 4, 'kept')")
     gapped.await_published()
-    assert _items(gapped) == [1, 3, 4]
+    assert published_ids(gapped) == [1, 3, 4]
 
 
 def test_an_accepted_gap_is_kept_in_the_record_through_later_commits(gapped: Service) -> None:
@@ -164,7 +153,7 @@ def test_reset_forward_leaves_out_exactly_what_lies_between(stopped: Service) ->
     _move(stopped, "position reset", "--to", goal, "--yes")
     stopped.sidecar.start_and_stream()
     stopped.await_published()
-    assert _items(stopped) == [1, 4]
+    assert published_ids(stopped) == [1, 4]
 
 
 def test_reset_back_repeats_exactly_the_transactions_in_between(service: Service) -> None:
@@ -192,7 +181,7 @@ def test_reset_back_repeats_exactly_the_transactions_in_between(service: Service
     _move(service, "position reset", "--to", goal, "--yes")
     service.sidecar.start_and_stream()
     service.await_published()
-    assert _items(service) == [1, 2, 3, 3, 4, 4, 5, 5, 6]
+    assert published_ids(service) == [1, 2, 3, 3, 4, 4, 5, 5, 6]
     (move,) = _show(service)["moves"]
     assert (move["kind"], move["to"], move["reason"]) == ("reset", goal, None)
 
@@ -202,7 +191,7 @@ def test_reset_is_refused_where_the_slot_cannot_serve_it(stopped: Service) -> No
     for goal in ("0/1", "FFFF/0"):
         run = _move(stopped, "position reset", "--to", goal, "--yes", status=2)
         assert "CDC-511" in run.stderr
-        assert _slot_lsn(stopped) in run.stderr
+        assert str(slot_column(stopped, "confirmed_flush_lsn")) in run.stderr
     assert "--to" in _move(stopped, "position reset", "--to", "soon", "--yes", status=2).stderr
     assert _positions(stopped) == before
 
@@ -218,7 +207,7 @@ def test_nothing_is_moved_while_a_sidecar_lives(service: Service) -> None:
         assert "CDC-510" in _move(service, *command, status=2).stderr
     service.sql("INSERT INTO items VALUES (1, 1, 'a')")
     service.await_published()
-    assert _items(service) == [1]
+    assert published_ids(service) == [1]
     assert not service.sidecar.events("session_ended")
     assert _show(service)["moves"] == []
 
@@ -265,7 +254,7 @@ def _adopt(stopped: Service, new: Service) -> None:
     _move(new, "position accept-gap", "--new-source", "--yes")
     new.sidecar.start_and_stream()
     new.await_published()
-    assert sorted(_items(new)) == [1, 7]
+    assert sorted(published_ids(new)) == [1, 7]
     assert _show(new)["moves"][0]["kind"] == "new-source"
     stopped.sidecar.start()
     assert stopped.sidecar.await_exit() == 3

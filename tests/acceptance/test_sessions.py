@@ -14,7 +14,7 @@ from cdc_sidecar.demo.servers import PostgresServer, installed_postgres
 from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.events import Oracle, read_events
-from tests.acceptance.own_postgres import ITEMS, halt_of, slot_column
+from tests.acceptance.own_postgres import ITEMS, halt_of, metric, slot_column
 from tests.waiting import await_true
 
 
@@ -184,6 +184,8 @@ def test_older_servers_are_streamed_from_as_well(services: Services, version: in
         service.sidecar.start_and_stream()
         service.await_published()
         assert service.assert_exactly_once(oracle, "items") > 1000
+        reserved = 'slot_wal_status{state="reserved"}'
+        await_true(lambda: metric(service.sidecar, reserved) == 1, what="a look at the slot")
         assert service.sidecar.run("check").returncode == 0
         service.sql("DROP PUBLICATION cdc", "INSERT INTO items VALUES (1, 1, 'a')")
         assert halt_of(service.sidecar)["code"] == "CDC-207"

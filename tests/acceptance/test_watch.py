@@ -102,6 +102,7 @@ def _write_noise(idle: Service) -> None:
     print(f"{written} bytes written, the slot at most {max(lags)} bytes behind")
     assert max(lags) < _LAG_ALLOWED
     assert metric(idle.sidecar, 'events_total{op="c",table="public.items"}') == 1
+    assert metric(idle.sidecar, "walsender_sent_lsn_bytes") > 0, "its own role may see it"
 
 
 def _await_stall(held: Service) -> None:
