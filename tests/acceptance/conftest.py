@@ -62,7 +62,11 @@ class Service:
             high, low = status["position"].split("/")
             return int(high, 16) << 32 | int(low, 16) >= goal
 
-        await_true(reached, deadline=deadline, what="everything published")
+        try:
+            await_true(reached, deadline=deadline, what="everything published")
+        except AssertionError as error:
+            error.add_note(f"{self.sidecar.status()}\n{self.sidecar.log_text()}")
+            raise
 
     def assert_exactly_once(self, oracle: Oracle, *tables: str) -> int:
         """Check topics against the oracle; return the number of events."""
