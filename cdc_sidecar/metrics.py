@@ -104,7 +104,8 @@ class Metrics:
         self.slot_inactive = self._gauge("slot_inactive_seconds", "since somebody read the slot")
         self.sent = self._gauge("walsender_sent_lsn_bytes", "LSN up to which all was sent to us")
         self.flushed = self._gauge("walsender_flushed_lsn_bytes", "LSN that the server heard of")
-        for unknown in (self.slot_safe, self.slot_seconds_left, self.slot_inactive):
+        unknowns = (self.slot_safe, self.slot_seconds_left, self.slot_inactive)
+        for unknown in (*unknowns, self.sent, self.flushed):
             unknown.set(float("nan"))
         self.decoded = DecodedCounters()
         self.registry.register(self.decoded)
@@ -148,8 +149,9 @@ class Metrics:
         self.slot_inactive.set(unread if since is None else max(0.0, time.time() - since))
         self.decoded.sums = activity.sums
         walsender = activity.walsender
-        self.sent.set(walsender.sent_lsn or 0 if walsender else 0)
-        self.flushed.set(walsender.flush_lsn or 0 if walsender else 0)
+        sent, flushed = (walsender.sent_lsn, walsender.flush_lsn) if walsender else (None, None)
+        self.sent.set(float("nan") if sent is None else sent)
+        self.flushed.set(float("nan") if flushed is None else flushed)
 
     def expose(self) -> bytes:
         """Return the text of a scrape."""

@@ -105,7 +105,10 @@ class DecodedSums:
 
 @dataclass(frozen=True, slots=True)
 class Walsender:
-    """The process that reads a slot; None where our role may not see it."""
+    """The process that reads a slot; None where our role may not see it.
+
+    `state` and LSNs are for members of pg_read_all_stats, `wait_event` also for the same role.
+    """
 
     pid: int
     state: str | None
@@ -116,7 +119,7 @@ class Walsender:
     @property
     def may_be_sending(self) -> bool:
         """Whether it may be in the middle of a transaction, however long that takes."""
-        return self.state is None or self.wait_event in (None, "WalSenderWriteData")
+        return self.wait_event in (None, "WalSenderWriteData")
 
 
 @dataclass(frozen=True, slots=True)

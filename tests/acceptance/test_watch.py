@@ -54,7 +54,7 @@ def test_an_idle_stream_is_told_from_one_that_is_held_back(
     own_postgres: PostgresServer, services: Services
 ) -> None:
     idle = services(own_postgres, "idle", _ONLY_ITEMS, user="reader", dbname="both")
-    held = services(own_postgres, "held", _ONLY_ITEMS, dbname="both")
+    held = services(own_postgres, "held", _ONLY_ITEMS, user="reader", dbname="both")
     idle.sql(
         "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
         "CREATE TABLE noise (line text)",
@@ -102,7 +102,6 @@ def _write_noise(idle: Service) -> None:
     print(f"{written} bytes written, the slot at most {max(lags)} bytes behind")
     assert max(lags) < _LAG_ALLOWED
     assert metric(idle.sidecar, 'events_total{op="c",table="public.items"}') == 1
-    assert metric(idle.sidecar, "walsender_sent_lsn_bytes") > 0, "its own role may see it"
 
 
 def _await_stall(held: Service) -> None:

@@ -101,4 +101,5 @@ def test_sums_of_the_server_are_counters_and_absent_before_the_first_look() -> N
     text = metrics.expose()
     assert b"\ncdc_sidecar_slot_decoded_bytes_total 3400.0" in text
     assert b"\ncdc_sidecar_slot_seconds_left 60.0" in text
+    assert b"\ncdc_sidecar_walsender_sent_lsn_bytes NaN" in text
     assert b"\ncdc_sidecar_slot_safe_bytes +Inf" in text
