@@ -6,7 +6,7 @@ from collections.abc import Callable
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from cdc_sidecar.demo.servers import KafkaBroker, KafkaCluster
-from tests.acceptance.brokers import QUICK, service_on, written_meanwhile
+from tests.acceptance.brokers import QUICK, end_of, service_on, written_meanwhile
 from tests.acceptance.conftest import TABLES, Service
 from tests.waiting import await_true
 
@@ -37,6 +37,7 @@ def test_the_coordinator_and_then_a_leader_killed_under_changes_lose_and_repeat_
             leader = cluster.brokers[_topics(service)[topic].partitions[0].leader]
             _kill("leader", leader, service)
         service.await_published(deadline=90)
+        await_true(lambda: _is_decided(service), deadline=60, what="every commit is marked")
         events = service.assert_exactly_once(oracle, "items")
         print(f"{events} events, 0 lost, 0 repeated")
 
@@ -55,6 +56,13 @@ def _topics(service: Service) -> dict[str, TopicMetadata]:
 def _all_in_sync(service: Service) -> bool:
     partitions = [p for topic in _topics(service).values() for p in topic.partitions.values()]
     return all(len(partition.isrs) == len(partition.replicas) for partition in partitions)
+
+
+def _is_decided(service: Service) -> bool:
+    """Tell whether a consumer sees all: a commit is answered before its markers are written."""
+    (topic,) = service.topics("items")
+    ends = [end_of(service.kafka, topic, decided=decided) for decided in (True, False)]
+    return ends[0] == ends[1]
 
 
 def _coordinator(service: Service, transactional_id: str) -> int:

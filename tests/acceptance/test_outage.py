@@ -36,10 +36,16 @@ _NOTICED_WITHIN = 3 * 3.0  # seconds
 
 
 @pytest.fixture(scope="module")
-def own_kafka() -> Iterator[KafkaBroker]:
-    """Give a broker that a test may stop."""
-    with KafkaBroker(properties=QUICK) as broker:
-        yield broker
+def broker() -> Iterator[KafkaBroker]:
+    """Start one broker for all."""
+    with KafkaBroker(properties=QUICK) as started:
+        yield started
+
+
+@pytest.fixture
+def own_kafka(broker: KafkaBroker) -> KafkaBroker:
+    """Give a broker that a test may kill; it runs, whatever became of the test before."""
+    return broker if broker.is_running() else broker.start()
 
 
 class Watch:
@@ -84,7 +90,7 @@ class Watch:
 def test_an_outage_of_kafka_is_sat_out_in_little_memory_and_caught_up(
     own_kafka: KafkaBroker, make_service: Callable[..., Service]
 ) -> None:
-    service = service_on(own_kafka.bootstrap_servers, make_service, timeout="3s")
+    service = service_on(own_kafka.bootstrap_servers, make_service, timeout="5s")
     service.sidecar.start_and_stream()
     service.sql(_WRITE.replace("(1, 10)", "(1, 1000)"))
     with written_meanwhile(service, _WRITE, _PAUSE):
@@ -149,7 +155,7 @@ def services(tmp_path: Path, own_kafka: KafkaBroker) -> Iterator[Services]:
 
 
 _SMALL = {
-    "CDC_SIDECAR__PUBLISH__TRANSACTION_TIMEOUT": '"3s"',
+    "CDC_SIDECAR__PUBLISH__TRANSACTION_TIMEOUT": '"5s"',
     "CDC_SIDECAR__PUBLISH__MAX_QUEUE_BYTES": '"1MB"',
 }
 _WALSENDERS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'"
