@@ -21,6 +21,8 @@ class BatchQueue:
         self._condition = threading.Condition()
         self._closed = False
         self._broken = False
+        self.busy = False
+        """Whether more is on its way than the reader takes at once; set by the reader."""
 
     @property
     def size(self) -> int:

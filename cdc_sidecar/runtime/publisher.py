@@ -25,6 +25,7 @@ from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
 from cdc_sidecar.runtime.state import StateBoard
 
 KAFKA_AWAY_AFTER: Final = 3.0  # seconds that a commit may take before readiness is withdrawn
+BUSY_DELAY: Final = 0.025  # seconds that a transaction may gather while the stream is busy
 PROBE_PAUSE: Final = 0.5  # seconds between two questions whether a broker answers
 
 
@@ -133,7 +134,13 @@ class Publisher:
             return None
         if self._open.carries:
             return max(0.0, self._open.began + self._config.split_seconds - time.monotonic())
-        return max(0.0, self._committed_at + self._config.max_delay - time.monotonic())
+        return max(0.0, self._committed_at + self._delay - time.monotonic())
+
+    @property
+    def _delay(self) -> float:
+        """Seconds between two commits: a busy stream batches, a quiet one does not wait."""
+        delay = self._config.max_delay
+        return max(delay, BUSY_DELAY) if self._queue.busy else delay
 
     def _publish(self, batch: Batch) -> None:
         """Produce a batch, in a Kafka transaction of its own where it must have one."""
@@ -164,7 +171,7 @@ class Publisher:
     def _close_if_due(self, open_: Open, batch: Batch) -> None:
         now = time.monotonic()
         age = now - open_.began
-        idle = not self._queue.size and now - self._committed_at >= self._config.max_delay
+        idle = not self._queue.size and now - self._committed_at >= self._delay
         open_.carries = batch.position.partial is not None
         if open_.carries:
             if open_.is_long(self._config):
@@ -172,7 +179,7 @@ class Publisher:
         elif (
             batch.continues
             or idle
-            or age >= self._config.max_delay
+            or age >= self._delay
             or open_.batch.size >= self._config.max_batch_bytes
         ):
             self._commit(open_)

@@ -103,6 +103,7 @@ class Replicator:
             except HaltError:  # what is whole is published, whatever came after it
                 self._hand_on(assembler)
                 raise
+            self._queue.busy = drained >= SHORT_READ
             self._hand_on(assembler)
             self._report()
             self._watch_server()

@@ -1,80 +1,24 @@
 """After an error nothing of the broken transaction leaves, and nothing outlives its session."""
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-import structlog
 
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import PublicationMissing, SidecarError, TransactionFailed, Unrepresentable
 from cdc_sidecar.events import assembler as assembling
 from cdc_sidecar.events.assembler import Batch
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
-from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.runtime.claim import Claim, InternalTopics
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
-from cdc_sidecar.runtime.publisher import Publisher
-from cdc_sidecar.runtime.state import State, StateBoard
 from tests.unit import shop, wire
+from tests.unit.publishing import Producer
+from tests.unit.publishing import publisher as make_publisher
 from tests.waiting import await_true
 
 _SHORT = Publish.model_validate({"split_after": "50ms", "transaction_timeout": "1s"})
 _PARTIAL = Partial(Lsn(900), 7, Lsn(500), 0, 0, 1)
-
-
-class _Producer:
-    """Stands in for our producer: keeps what would be committed."""
-
-    def __init__(self) -> None:
-        self.open: list[Any] = []
-        self.commits: list[list[Any]] = []
-        self.aborts = 0
-
-    def begin(self) -> None:
-        self.open = []
-
-    def produce(self, records: Any, _waiting: object = None) -> None:  # noqa: ANN401
-        self.open += list(records)
-
-    def commit(self, _waiting: object = None) -> bool:
-        self.commits.append(self.open)
-        return True
-
-    def abort(self) -> bool:
-        self.aborts += 1
-        return True
-
-
-def _publisher(
-    producer: _Producer,
-    queue: BatchQueue,
-    config: Publish,
-    *,
-    brokers_answer: Callable[[], bool] = lambda: True,
-    fail: Callable[[SidecarError], None] = lambda error: pytest.fail(str(error)),
-) -> Publisher:
-    identity = SourceIdentity("1", 1, "db", 5, "slot", "publication")
-    record = PositionRecord(identity, Position(Lsn(100)), 0, "f", "test", 0)
-    return Publisher(
-        Claim(producer, record),  # type: ignore[arg-type]
-        config=config,
-        fingerprint="f",
-        topics=InternalTopics("position", "schemas", b"id"),
-        queue=queue,
-        acknowledgement=Acknowledgement(Lsn(100)),
-        reclaim=lambda: pytest.fail("nobody may be fenced"),
-        brokers_answer=brokers_answer,
-        load_schema=lambda _key, _value: None,
-        fail=fail,
-        board=StateBoard(State("s", "slot", "id", "0", 0.0)),
-        metrics=Metrics(),
-        log=structlog.get_logger(),
-    )
 
 
 def test_no_part_leaves_after_a_row_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +33,8 @@ def test_no_part_leaves_after_a_row_that_failed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_long_transaction_is_split_though_no_further_batch_comes() -> None:
-    producer, queue = _Producer(), BatchQueue(1000)
-    publisher = _publisher(producer, queue, _SHORT)
+    producer, queue = Producer(), BatchQueue(1000)
+    publisher = make_publisher(producer, queue, _SHORT)
     thread = threading.Thread(target=publisher.run)
     thread.start()
     queue.put(Batch(Position(Lsn(100), _PARTIAL), records=[("topic", b"v", b"k")], size=2), 1)
@@ -101,8 +45,8 @@ def test_a_long_transaction_is_split_though_no_further_batch_comes() -> None:
 
 
 def test_a_publisher_that_is_given_up_takes_no_further_batch() -> None:
-    producer, queue = _Producer(), BatchQueue(1000)
-    publisher = _publisher(producer, queue, Publish())
+    producer, queue = Producer(), BatchQueue(1000)
+    publisher = make_publisher(producer, queue, Publish())
     queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
     publisher.abandon()
     publisher.run()
@@ -110,9 +54,9 @@ def test_a_publisher_that_is_given_up_takes_no_further_batch() -> None:
 
 
 def test_nothing_is_committed_once_the_connection_with_the_lock_is_lost() -> None:
-    producer, queue = _Producer(), BatchQueue(1000)
+    producer, queue = Producer(), BatchQueue(1000)
     hour = Publish.model_validate({"max_delay": "1h"})
-    publisher = _publisher(producer, queue, hour, fail=lambda _error: None)
+    publisher = make_publisher(producer, queue, hour, fail=lambda _error: None)
     thread = threading.Thread(target=publisher.run)
     thread.start()
     for end in (200, 300):  # the first is committed at once, the second waits for company
@@ -133,9 +77,9 @@ def test_a_session_is_kept_while_no_broker_answers_and_ends_when_one_does() -> N
         asked.append(len(failures))
         return next(answers)
 
-    producer, queue = _Producer(), BatchQueue(1000)
+    producer, queue = Producer(), BatchQueue(1000)
     producer.commit = _fail_to_commit  # type: ignore[method-assign]
-    publisher = _publisher(
+    publisher = make_publisher(
         producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
     )
     queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
@@ -146,14 +90,14 @@ def test_a_session_is_kept_while_no_broker_answers_and_ends_when_one_does() -> N
 
 def test_a_session_whose_postgres_is_gone_does_not_wait_for_brokers() -> None:
     failures: list[SidecarError] = []
-    producer, queue = _Producer(), BatchQueue(1000)
+    producer, queue = Producer(), BatchQueue(1000)
 
     def brokers_answer() -> bool:
         queue.break_off()
         return False
 
     producer.commit = _fail_to_commit  # type: ignore[method-assign]
-    publisher = _publisher(
+    publisher = make_publisher(
         producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
     )
     queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
