@@ -45,8 +45,8 @@ def producer_settings(
         partitioner="murmur2_random",
         message_max_bytes=1_000_000_000,
         batch_size=min(1_000_000, smallest),
-        queue_buffering_max_kbytes=max(65536, publish.max_batch_bytes // 1024 * 2),
-        queue_buffering_max_messages=500_000,
+        queue_buffering_max_kbytes=max(32768, publish.max_batch_bytes // 1024 * 2),
+        queue_buffering_max_messages=50_000,
         delivery_report_only_error=True,
         retry_backoff_ms=round(RETRY_BACKOFF * 1000),
         retry_backoff_max_ms=round(RETRY_BACKOFF * 1000),
@@ -127,7 +127,7 @@ class TransactionalProducer:
                                 "records wait in the client for longer than the transaction may"
                             ) from None
             self._producer.poll(0)
-        except KafkaException as exception:
+        except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
@@ -147,6 +147,8 @@ class TransactionalProducer:
         while True:
             try:
                 self._producer.commit_transaction(SLICE)
+            except SystemError as exception:
+                raise self._failure(exception) from exception
             except KafkaException as exception:
                 waiting(time.monotonic() - begun)
                 if not exception.args[0].retriable() or time.monotonic() > until:
@@ -161,7 +163,7 @@ class TransactionalProducer:
                 waiting(time.monotonic() - begun)
                 if time.monotonic() > until:
                     raise TransactionFailed("records were not delivered within the time-out")
-        except KafkaException as exception:
+        except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
     def abort(self, timeout: float = 5.0) -> bool:
@@ -173,8 +175,14 @@ class TransactionalProducer:
             return False
         return True
 
-    def _failure(self, exception: KafkaException) -> SidecarError:
-        """Translate an error of the open transaction: whatever it says, the outcome is unknown."""
+    def _failure(self, exception: KafkaException | SystemError) -> SidecarError:
+        """Translate an error of the open transaction: whatever it says, the outcome is unknown.
+
+        A SystemError is a fatal error after which librdkafka had more to log: confluent-kafka then
+        calls our logger while the error's exception is set.
+        """
+        if isinstance(exception, SystemError):
+            return self._fatal_cause() or TransactionFailed("librdkafka gave the producer up")
         error = exception.args[0]
         translated_error = translate(error)
         if error.fatal():

@@ -1,5 +1,7 @@
 """A transaction of millions of rows: flat memory, one commit, once even if killed (B6, B70)."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +10,11 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.events.binary import encode_string
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.failpoints import VARIABLE
+from tests.acceptance.brokers import service_on
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import read_registry
 from tests.acceptance.sidecar import Sidecar
@@ -158,3 +162,36 @@ def test_a_huge_transaction_killed_midway_takes_flat_memory_and_one_commit_and_h
     assert not sidecar.events("transaction_split")
     print(f"{ROWS} rows; at most {', '.join(f'{peak / 1e6:.0f} MB' for peak in peaks)}")
     assert max(peaks) <= MEMORY
+
+
+def test_brokers_that_stand_still_inside_a_huge_transaction_cost_no_more_memory(
+    make_service: Callable[..., Service],
+) -> None:
+    with KafkaBroker() as broker:
+        service = service_on(broker.bootstrap_servers, make_service, timeout="15m")
+        sidecar = service.sidecar
+        sidecar.start(environment={VARIABLE: "before_produce#20=stop"})
+        sidecar.await_phase("streaming")
+        service.sql("INSERT INTO items SELECT n, n, 'row' FROM generate_series(1, 400000) n")
+        await_true(lambda: _stopped(sidecar), deadline=60, what="it stands in the middle")
+        os.kill(broker.pid, signal.SIGSTOP)
+        sidecar.process.send_signal(signal.SIGCONT)
+        await_true(_Still(sidecar), deadline=60, what="it takes no more from Postgres")
+        os.kill(broker.pid, signal.SIGCONT)
+        service.await_published(_PATIENCE)
+        peak = _peak(sidecar)
+    print(f"at most {peak / 1e6:.0f} MB")
+    assert peak <= MEMORY
+
+
+class _Still:
+    """Tells whether a process has held the same memory for half a second."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._status = Path(f"/proc/{sidecar.process.pid}/statm")
+        self._last: list[str] = []
+
+    def __call__(self) -> bool:
+        """Take a sample."""
+        self._last = [*self._last[-24:], self._status.read_text().split()[1]]
+        return len(self._last) == 25 and len(set(self._last)) == 1
