@@ -96,33 +96,42 @@ class Session:
     def _wait_for_lock(self, connection: ReplicationConnection) -> bool:
         """Take the lock, waiting while another holds it; False when asked to stop."""
         key = lock_key(self._config.postgres.slot)
-        waiting = False
+        behind: int | None = None
         while not connection.try_lock(key):
             if self._error:
                 raise self._error
-            if not waiting:
-                waiting = True
-                self._await_holder(key)
+            if behind is None or behind in self._resources.walsenders:
+                behind = self._look_behind_whom(key, behind)
             if self._resources.stopping.wait(LOCK_POLL):
                 return False
-        if waiting:
+        if behind is not None:
             self._log.info("standby_left", reason="the lock is free")
             self._resources.board.update(error=None)
         self._resources.walsenders.add(connection.backend_pid)
         return True
 
-    def _await_holder(self, key: int) -> None:
-        """Say for whom we wait: behind a sidecar that works we are ready, behind a ghost not."""
+    def _look_behind_whom(self, key: int, before: int | None) -> int | None:
+        """Say for whom we wait: behind a sidecar that works we are ready, behind a ghost not.
+
+        Raises:
+            RivalTookOver: we held the lock once, and another sidecar has it now.
+
+        """
+        former = self._resources.walsenders
         with self._resources.database.connection() as ordinary:
             holder = lock_holder(ordinary, key)
-        if holder not in self._resources.walsenders:
+        if holder is None or holder == before:
+            return holder
+        if holder in former:
+            self._log.warning("former_walsender_awaited", pid=holder)
+            ghost = f"our former walsender, process {holder} of the server, still holds the lock"
+            self._resources.board.update(error=ghost)
+        elif former:
+            raise _taken_over(f"process {holder} of the server holds the lock")
+        else:
             self._enter(Phase.WAITING)
             self._log.info("standby_entered", reason="another sidecar holds the lock", pid=holder)
-            return
-        self._log.warning("former_walsender_awaited", pid=holder)
-        self._resources.board.update(
-            error=f"our former walsender, process {holder} of the server, still holds the lock"
-        )
+        return holder
 
     def _wait_for_brokers(self, connection: ReplicationConnection, topics: Topics) -> bool:
         """Wait, holding the lock, until a broker answers; False when asked to stop."""
@@ -268,15 +277,19 @@ class Session:
                     return error
         except SidecarError as unknown:
             return unknown
-        return RivalTookOver(
-            error.fact,
-            cause="our session on Postgres ended while we stood still, and another began",
-            cure="nothing: the other one publishes; restarting makes this one the standby",
-        )
+        return _taken_over(error.fact)
 
     def _enter(self, phase: Phase) -> None:
         now = time.time()
         self._resources.board.update(phase=phase, phase_since=now, beat=now, session=self._number)
+
+
+def _taken_over(fact: str) -> RivalTookOver:
+    return RivalTookOver(
+        fact,
+        cause="our session on Postgres ended while we stood still, and another began",
+        cure="nothing: the other one publishes; restarting makes this one the standby",
+    )
 
 
 class _Lookups:
