@@ -8,10 +8,10 @@ DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS
 ENVIRONMENT = .venv/.installed
 NATIVE = .venv/.native
 RUN = .venv/bin/
-SOURCES = cdc_sidecar tests
+SOURCES = cdc_sidecar tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint check test test-long soak clean
+.PHONY: help demo lint check test test-long soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   watch a shop reach Kafka exactly once, on servers it starts itself'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test-long           the same, with everything in full: hours'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         changes, kills and a wire that is cut, for as long as you like'
+	@echo 'make bench [QUICK=1]     how fast it is, beside pg_recvlogical and Debezium: an hour, or 6 minutes'
 	@echo 'make clean               remove what the others made: .venv, .cache, scratch folders'
 	@echo 'PYTHON=python3.13        the interpreter that .venv is made from'
 
@@ -39,6 +40,9 @@ test-long: lint
 
 soak: $(NATIVE)
 	@$(RUN)python -m tests.acceptance.soak $(DURATION) $(if $(SEED),--seed $(SEED))
+
+bench: $(NATIVE)
+	@$(RUN)python -m benchmarks $(if $(QUICK),--quick) $(BENCH)
 
 lint: $(NATIVE)
 	@echo 'ruff, mypy, import contracts ...'

@@ -1,1 +1,1 @@
-"""Measurements: run by hand, never part of the tests."""
+"""How this sidecar stands against others, on the same WAL and the same broker: `make bench`."""

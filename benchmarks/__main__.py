@@ -1,0 +1,163 @@
+"""`make bench`: all workloads and contenders in one run, then the table and `results.json`."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.contenders import Contender, PgRecvlogical, Sidecar
+from benchmarks.debezium import Connect, Debezium, Registry
+from benchmarks.drains import Entry, drain_in_turn
+from benchmarks.idle import measure_idle
+from benchmarks.latency import measure_bare, measure_steady
+from benchmarks.picture import draw
+from benchmarks.report import OURS, Results, Row, summarise, tables
+from benchmarks.source import Servers, say, servers, source
+from benchmarks.workloads import WORKLOADS, Workload
+from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.events.twin import VARIABLE
+
+HOME: Final = Path(__file__).parent
+_PYTHON: Final = "sidecar_python"
+_QUICK_ROWS: Final = {"small": 500_000, "one_row": 200_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run: how often by each contender, and for how long."""
+
+    quick: bool
+    workloads: tuple[Workload, ...]
+    rounds: dict[str, int]
+    rates: tuple[int, ...]
+    seconds: float  # of steady traffic
+    idle: float  # seconds
+
+
+def main() -> int:
+    """Run; return 0, or 1 when something that the sidecar published is not what was written."""
+    plan = _plan(_arguments())
+    results = Results(time.strftime("%Y-%m-%d %H:%M %Z"), plan.quick)
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    begun = time.monotonic()
+    with servers(folder) as running, ExitStack() as stack:
+        contenders = list(_contenders(running, stack, results))
+        _idle(plan, running, contenders, results)
+        for workload in plan.workloads:
+            results.rows += _drain(plan, running, workload, contenders, results)
+        _steady(plan, running, contenders, results)
+    shutil.rmtree(folder)
+    _write(results)
+    say(f"took {time.monotonic() - begun:.0f} s")
+    return 0 if results.is_exact else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small, one_row and latency only")
+    parser.add_argument("--scale", type=float, default=1.0, help="a factor for all rows")
+    parser.add_argument("--workloads", help="only these, separated by commas; none: -")
+    parser.add_argument("--rates", help="commits a second of steady traffic; none: -")
+    parser.add_argument("--seconds", type=float, help="of steady traffic, each")
+    return parser.parse_args()
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    quick = arguments.quick
+    names = arguments.workloads or ("small,one_row" if quick else None)
+    chosen = [one for one in WORKLOADS if names is None or one.name in names.split(",")]
+    rates = arguments.rates or ("1000" if quick else "100,1000,10000")
+    return Plan(
+        quick,
+        tuple(replace(one, rows=_rows(one, quick, arguments.scale)) for one in chosen),
+        {OURS: 4, "pg_recvlogical": 3, "debezium": 2}
+        if quick
+        else {OURS: 6, "pg_recvlogical": 5, "debezium": 3, _PYTHON: 3},
+        tuple(int(rate) for rate in rates.split(",") if rate.isdecimal()),
+        arguments.seconds or (20.0 if quick else 60.0),
+        3.0 if quick else 20.0,
+    )
+
+
+def _rows(workload: Workload, quick: bool, scale: float) -> int:  # noqa: FBT001 - two sizes
+    rows = _QUICK_ROWS.get(workload.name, workload.rows) if quick else workload.rows
+    return max(2, int(rows * scale))
+
+
+def _contenders(running: Servers, stack: ExitStack, results: Results) -> Iterator[Contender]:
+    yield Sidecar()
+    yield PgRecvlogical()
+    try:
+        say("starting Debezium on Kafka Connect")
+        registry = stack.enter_context(Registry())
+        yield Debezium(stack.enter_context(Connect(running.kafka, registry)), registry)
+    except ServerError as error:
+        _leave_out(results, "debezium", error)
+    yield Sidecar(_PYTHON, {VARIABLE: "python"})
+
+
+def _leave_out(results: Results, name: str, error: Exception) -> None:
+    say(f"{name} is left out: {error}")
+    results.left_out[name] = str(error).partition("\n")[0]
+
+
+def _idle(plan: Plan, running: Servers, contenders: Sequence[Contender], results: Results) -> None:
+    for contender in contenders:
+        if contender.name in plan.rounds and contender.publishes:
+            results.idles.append(measure_idle(running, contender, plan.idle))
+
+
+def _drain(
+    plan: Plan,
+    running: Servers,
+    workload: Workload,
+    contenders: Sequence[Contender],
+    results: Results,
+) -> list[Row]:
+    say(f"{workload.name}: writing {workload.rows:,} rows ({workload.about})")
+    entries = [
+        Entry(one, plan.rounds[one.name], warm=int(one.name == "debezium"))
+        for one in contenders
+        if one.name in plan.rounds and (workload.published or one.name != "debezium")
+    ]
+
+    def fail(contender: Contender, error: Exception) -> None:
+        if contender.name.startswith(OURS):
+            raise error
+        _leave_out(results, f"{workload.name}/{contender.name}", error)
+
+    with source(running, workload) as from_:
+        return list(summarise(workload, list(drain_in_turn(from_, entries, fail))))
+
+
+def _steady(
+    plan: Plan, running: Servers, contenders: Sequence[Contender], results: Results
+) -> None:
+    chosen = [one for one in contenders if one.publishes and one.name in plan.rounds]
+    for rate in plan.rates:
+        for contender in chosen:
+            latency = measure_steady(running, contender, rate, plan.seconds)
+            results.latencies.append(latency)
+            if contender.name == OURS:
+                cadence = max(1.0, latency.transactions)
+                results.latencies.append(measure_bare(running, rate, plan.seconds, cadence))
+
+
+def _write(results: Results) -> None:
+    (HOME / "results.json").write_text(results.as_json(), encoding="utf-8")
+    text = tables(results)
+    print(text)
+    if not results.quick:
+        (HOME / "results.svg").write_text(draw(results.rows), encoding="utf-8")
+        page = f"# Results\n\n![Events per second](results.svg)\n\n{text}"
+        (HOME / "RESULTS.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

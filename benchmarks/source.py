@@ -1,0 +1,125 @@
+"""The servers, and for each workload a database with a backlog that every contender drains."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.workloads import Workload
+from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, ServerError
+from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
+
+PUBLICATION = "bench"
+BASE = "base"
+_SETTINGS: dict[str, str | int] = {
+    "max_wal_size": "16GB",  # no checkpoint and no vacuum in the middle of a run
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+    "max_locks_per_transaction": 256,
+}
+_FREE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What all contenders share."""
+
+    postgres: PostgresServer
+    kafka: KafkaBroker
+    folder: Path  # for configurations and logs
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What was written after the slot `base` was made.
+
+    `marks`: up to which LSN how many events are committed.
+    """
+
+    events: int
+    end: Lsn
+    marks: tuple[tuple[Lsn, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One database; a slot copied from `base` has the whole backlog before it."""
+
+    servers: Servers
+    workload: Workload
+    dsn: str
+    backlog: Backlog
+
+    @contextmanager
+    def slot(self, name: str) -> Iterator[str]:
+        """Copy the slot `base`; it is dropped at the end."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute("SELECT pg_copy_logical_replication_slot(%s, %s)", (BASE, name))
+            try:
+                yield name
+            finally:
+                _drop_slot(connection, name)
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[Servers]:
+    """Start Postgres, with fsync, and Kafka."""
+    say("starting Postgres and Kafka")
+    with PostgresServer(settings=_SETTINGS) as postgres, KafkaBroker() as kafka:
+        yield Servers(postgres, kafka, folder)
+
+
+@contextmanager
+def source(servers: Servers, workload: Workload) -> Iterator[Source]:
+    """Make a database, its slot and its backlog; it goes with them."""
+    with psycopg.connect(servers.postgres.dsn(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {workload.name}")
+        dsn = servers.postgres.dsn(workload.name)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            backlog = _fill(connection, workload)
+        try:
+            yield Source(servers, workload, dsn, backlog)
+        finally:
+            _drop_slot(admin, BASE)
+            admin.execute(f"DROP DATABASE {workload.name} WITH (FORCE)")
+
+
+def say(text: str) -> None:
+    """Tell a person who waits."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _fill(connection: psycopg.Connection, workload: Workload) -> Backlog:
+    for statement in workload.prepare():
+        connection.execute(statement.encode())
+    published = ", ".join(workload.tables)
+    connection.execute(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE {published}".encode())
+    connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (BASE,))
+    connection.execute("SET synchronous_commit = off")  # the checkpoint makes up for it
+    events, marks = 0, []
+    for statement, added in workload.write():
+        connection.execute(statement.encode())
+        events += added
+        marks.append((_lsn(connection), events))
+    connection.execute("CHECKPOINT")
+    return Backlog(events, marks[-1][0], tuple(marks))
+
+
+def _lsn(connection: psycopg.Connection) -> Lsn:
+    row = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+    return parse_lsn(row[0] if row else "0/0")
+
+
+def _drop_slot(connection: psycopg.Connection, name: str) -> None:
+    """Drop a slot, once who read it has let go of it."""
+    deadline = time.monotonic() + _FREE_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(psycopg.errors.ObjectInUse):
+            connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+            return
+        time.sleep(0.1)
+    raise ServerError(f"slot {name} is still in use after {_FREE_SECONDS:g} s")

@@ -1,0 +1,236 @@
+"""What came to Kafka, read under `read_committed` and compared with the tables."""
+
+import json
+import time
+import urllib.request
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Any, Final
+from uuid import UUID
+
+import fastavro
+import psycopg
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from psycopg import sql
+
+from benchmarks.meters import Place
+from benchmarks.source import Source
+from benchmarks.workloads import Workload
+
+_FRAME: Final = 5  # bytes: zero, and the schema's id
+_PATIENCE: Final = 15.0  # seconds without a record
+_ASK_SECONDS: Final = 20.0
+
+Columns = dict[str, tuple[str, ...]]
+"""The columns that are compared, by table; the first is the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables as they are: a digest of each row, by table and key."""
+
+    columns: Columns
+    digests: dict[tuple[str, Any], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """How what came stands against what was written."""
+
+    written: int
+    came: int
+    out_of_order: int  # not above the version of the key before, or a key that came twice
+    different: int  # keys whose last state is not the row in the table
+    offsets: dict[Place, "array[int]"]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is lost, repeated, out of order or different."""
+        return self.written == self.came and not self.out_of_order and not self.different
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        if self.is_exact:
+            return "exact"
+        return (
+            f"{self.came:,} of {self.written:,} came, {self.out_of_order:,} out of order, "
+            f"{self.different:,} keys differ"
+        )
+
+
+def read_tables(source: Source) -> Tables:
+    """Read what must be the last state in Kafka."""
+    workload, columns, digests = source.workload, Columns(), {}
+    with psycopg.connect(source.dsn) as connection:
+        for table in workload.tables:
+            with connection.cursor(f"rows_of_{table}") as cursor:
+                cursor.itersize = 20_000
+                cursor.execute(_select(workload, table))
+                columns[table] = tuple(column.name for column in cursor.description or ())
+                for row in cursor:
+                    digests[table, _plain(row[0])] = hash(tuple(map(_plain, row)))
+    return Tables(columns, digests)
+
+
+def read_truth(
+    source: Source, tables: Tables, *, kafka: str, places: set[Place], registry: str
+) -> Truth:
+    """Read all records of `places` and compare."""
+    ledger = _Outbox(tables) if source.workload.outbox else _Rows(tables, source.workload.version)
+    decode = Decoder(registry)
+    for message in _messages(kafka, places):
+        ledger.take(message, decode)
+    return Truth(
+        source.backlog.events,
+        sum(map(len, ledger.offsets.values())),
+        ledger.out_of_order,
+        ledger.differences(),
+        ledger.offsets,
+    )
+
+
+class Decoder:
+    """Decodes Confluent's frame with the schemas of a registry; of an envelope only its rows."""
+
+    def __init__(self, registry: str) -> None:
+        self._registry = registry
+        self._schemas: dict[bytes, Any] = {}
+
+    def __call__(self, framed: bytes) -> Any:  # noqa: ANN401 - whatever the schema says
+        """Return the value; of a record that begins with `before` and `after`, only these."""
+        schema = self._schemas.get(framed[1:_FRAME])
+        if schema is None:
+            schema = self._schemas[framed[1:_FRAME]] = self._load(framed[1:_FRAME])
+        return fastavro.schemaless_reader(BytesIO(framed[_FRAME:]), schema, None)
+
+    def _load(self, identifier: bytes) -> Any:  # noqa: ANN401 - JSON
+        url = f"{self._registry}/schemas/ids/{int.from_bytes(identifier, 'big')}"
+        with urllib.request.urlopen(url, timeout=_ASK_SECONDS) as answer:  # noqa: S310 - http, ours
+            return fastavro.parse_schema(beginning(json.loads(json.loads(answer.read())["schema"])))
+
+
+def beginning(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return the schema of the first bytes of an envelope: `before` and `after`.
+
+    Avro has no field names on the wire, so what comes after them need not be read.
+    """
+    if not isinstance(schema, dict) or "fields" not in schema:
+        return schema
+    names = [field["name"] for field in schema["fields"]]
+    if names[:2] != ["before", "after"]:
+        return schema
+    return {**schema, "fields": schema["fields"][:2]}
+
+
+class _Ledger:
+    """What came so far."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._digests: dict[tuple[str, Any], int] = {}
+        self.offsets: dict[Place, array[int]] = {}
+        self.out_of_order = 0
+
+    def differences(self) -> int:
+        """Count the keys that are missing, too many or different."""
+        wanted = self._tables.digests
+        same = sum(wanted.get(key) == digest for key, digest in self._digests.items())
+        return max(len(wanted), len(self._digests)) - same
+
+    def _note(self, message: Message) -> str:
+        """Take note of the offset; return the topic."""
+        place = message.topic() or "", message.partition() or 0
+        offsets = self.offsets.get(place)
+        if offsets is None:
+            offsets = self.offsets[place] = array("q")
+        offsets.append(message.offset() or 0)
+        return place[0]
+
+
+class _Rows(_Ledger):
+    """Events of tables."""
+
+    def __init__(self, tables: Tables, version: str | None) -> None:
+        super().__init__(tables)
+        self._version = version
+        self._versions: dict[tuple[str, Any], int] = {}
+
+    def take(self, message: Message, decode: Callable[[bytes], Any]) -> None:
+        """Take a record."""
+        table = self._note(message).rpartition(".")[2]
+        value = message.value()
+        row = decode(value)["after"] if isinstance(value, bytes) else None
+        if row is None:
+            return
+        columns = self._tables.columns[table]
+        key = table, row[columns[0]]
+        if self._version is None:
+            self.out_of_order += key in self._digests
+        else:
+            self.out_of_order += row[self._version] <= self._versions.get(key, 0)
+            self._versions[key] = row[self._version]
+        self._digests[key] = hash(tuple([_plain(row.get(name)) for name in columns]))
+
+
+class _Outbox(_Ledger):
+    """Events of an outbox: a key, a payload, and the rest in headers."""
+
+    def take(self, message: Message, decode: Callable[[bytes], Any]) -> None:
+        """Take a record."""
+        topic = self._note(message)
+        headers = dict(message.headers() or ())
+        key = ("outbox", _text(headers["id"]))
+        self.out_of_order += key in self._digests
+        row = (
+            key[1],
+            topic.rpartition(".")[2],
+            _text(decode(_bytes(message.key()))),
+            _text(decode(_bytes(message.value()))),
+        )
+        self._digests[key] = hash(row)
+
+
+def _messages(kafka: str, places: set[Place]) -> Iterator[Message]:
+    """Yield every committed record, up to the last stable offset of each place."""
+    consumer = Consumer({
+        "bootstrap.servers": kafka, "group.id": "bench", "enable.auto.commit": False,
+        "isolation.level": "read_committed", "enable.partition.eof": True,
+        "auto.offset.reset": "earliest", "fetch.message.max.bytes": 8_000_000,
+        "queued.max.messages.kbytes": 65_536,
+    })  # fmt: skip
+    consumer.assign([TopicPartition(*place, 0) for place in places])
+    open_, last = set(places), time.monotonic()
+    while open_ and time.monotonic() - last < _PATIENCE:
+        for message in consumer.consume(5_000, 0.05):
+            last = time.monotonic()
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                open_.discard((message.topic() or "", message.partition() or 0))
+    consumer.close()
+
+
+def _select(workload: Workload, table: str) -> sql.Composed:
+    columns = sql.SQL(", ").join(map(sql.Identifier, workload.compared))
+    return sql.SQL("SELECT {} FROM {}").format(
+        columns if workload.compared else sql.SQL("*"), sql.Identifier(table)
+    )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a column's value
+    """Spell alike what is spelled differently: Debezium sends times as ISO text."""
+    if isinstance(value, str) and value[-1:] == "Z" and value[4:5] == "-":
+        return datetime.fromisoformat(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _bytes(value: str | bytes | None) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - text or bytes
+    return value.decode() if isinstance(value, bytes) else str(value)
