@@ -78,7 +78,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         tuple(replace(one, rows=_rows(one, quick, arguments.scale)) for one in chosen),
         {OURS: 4, "pg_recvlogical": 3, "debezium": 2}
         if quick
-        else {OURS: 6, "pg_recvlogical": 5, "debezium": 3, _PYTHON: 3},
+        else {OURS: 4, "pg_recvlogical": 4, "debezium": 2, _PYTHON: 2},
         tuple(int(rate) for rate in rates.split(",") if rate.isdecimal()),
         arguments.seconds or (20.0 if quick else 60.0),
         3.0 if quick else 20.0,
@@ -122,7 +122,7 @@ def _drain(
 ) -> list[Row]:
     say(f"{workload.name}: writing {workload.rows:,} rows ({workload.about})")
     entries = [
-        Entry(one, plan.rounds[one.name], warm=int(one.name == "debezium"))
+        _entry(plan, workload, one)
         for one in contenders
         if one.name in plan.rounds and (workload.published or one.name != "debezium")
     ]
@@ -136,10 +136,18 @@ def _drain(
         return list(summarise(workload, list(drain_in_turn(from_, entries, fail))))
 
 
+def _entry(plan: Plan, workload: Workload, contender: Contender) -> Entry:
+    """Say how often it runs: Debezium is warmed up, in a quick run only once."""
+    first = workload is plan.workloads[0] or not plan.quick
+    warm = contender.name == "debezium" and first and not workload.dear
+    rounds = plan.rounds[contender.name]
+    return Entry(contender, (rounds + 1) // 2 if workload.dear else rounds, warm=int(warm))
+
+
 def _steady(
     plan: Plan, running: Servers, contenders: Sequence[Contender], results: Results
 ) -> None:
-    chosen = [one for one in contenders if one.publishes and one.name in plan.rounds]
+    chosen = [one for one in contenders if one.publishes and one.name != _PYTHON]
     for rate in plan.rates:
         for contender in chosen:
             latency = measure_steady(running, contender, rate, plan.seconds)

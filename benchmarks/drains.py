@@ -27,7 +27,7 @@ from cdc_sidecar.demo.servers import ServerError
 
 _LOOK_SECONDS: Final = 0.05
 _MANY: Final = 10  # tables: their offsets are asked for less often
-_QUIET_SECONDS: Final = 2.0  # without movement, at the end
+_QUIET_SECONDS: Final = 1.5  # without movement, at the end
 _STUCK_SECONDS: Final = 120.0  # without movement, before it
 _START_SECONDS: Final = 60.0
 

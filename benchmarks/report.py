@@ -251,13 +251,17 @@ def _latency_table(latencies: Sequence[Latency]) -> str:
     body = [
         (
             f"{one.rate:,.0f}", one.contender, one.guarantee, one.format,
-            *(f"{one.percentiles[name]:.1f}" if name in one.percentiles else "-" for name in SHARES),
+            *(_milliseconds(one.percentiles.get(name)) for name in SHARES),
             f"{one.came / one.seconds if one.seconds else 0:,.0f}", f"{one.transactions:.0f}",
             f"{one.came:,} of {one.written:,}",
         )
         for one in latencies
     ]  # fmt: skip
     return markdown(head, body)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _idle_table(idles: Sequence[Idle]) -> str:

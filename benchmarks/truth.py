@@ -26,14 +26,16 @@ _ASK_SECONDS: Final = 20.0
 
 Columns = dict[str, tuple[str, ...]]
 """The columns that are compared, by table; the first is the key."""
+Digests = dict[str, dict[Any, int]]
+"""A digest of each row, by table and key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables as they are: a digest of each row, by table and key."""
+    """The tables as they are."""
 
     columns: Columns
-    digests: dict[tuple[str, Any], int]
+    digests: Digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,14 @@ class Truth:
 
 def read_tables(source: Source) -> Tables:
     """Read what must be the last state in Kafka."""
-    workload, columns, digests = source.workload, Columns(), {}
+    workload, columns, digests = source.workload, Columns(), Digests()
     with psycopg.connect(source.dsn) as connection:
         for table in workload.tables:
             with connection.cursor(f"rows_of_{table}") as cursor:
                 cursor.itersize = 20_000
                 cursor.execute(_select(workload, table))
                 columns[table] = tuple(column.name for column in cursor.description or ())
-                for row in cursor:
-                    digests[table, _plain(row[0])] = hash(tuple(map(_plain, row)))
+                digests[table] = {_plain(row[0]): hash(tuple(map(_plain, row))) for row in cursor}
     return Tables(columns, digests)
 
 
@@ -130,15 +131,16 @@ class _Ledger:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._digests: dict[tuple[str, Any], int] = {}
+        self._digests: Digests = {table: {} for table in tables.columns}
         self.offsets: dict[Place, array[int]] = {}
         self.out_of_order = 0
 
     def differences(self) -> int:
         """Count the keys that are missing, too many or different."""
-        wanted = self._tables.digests
-        same = sum(wanted.get(key) == digest for key, digest in self._digests.items())
-        return max(len(wanted), len(self._digests)) - same
+        return sum(
+            _differences(wanted, self._digests[table])
+            for table, wanted in self._tables.digests.items()
+        )
 
     def _note(self, message: Message) -> str:
         """Take note of the offset; return the topic."""
@@ -156,7 +158,7 @@ class _Rows(_Ledger):
     def __init__(self, tables: Tables, version: str | None) -> None:
         super().__init__(tables)
         self._version = version
-        self._versions: dict[tuple[str, Any], int] = {}
+        self._versions: dict[Any, int] = {}  # of the one table that has them
 
     def take(self, message: Message, decode: Callable[[bytes], Any]) -> None:
         """Take a record."""
@@ -166,13 +168,13 @@ class _Rows(_Ledger):
         if row is None:
             return
         columns = self._tables.columns[table]
-        key = table, row[columns[0]]
+        key, digests = row[columns[0]], self._digests[table]
         if self._version is None:
-            self.out_of_order += key in self._digests
+            self.out_of_order += key in digests
         else:
             self.out_of_order += row[self._version] <= self._versions.get(key, 0)
             self._versions[key] = row[self._version]
-        self._digests[key] = hash(tuple([_plain(row.get(name)) for name in columns]))
+        digests[key] = hash(tuple([_plain(row.get(name)) for name in columns]))
 
 
 class _Outbox(_Ledger):
@@ -182,15 +184,20 @@ class _Outbox(_Ledger):
         """Take a record."""
         topic = self._note(message)
         headers = dict(message.headers() or ())
-        key = ("outbox", _text(headers["id"]))
-        self.out_of_order += key in self._digests
+        key, digests = _text(headers["id"]), self._digests["outbox"]
+        self.out_of_order += key in digests
         row = (
-            key[1],
+            key,
             topic.rpartition(".")[2],
             _text(decode(_bytes(message.key()))),
             _text(decode(_bytes(message.value()))),
         )
-        self._digests[key] = hash(row)
+        digests[key] = hash(row)
+
+
+def _differences(wanted: dict[Any, int], found: dict[Any, int]) -> int:
+    same = sum(wanted.get(key) == digest for key, digest in found.items())
+    return max(len(wanted), len(found)) - same
 
 
 def _messages(kafka: str, places: set[Place]) -> Iterator[Message]:

@@ -39,6 +39,7 @@ class Workload:
     compared: tuple[str, ...] = ()
     outbox: bool = False
     published: bool = True
+    dear: bool = False  # fewer runs, none to warm up
     tables: tuple[str, ...] = field(default=("small",))
 
     def prepare(self) -> Iterator[str]:
@@ -212,38 +213,38 @@ def _many(count: int) -> tuple[str, ...]:
 
 
 WORKLOADS: Final = (
-    Workload("small", "5 columns, about 100 bytes, 10,000 rows a transaction", 2_000_000),
+    Workload("small", "5 columns, about 100 bytes, 10,000 rows a transaction", 1_000_000),
     OneRow("one_row", "the same rows, one a transaction", 500_000),
-    Wide("wide", "29 columns, 1 kB, 1,000 rows a transaction", 300_000, tables=("wide",)),
+    Wide("wide", "29 columns, 1 kB, 1,000 rows a transaction", 200_000, tables=("wide",)),
     UpdatesFull(
-        "updates_full", "updates, REPLICA IDENTITY FULL, 10,000 a transaction", 1_000_000, "amount"
+        "updates_full", "updates, REPLICA IDENTITY FULL, 10,000 a transaction", 500_000, "amount"
     ),
     Toast(
         "toast",
         "updates that leave a column of 4 kB alone",
-        500_000,
+        300_000,
         "amount",
         ("id", "amount", "name"),
         tables=("toast",),
     ),
-    Huge("huge", "all rows in one transaction", 5_000_000),
+    Huge("huge", "all rows in one transaction", 5_000_000, dear=True),
     Ddl(
         "ddl_500",
         "500 tables, a column added to each halfway, 100 rows a transaction",
-        500_000,
+        300_000,
         tables=_many(500),
     ),
-    Tables("tables_1", "one table, 100 rows a transaction", 500_000, tables=_many(1)),
-    Tables("tables_1000", "1,000 tables, 100 rows a transaction", 500_000, tables=_many(1000)),
+    Tables("tables_1", "one table, 100 rows a transaction", 300_000, tables=_many(1)),
+    Tables("tables_1000", "1,000 tables, 100 rows a transaction", 300_000, tables=_many(1000)),
     Outbox(
         "outbox",
         "outbox, 300 bytes, 10 rows a transaction",
-        500_000,
+        300_000,
         compared=("id", "aggregatetype", "aggregateid", "payload"),
         outbox=True,
         tables=("outbox",),
     ),
     Unpublished(
-        "unpublished", "another table writes, 10,000 rows a transaction", 2_000_000, published=False
+        "unpublished", "another table writes, 10,000 rows a transaction", 1_000_000, published=False
     ),
 )
