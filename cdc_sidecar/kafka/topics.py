@@ -1,7 +1,9 @@
 """Topics: those that exist, their limits, and making those that are missing."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Topics as TopicsConfig
-from cdc_sidecar.errors import KafkaUnavailable, TopicMissing, TopicUnfit
+from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, TopicUnfit
 from cdc_sidecar.events.table import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
@@ -108,6 +110,25 @@ class Topics:
                 int(values.get("min.insync.replicas", "1")),
             )
         return {name: self._known[name] for name in found}
+
+    def describe_like(self, forms: Iterable[str]) -> None:
+        """Describe the topics whose names have one of the forms, `outbox.event.{aggregatetype}`.
+
+        So their limits are known before the first row; those that we may not describe are not ours.
+
+        Raises:
+            KafkaUnavailable: no answer.
+
+        """
+        spelled = [re.sub(r"\\{\w+\\}", "[^.]+", re.escape(form)) for form in forms]
+        if not spelled:
+            return
+        with translated():
+            listed = self._admin.list_topics(timeout=REQUEST_TIMEOUT).topics
+        for name in listed:
+            if any(re.fullmatch(form, name) for form in spelled):
+                with suppress(KafkaRefused):
+                    self.describe([name])
 
     def _settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]

@@ -108,6 +108,7 @@ class Claimant:
         self._topics.ensure_internal([self.internal.position, self.internal.schemas])
         names = preflight.event_topics(tables, self._config, self._capture)
         self._topics.ensure(names)
+        self._topics.describe_like(outbox.topic for outbox in self._config.outboxes)
         preflight.check_null_keys(tables, self._topics.describe(names), self._capture, publication)
         view = View(system, server, preflight.identity_of(system, server, self._config), tables)
         with self._reader() as reader:

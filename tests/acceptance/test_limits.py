@@ -27,8 +27,8 @@ def _outbox_service(make_service: Callable[..., Service], more: str = "") -> Ser
     return service
 
 
-def _make_topic(service: Service, name: str) -> None:
-    settings = {"max.message.bytes": str(LIMIT)}
+def _make_topic(service: Service, name: str, limit: int = LIMIT) -> None:
+    settings = {"max.message.bytes": str(limit)}
     admin = AdminClient({"bootstrap.servers": service.kafka})
     (made,) = admin.create_topics([NewTopic(name, 1, 1, config=settings)]).values()
     made.result()
@@ -39,12 +39,12 @@ def _write_outbox(service: Service, kind: str) -> None:
     service.sql(f"INSERT INTO outbox {rows}", "DELETE FROM outbox")
 
 
-def _await_outbox(service: Service) -> None:
-    published = "transaction_published"
-    await_true(
-        lambda: any(event["bytes"] > 10 * LIMIT for event in service.sidecar.events(published)),
-        what="the rows are published",
-    )
+def _await_outbox(service: Service, times: int = 1) -> None:
+    def published() -> bool:
+        events = service.sidecar.events("transaction_published")
+        return len([event for event in events if event["bytes"] > 10 * LIMIT]) == times
+
+    await_true(published, what="the rows are published")
 
 
 def _outbox_ids(service: Service, topic: str) -> list[int]:
@@ -65,12 +65,32 @@ def test_outbox_topics_that_the_sidecar_makes_with_a_small_limit_take_many_small
     assert not service.sidecar.events("session_ended")
 
 
+def test_outbox_topics_made_by_hand_with_a_small_limit_take_many_small_rows(
+    make_service: Callable[..., Service],
+) -> None:
+    """One that is there at start is looked at; one met in mid-stream costs one more session."""
+    service = _outbox_service(make_service)
+    sidecar, kinds = service.sidecar, (f"{service.name}_early", f"{service.name}_late")
+    _make_topic(service, f"outbox.event.{kinds[0]}")
+    sidecar.start_and_stream()
+    _write_outbox(service, kinds[0])
+    _await_outbox(service)
+    assert not sidecar.events("session_ended")
+    _make_topic(service, f"outbox.event.{kinds[1]}", limit=LIMIT // 4)
+    _write_outbox(service, kinds[1])
+    _await_outbox(service, times=2)
+    assert [event["code"] for event in sidecar.events("session_ended")] == ["CDC-406"]
+    for kind in kinds:
+        assert _outbox_ids(service, f"outbox.event.{kind}") == list(range(1, ROWS + 1))
+
+
 def test_a_tables_topic_made_by_hand_with_a_small_limit_takes_many_small_rows(
     make_service: Callable[..., Service],
 ) -> None:
     service = make_service(TABLES + MARKS)
     service.sql(*ITEMS)
-    _make_topic(service, *service.topics("items"))
+    (topic,) = service.topics("items")
+    _make_topic(service, topic)
     service.sidecar.start_and_stream()
     oracle = service.oracle()
     service.sql(f"INSERT INTO items SELECT n, n, {_LABEL} FROM generate_series(1, {ROWS}) n")
