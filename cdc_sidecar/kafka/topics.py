@@ -125,8 +125,11 @@ class Topics:
             return
         with translated():
             listed = self._admin.list_topics(timeout=REQUEST_TIMEOUT).topics
-        for name in listed:
-            if any(re.fullmatch(form, name) for form in spelled):
+        ours = [name for name in listed if any(re.fullmatch(form, name) for form in spelled)]
+        try:
+            self.describe(ours)
+        except KafkaRefused:
+            for name in ours:
                 with suppress(KafkaRefused):
                     self.describe([name])
 

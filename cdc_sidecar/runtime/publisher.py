@@ -121,7 +121,6 @@ class Publisher:
     def _step(self) -> None:
         """Take one batch, or commit when the open transaction has waited long enough."""
         batch = self._queue.get(self._patience())
-        self._metrics.queue_bytes.set(self._queue.size)
         if batch is not None:
             self._publish(batch)
         elif self._open and not self._open.carries:

@@ -184,6 +184,7 @@ class Session:
             postgres = self._config.postgres
             connection.start(postgres.slot, start, postgres.publication)
             failpoints.reach(Failpoint.AFTER_START_REPLICATION)
+            self._resources.metrics.queue_bytes.set_function(lambda: queue.size)
             self._begin(view, publisher)
             self._log.info("stream_started", position=format_lsn(start), slot=postgres.slot)
             self._run_threads(replicator, publisher)
