@@ -53,7 +53,10 @@ lint: $(NATIVE)
 
 # Without a C compiler nothing is built, and plain Python runs.
 $(NATIVE): $(wildcard cdc_sidecar/events/*.pyx) setup.py | $(ENVIRONMENT)
-	@$(RUN)python setup.py -q build_ext --inplace
+	@for source in $?; do \
+		[ -n "$$(find cdc_sidecar/events -name '*.so' -newer $$source)" ] && continue; \
+		$(RUN)python setup.py -q build_ext --inplace; break; \
+	done
 	@touch $@
 
 clean:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from cdc_sidecar.events import twin
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
 
@@ -96,6 +97,7 @@ class State:
             "version": 1,
             "service": self.service,
             "sidecar": self.version,
+            "transcoder": twin.NAME,
             "phase": self.phase.value,
             "phase_since": self.phase_since,
             "ready": self.ready,

@@ -15,7 +15,6 @@ from tests.acceptance.events import read_events
 from tests.acceptance.sidecar import Sidecar
 from tests.waiting import await_true
 
-LONG = os.environ.get("CDC_SIDECAR_LONG") == "1"
 """Whether tests run in full length; in CI each runs a short variant."""
 ITEMS = (
     "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",

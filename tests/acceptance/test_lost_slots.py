@@ -10,11 +10,11 @@ from cdc_sidecar.demo.servers import PostgresServer
 from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
-    LONG,
     halt_of,
     metric,
     slot_column,
 )
+from tests.effort import LONG
 from tests.waiting import await_true
 
 

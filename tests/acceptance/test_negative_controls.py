@@ -9,8 +9,9 @@ from confluent_kafka import Producer
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.control import assert_seen, start, stream_on
 from tests.acceptance.events import Oracle
-from tests.acceptance.own_postgres import LONG, await_stopped
+from tests.acceptance.own_postgres import await_stopped
 from tests.acceptance.sabotage import Rule
+from tests.effort import LONG
 from tests.waiting import await_true
 
 ROWS = 30

@@ -14,11 +14,11 @@ from tests.acceptance.conftest import Service, Services, services_in
 from tests.acceptance.events import Oracle
 from tests.acceptance.own_postgres import (
     ITEMS,
-    LONG,
     ask,
     metric,
     slot_column,
 )
+from tests.effort import LONG
 from tests.waiting import await_true
 
 OUTAGE = 600.0 if LONG else 15.0  # seconds

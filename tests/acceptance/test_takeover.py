@@ -13,13 +13,13 @@ from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
-    LONG,
     await_stopped,
     frozen,
     slot_column,
 )
 from tests.acceptance.relay import Relay
 from tests.acceptance.sidecar import Sidecar
+from tests.effort import LONG
 from tests.waiting import await_true
 
 _TIMEOUT = 4  # seconds, wal_sender_timeout

@@ -9,11 +9,11 @@ import pytest
 from cdc_sidecar.demo.servers import PostgresServer
 from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.own_postgres import (
-    LONG,
     ask,
     metric,
     slot_column,
 )
+from tests.effort import LONG
 from tests.waiting import await_true
 
 _ONLY_ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n' + MARKS
