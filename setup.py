@@ -12,7 +12,6 @@ NATIVE = [
         f"cdc_sidecar.events.{source.stem}",
         [str(source)],
         extra_compile_args=["-O3"],
-        optional=True,
     )
     for source in sorted(PACKAGE.glob("*.pyx"))
 ]
@@ -29,4 +28,8 @@ class FreshBuild(build_ext):
         super().run()
 
 
-setup(ext_modules=cythonize(NATIVE, force=True, quiet=True), cmdclass={"build_ext": FreshBuild})
+EXTENSIONS = cythonize(NATIVE, force=True, quiet=True)
+for extension in EXTENSIONS:
+    extension.optional = True  # cythonize forgets it
+
+setup(ext_modules=EXTENSIONS, cmdclass={"build_ext": FreshBuild})

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -115,6 +116,30 @@ def test_the_build_gets_every_file_that_it_copies() -> None:
         for source in step.arguments.split()[:-1]
     }
     assert copied == {line.split()[0] for line in let_through}
+
+
+def test_without_a_compiler_plain_python_is_built_and_no_stale_binary_slips_in(
+    tmp_path: Path,
+) -> None:
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(_PROJECT / name, tmp_path)
+    source = tmp_path / "cdc_sidecar"
+    shutil.copytree(_PROJECT / "cdc_sidecar", source, ignore=shutil.ignore_patterns("*.so"))
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    built = Path("build", f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}")
+    for folder in (source, tmp_path / built / "cdc_sidecar"):
+        (folder / "events").mkdir(parents=True, exist_ok=True)
+        (folder / "events" / f"_transcode{suffix}").write_bytes(b"stale")
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "bdist_wheel", "--dist-dir", "wheels"],
+        cwd=tmp_path,
+        env={**os.environ, "CC": "/bin/false"},
+        check=True,
+    )
+    (wheel,) = (tmp_path / "wheels").iterdir()
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "cdc_sidecar/events/transcode.py" in names
+    assert not [name for name in names if name.endswith((".so", ".c", ".pyx"))]
 
 
 def _stage(number: int) -> list[Instruction]:
