@@ -25,7 +25,7 @@ from cdc_sidecar.events.twin import VARIABLE
 
 HOME: Final = Path(__file__).parent
 _PYTHON: Final = "sidecar_python"
-_QUICK_ROWS: Final = {"small": 500_000, "one_row": 200_000}
+_QUICK_ROWS: Final = {"small": 400_000, "one_row": 150_000}
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,4 +203,7 @@ def forget_peak(pid: int) -> None:
 
 def _status(pid: int, name: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
+    for line in lines:
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(f"process {pid} has ended")

@@ -80,7 +80,11 @@ def read_truth(
     source: Source, tables: Tables, *, kafka: str, places: set[Place], registry: str
 ) -> Truth:
     """Read all records of `places` and compare."""
-    ledger = _Outbox(tables) if source.workload.outbox else _Rows(tables, source.workload.version)
+    ledger = (
+        OutboxLedger(tables)
+        if source.workload.outbox
+        else RowLedger(tables, source.workload.version)
+    )
     decode = Decoder(registry)
     for message in _messages(kafka, places):
         ledger.take(message, decode)
@@ -126,8 +130,8 @@ def beginning(schema: Any) -> Any:  # noqa: ANN401 - JSON
     return {**schema, "fields": schema["fields"][:2]}
 
 
-class _Ledger:
-    """What came so far."""
+class Ledger:
+    """What came so far; those that follow take each record in its turn."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -152,8 +156,8 @@ class _Ledger:
         return place[0]
 
 
-class _Rows(_Ledger):
-    """Events of tables."""
+class RowLedger(Ledger):
+    """Takes events of tables."""
 
     def __init__(self, tables: Tables, version: str | None) -> None:
         super().__init__(tables)
@@ -177,8 +181,8 @@ class _Rows(_Ledger):
         digests[key] = hash(tuple([_plain(row.get(name)) for name in columns]))
 
 
-class _Outbox(_Ledger):
-    """Events of an outbox: a key, a payload, and the rest in headers."""
+class OutboxLedger(Ledger):
+    """Takes events of an outbox: a key, a payload, and the rest in headers."""
 
     def take(self, message: Message, decode: Callable[[bytes], Any]) -> None:
         """Take a record."""
