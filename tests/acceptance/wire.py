@@ -172,12 +172,13 @@ def _both(*sockets: socket.socket) -> Iterator[None]:
 
 
 def _read(source: socket.socket) -> bytes:
-    """Read one message with its length; empty at the end."""
+    """Read one message with its length; empty at the end, also in the middle of one."""
     head = _read_exactly(source, 4)
     if not head:
         return b""
     (size,) = struct.unpack(">i", head)
-    return head + _read_exactly(source, size)
+    body = _read_exactly(source, size)
+    return head + body if body else b""
 
 
 def _read_exactly(source: socket.socket, size: int) -> bytes:
