@@ -124,10 +124,16 @@ def measure_bare(servers: Servers, rate: int, seconds: float, cadence: float) ->
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
     arrivals = Arrivals(servers, topic)
     arrivals.start()
-    words = [servers.kafka.bootstrap_servers, topic, str(rate), str(seconds), str(cadence)]
+    words = [
+        servers.kafka.bootstrap_servers,
+        topic,
+        str(rate),
+        str(seconds + _WARM_SECONDS),
+        str(cadence),
+    ]
     command = [sys.executable, "-m", "benchmarks.bare", *words]
     subprocess.run(command, cwd=package_home(), check=True)
-    arrivals.finish(int(rate * seconds))
+    arrivals.finish(int(rate * (seconds + _WARM_SECONDS)))
     latency = _latency(bare, rate, arrivals.came, len(arrivals.came), _decode_bare)
     say(f"{topic}: {describe(latency)}")
     return latency
