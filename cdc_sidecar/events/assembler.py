@@ -21,11 +21,9 @@ from cdc_sidecar.events.message import MessageSink
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.events.table import RowSink, TopicFacts
-from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.lsn import ZERO, Lsn, format_lsn
 from cdc_sidecar.postgres.pgoutput import (
     XLOG_HEADER,
-    Begin,
-    Commit,
     LogicalMessage,
     Origin,
     Relation,
@@ -33,6 +31,8 @@ from cdc_sidecar.postgres.pgoutput import (
     Type,
     check_commit,
     decode,
+    read_begin,
+    read_commit,
 )
 from cdc_sidecar.postgres.types import LayoutFacts
 
@@ -43,6 +43,7 @@ _HEADER: Final = XLOG_HEADER.size
 _row_header = struct.Struct(">xQxxxxxxxxxxxxxxxxxI").unpack_from  # WAL start; relation oid
 _INSERT, _UPDATE, _DELETE = ord("I"), ord("U"), ord("D")
 _ROWS: Final = (_INSERT, _UPDATE, _DELETE)
+_BEGIN, _COMMIT = ord("B"), ord("C")
 
 
 class State(Enum):
@@ -103,7 +104,7 @@ class Assembler:
         self._state = State.BETWEEN
         self._relations: dict[int, Relation] = {}
         self._sinks: dict[int, RowSink] = {}
-        self._begin: Begin | None = None
+        self._final_lsn = ZERO  # of the open transaction, covered or not
         self._transaction: SourceTransaction | None = None
         self._resume: Partial | None = None
         self._parts = 0  # handed out of the open transaction
@@ -145,7 +146,7 @@ class Assembler:
                 else:
                     sink.delete(transaction, frame, lsn)
             else:
-                self._feed_message(frame)
+                self._feed_message(frame, kind)
         except SidecarError as error:
             self._locate(error, frame)
             self._transaction = None  # the failed row is counted: no part may be handed out now
@@ -171,12 +172,16 @@ class Assembler:
             self._resume = None
         return transaction
 
-    def _feed_message(self, frame: bytes) -> None:
+    def _feed_message(self, frame: bytes, kind: int) -> None:
+        if kind == _BEGIN:
+            self._feed_begin(frame)
+        elif kind == _COMMIT:
+            self._feed_commit(frame)
+        else:
+            self._feed_rarer(frame)
+
+    def _feed_rarer(self, frame: bytes) -> None:
         match decode(frame[_HEADER:]):
-            case Begin() as begin:
-                self._feed_begin(begin)
-            case Commit() as commit:
-                self._feed_commit(commit)
             case Relation() as relation:
                 self._feed_relation(relation)
             case Truncate() as truncate:
@@ -191,51 +196,57 @@ class Assembler:
             case message:
                 raise ProtocolViolation(f"{type(message).__name__} where none can be")
 
-    def _feed_begin(self, begin: Begin) -> None:
+    def _feed_begin(self, frame: bytes) -> None:
         if self._state is not State.BETWEEN:
             raise ProtocolViolation("BEGIN inside a transaction")
-        self._begin = begin
-        self._check_split(begin)
-        if self.position.covers_transaction(begin.final_lsn):
+        final_lsn, commit_time, xid = read_begin(frame)
+        position, self._final_lsn = self.position, final_lsn
+        if position.covers_transaction(final_lsn):
             self._state = State.SKIPPING
             return
         self._state = State.INSIDE
         self._transaction = twin.SourceTransaction(
             self._source,
-            final_lsn=begin.final_lsn,
-            xid=begin.xid,
-            commit_time=begin.commit_timestamp,
+            final_lsn=final_lsn,
+            xid=xid,
+            commit_time=commit_time,
             received=self._clock(),
         )
         self._parts = 0
-        self._resume = self.position.resumes(begin.final_lsn)
-        self._begun = self._resume is not None and self._resume.total_order > 0
-        if self._resume:
-            self._transaction.total_order = self._resume.total_order
-            self._transaction.counters = {k: [n] for k, n in self._resume.orders.items()}
+        self._begun = False
+        if position.partial is not None:
+            self._go_on(self._transaction, position.partial)
 
-    def _check_split(self, begin: Begin) -> None:
-        """Refuse to go past a split transaction whose rest the server does not send."""
-        partial = self.position.partial
-        covered = self.position.covers_transaction(begin.final_lsn)
-        if partial and not covered and begin.final_lsn != partial.final_lsn:
+    def _go_on(self, transaction: SourceTransaction, partial: Partial) -> None:
+        """Take up a split transaction behind its published part.
+
+        Raises:
+            ProtocolViolation: the server sends another one, and not its rest.
+
+        """
+        if transaction.final_lsn != partial.final_lsn:
             raise ProtocolViolation(
-                f"transaction at {format_lsn(begin.final_lsn)}, but the rest of the split one at "
-                f"{format_lsn(partial.final_lsn)} has not come",
+                f"transaction at {format_lsn(transaction.final_lsn)}, but the rest of the split"
+                f" one at {format_lsn(partial.final_lsn)} has not come",
                 cause="the publication was altered while the transaction was half published",
                 cure="restore the publication and restart",
             )
+        self._resume = partial
+        self._begun = partial.total_order > 0
+        transaction.total_order = partial.total_order
+        transaction.counters = {name: [count] for name, count in partial.orders.items()}
 
-    def _feed_commit(self, commit: Commit) -> None:
-        if self._begin is None:
+    def _feed_commit(self, frame: bytes) -> None:
+        if self._state is State.BETWEEN:
             raise ProtocolViolation("COMMIT outside of any transaction")
-        check_commit(self._begin, commit)
-        transaction, self._transaction, self._begin = self._transaction, None, None
+        commit_lsn, end_lsn = read_commit(frame)
+        check_commit(self._final_lsn, commit_lsn)
+        transaction, self._transaction, self._resume = self._transaction, None, None
         self._state = State.BETWEEN
         if transaction is None:
             return
         resumed = self.position.partial is not None
-        self.position = Position(commit.end_lsn)
+        self.position = Position(end_lsn)
         if self._parts or resumed:
             self._hand_out(transaction)
         else:
@@ -243,11 +254,12 @@ class Assembler:
 
     def _gather(self, transaction: SourceTransaction) -> None:
         """Append a whole transaction to the pending batch."""
-        records, end = self._opened(transaction), self._end(transaction)
+        records, end = self._opened(transaction), self._end(transaction)  # may be refused
         pending = self._pending
         pending.position = self.position
-        pending.transactions += bool(records)
-        pending.records += records
+        if records:
+            pending.transactions += 1
+            pending.records += records
         if end:
             pending.records.append(end.record(None))
         pending.size += transaction.size
@@ -308,9 +320,10 @@ class Assembler:
         return Position(self.position.end_lsn, partial)
 
     def _move_counts(self, batch: Batch) -> None:
-        for key, count in self._counts.items():
-            batch.counts[key] = batch.counts.get(key, 0) + count
-        self._counts.clear()
+        counts, moved = self._counts, batch.counts
+        for key in counts:
+            moved[key] = moved.get(key, 0) + counts[key]
+        counts.clear()
 
     def _close_pending(self) -> None:
         """Make the pending batch ready, if it says anything, and begin another."""

@@ -35,8 +35,3 @@ class Position:
         Its commit record starts there; records do not overlap.
         """
         return final_lsn < self.end_lsn
-
-    def resumes(self, final_lsn: Lsn) -> Partial | None:
-        """Return where to go on inside the transaction, if it was split."""
-        partial = self.partial
-        return partial if partial and partial.final_lsn == final_lsn else None

@@ -2,8 +2,9 @@
 
 PostgreSQL documentation, "Streaming Replication Protocol" and "Logical Replication Message
 Formats", protocol version 1 with `messages`; fields are named as there. All numbers are
-big-endian. Rows on the hot path are not decoded here but transcoded (`events.transcode`); this is
-the definition they are tested against, and what the rarer messages go through.
+big-endian. Rows on the hot path are not decoded here but transcoded (`events.transcode`), and of a
+Begin or Commit only the numbers are read; `decode` is the definition they are tested against, and
+what the rarer messages go through.
 """
 
 import struct
@@ -24,6 +25,8 @@ _KEEPALIVE = struct.Struct(">cQqB")
 _STATUS = struct.Struct(">cQQQqB")
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
+_BEGIN_FRAME = struct.Struct(f">{XLOG_HEADER.size + 1}xQqI").unpack
+_COMMIT_FRAME = struct.Struct(f">{XLOG_HEADER.size + 2}xQQ8x").unpack
 _MESSAGE = struct.Struct(">BQ")
 
 POSTGRES_EPOCH_MICROSECONDS = 946_684_800_000_000
@@ -216,6 +219,34 @@ def decode(message: bytes) -> Message:
     return decoded
 
 
+def read_begin(frame: bytes) -> tuple[Lsn, int, int]:
+    """Return final LSN, commit time and xid of a whole XLogData frame with a Begin.
+
+    Raises:
+        ProtocolViolation: it does not fit its format.
+
+    """
+    try:
+        final_lsn, timestamp, xid = _BEGIN_FRAME(frame)
+    except struct.error as error:
+        raise _malformed("b'B'", frame[XLOG_HEADER.size :]) from error
+    return final_lsn, timestamp + POSTGRES_EPOCH_MICROSECONDS, xid
+
+
+def read_commit(frame: bytes) -> tuple[Lsn, Lsn]:
+    """Return commit LSN and end LSN of a whole XLogData frame with a Commit.
+
+    Raises:
+        ProtocolViolation: it does not fit its format.
+
+    """
+    try:
+        commit_lsn, end_lsn = _COMMIT_FRAME(frame)
+    except struct.error as error:
+        raise _malformed("b'C'", frame[XLOG_HEADER.size :]) from error
+    return commit_lsn, end_lsn
+
+
 def _malformed(kind: str, message: bytes) -> ProtocolViolation:
     return ProtocolViolation(f"{kind} message of {len(message)} bytes does not fit its format")
 
@@ -357,15 +388,14 @@ _DECODERS: Final[dict[bytes, Callable[[_Reader], Message]]] = {
 }
 
 
-def check_commit(begin: Begin, commit: Commit) -> None:
-    """Check that a Commit ends the transaction that was begun.
+def check_commit(final_lsn: int, commit_lsn: int) -> None:
+    """Check that a Commit ends the transaction whose Begin promised `final_lsn`.
 
     Raises:
         ProtocolViolation: its commit LSN is another.
 
     """
-    if commit.commit_lsn != begin.final_lsn:
+    if commit_lsn != final_lsn:
         raise ProtocolViolation(
-            f"COMMIT at {format_lsn(commit.commit_lsn)}, but BEGIN promised "
-            f"{format_lsn(begin.final_lsn)}"
+            f"COMMIT at {format_lsn(commit_lsn)}, but BEGIN promised {format_lsn(final_lsn)}"
         )

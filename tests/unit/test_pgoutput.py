@@ -1,6 +1,7 @@
 """Every message of the stream is decoded as documented, and anything else is refused."""
 
 import struct
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -28,6 +29,8 @@ from cdc_sidecar.postgres.pgoutput import (
     decode,
     decode_keepalive,
     encode_status,
+    read_begin,
+    read_commit,
 )
 from tests.unit import wire
 
@@ -192,9 +195,37 @@ def test_a_status_is_34_bytes_in_the_documented_order(
 
 
 def test_a_commit_must_end_the_transaction_that_was_begun() -> None:
-    begin = Begin(Lsn(0x15293B8), 0, 1)
-    check_commit(begin, Commit(Lsn(0x15293B8), Lsn(0x1529400), 0))
+    check_commit(0x15293B8, 0x15293B8)
     with pytest.raises(
         ProtocolViolation, match="COMMIT at 0/1529300, but BEGIN promised 0/15293B8"
     ):
-        check_commit(begin, Commit(Lsn(0x1529300), Lsn(0x1529400), 0))
+        check_commit(0x15293B8, 0x1529300)
+
+
+@given(st.integers(0, 2**63), st.integers(0, 2**32 - 1))
+def test_of_a_begin_the_same_numbers_are_read_as_are_decoded(lsn: int, xid: int) -> None:
+    message = wire.begin(lsn, xid)
+    begin = decode(message)
+    assert isinstance(begin, Begin)
+    expected = (begin.final_lsn, begin.commit_timestamp, begin.xid)
+    assert read_begin(wire.frame(7, message)) == expected
+
+
+@given(st.integers(0, 2**63), st.integers(0, 2**63))
+def test_of_a_commit_the_same_numbers_are_read_as_are_decoded(lsn: int, end: int) -> None:
+    message = wire.commit(lsn, end)
+    commit = decode(message)
+    assert isinstance(commit, Commit)
+    assert read_commit(wire.frame(7, message)) == (commit.commit_lsn, commit.end_lsn)
+
+
+@pytest.mark.parametrize(
+    ("read", "message"), [(read_begin, wire.begin(5, 1)), (read_commit, wire.commit(5, 9))]
+)
+def test_a_begin_or_commit_of_another_length_is_refused(
+    read: Callable[[bytes], object], message: bytes
+) -> None:
+    frame = wire.frame(7, message)
+    for other in (frame[:-1], frame + b"\0", frame[:26]):
+        with pytest.raises(ProtocolViolation, match="does not fit its format"):
+            read(other)
