@@ -120,7 +120,8 @@ def _drain(source: Source, contender: Contender, name: str, tables: Tables | Non
         finally:
             contender.stop()
     _delete_topics(kafka, name)
-    return Drain(contender, drained(meter.samples, count, meter.peak), truth, start)
+    figures = drained(meter.samples, count, meter.peak, source.workload.warm)
+    return Drain(contender, figures, truth, start)
 
 
 def _await_walsender(connection: psycopg.Connection, slot: str, contender: Contender) -> int:

@@ -143,15 +143,17 @@ class Meter:
         self.moved_at = now
 
 
-def drained(samples: list[Sample], count: Callable[[Ends], int], peak: float) -> Drained:
+def drained(
+    samples: list[Sample], count: Callable[[Ends], int], peak: float, warm: int = 0
+) -> Drained:
     """Reckon from samples; `count` tells the events at or before an end.
 
-    Start-up is left out: time runs from the first sample in which there was an event to the one
+    Start-up is left out: time runs from the first sample with more than `warm` events to the one
     in which the last had come; CPU likewise, as long as the process lived.
     """
     counted = [(sample, count(sample.ends)) for sample in samples]
     last = max((events for _, events in counted), default=0)
-    moving = [(sample, events) for sample, events in counted if events > 0]
+    moving = [(sample, events) for sample, events in counted if events > warm]
     if not moving:
         return Drained(0, 0.0, {}, peak)
     first, before = moving[0]

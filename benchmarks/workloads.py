@@ -29,7 +29,8 @@ class Workload:
     """One workload; those that follow say what they write.
 
     `version` names the column that grows with each change of a row; without one, each row comes
-    once. `compared` names the columns that are compared; none means all.
+    once. `compared` names the columns that are compared; none means all. `warm` is the number of
+    first events that do not count: the broker makes the files of a topic when it is first used.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Workload:
     outbox: bool = False
     published: bool = True
     dear: bool = False  # fewer runs, none to warm up
+    warm: int = 0
     tables: tuple[str, ...] = field(default=("small",))
 
     def prepare(self) -> Iterator[str]:
@@ -232,10 +234,19 @@ WORKLOADS: Final = (
         "ddl_500",
         "500 tables, a column added to each halfway, 100 rows a transaction",
         300_000,
+        warm=50_000,
         tables=_many(500),
     ),
-    Tables("tables_1", "one table, 100 rows a transaction", 300_000, tables=_many(1)),
-    Tables("tables_1000", "1,000 tables, 100 rows a transaction", 300_000, tables=_many(1000)),
+    Tables(
+        "tables_1", "one table, 100 rows a transaction", 600_000, warm=100_000, tables=_many(1)
+    ),
+    Tables(
+        "tables_1000",
+        "1,000 tables, 100 rows a transaction",
+        600_000,
+        warm=100_000,
+        tables=_many(1000),
+    ),
     Outbox(
         "outbox",
         "outbox, 300 bytes, 10 rows a transaction",

@@ -55,6 +55,15 @@ class BatchQueue:
             return batch
 
     @property
+    def holds_rest(self) -> bool:
+        """Whether the Commit of the source transaction whose part was taken last waits here.
+
+        Behind a part come the others of its transaction, and nothing else before the last.
+        """
+        with self._condition:
+            return any(batch.position.partial is None for batch in self._items)
+
+    @property
     def oldest(self) -> int | None:
         """When the first transaction that waits was committed, in microseconds since 1970."""
         try:

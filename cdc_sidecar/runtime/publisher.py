@@ -36,7 +36,8 @@ class Open:
     began: float  # time.monotonic()
     oldest: int  # commit time of its first source transaction, in microseconds since 1970
     batch: Batch  # everything produced so far, without its records
-    carries: bool  # one source transaction alone, whose Commit has not come
+    alone: bool  # one source transaction has it to itself: it may take long
+    carries: bool = False  # it ends inside a source transaction, as far as it has come
 
     def is_long(self, config: Publish) -> bool:
         """Whether it is open for so long that it must be split."""
@@ -142,11 +143,14 @@ class Publisher:
         return max(delay, BUSY_DELAY) if self._queue.busy else delay
 
     def _publish(self, batch: Batch) -> None:
-        """Produce a batch, in a Kafka transaction of its own where it must have one."""
-        alone = batch.position.partial is not None and not batch.continues
-        if alone and self._open:
+        """Produce a batch, in a Kafka transaction of its own where it must have one.
+
+        A source transaction whose Commit has not come may take long: whole ones do not wait for it.
+        """
+        alone = batch.position.partial is not None and not self._queue.holds_rest
+        if alone and self._open and not batch.continues:
             self._commit(self._open)
-        open_ = self._open or self._begin(batch)
+        open_ = self._open or self._begin(batch, alone=alone)
         failpoints.reach(Failpoint.BEFORE_PRODUCE)
         for key, value in batch.schemas:
             self._load_schema(key, value)
@@ -161,10 +165,10 @@ class Publisher:
         open_.batch = _joined(open_.batch, batch)
         self._close_if_due(open_, batch)
 
-    def _begin(self, batch: Batch) -> Open:
+    def _begin(self, batch: Batch, *, alone: bool) -> Open:
         self._producer.begin()
         sum_ = Batch(batch.position)
-        self._open = Open(time.monotonic(), batch.commit_time, sum_, carries=False)
+        self._open = Open(time.monotonic(), batch.commit_time, sum_, alone)
         return self._open
 
     def _close_if_due(self, open_: Open, batch: Batch) -> None:
@@ -176,7 +180,7 @@ class Publisher:
             if open_.is_long(self._config):
                 self._split(open_)
         elif (
-            batch.continues
+            open_.alone
             or idle
             or age >= self._delay
             or open_.batch.size >= self._config.max_batch_bytes

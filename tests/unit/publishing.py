@@ -8,6 +8,7 @@ import structlog
 
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.metrics import Metrics
@@ -19,9 +20,10 @@ from cdc_sidecar.runtime.state import State, StateBoard
 
 
 class Producer:
-    """Stands in for our producer: keeps what would be committed."""
+    """Stands in for our producer: keeps what would be committed, and tells `taken` of each record."""
 
     def __init__(self) -> None:
+        self.taken: Callable[[Record], None] = lambda _record: None
         self.open: list[Any] = []
         self.commits: list[list[Any]] = []
         self.aborts = 0
@@ -32,7 +34,9 @@ class Producer:
 
     def produce(self, records: Any, _waiting: object = None) -> None:  # noqa: ANN401
         """Take records."""
-        self.open += list(records)
+        for record in records:
+            self.open.append(record)
+            self.taken(record)
 
     def commit(self, _waiting: object = None) -> bool:
         """Commit."""
