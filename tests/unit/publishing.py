@@ -20,7 +20,7 @@ from cdc_sidecar.runtime.state import State, StateBoard
 
 
 class Producer:
-    """Stands in for our producer: keeps what would be committed, and tells `taken` of each record."""
+    """Stands in for our producer: keeps what would be committed; `taken` hears of each record."""
 
     def __init__(self) -> None:
         self.taken: Callable[[Record], None] = lambda _record: None
