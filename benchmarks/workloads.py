@@ -237,9 +237,7 @@ WORKLOADS: Final = (
         warm=50_000,
         tables=_many(500),
     ),
-    Tables(
-        "tables_1", "one table, 100 rows a transaction", 600_000, warm=100_000, tables=_many(1)
-    ),
+    Tables("tables_1", "one table, 100 rows a transaction", 600_000, warm=100_000, tables=_many(1)),
     Tables(
         "tables_1000",
         "1,000 tables, 100 rows a transaction",

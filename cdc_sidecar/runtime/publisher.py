@@ -26,6 +26,10 @@ from cdc_sidecar.runtime.state import StateBoard
 
 KAFKA_AWAY_AFTER: Final = 3.0  # seconds that a commit may take before readiness is withdrawn
 BUSY_DELAY: Final = 0.025  # seconds that a transaction may gather while the stream is busy
+MARKERS_PAUSE: Final = 0.002
+"""Seconds between a commit and the next transaction: the broker answers before it has written the
+commit's markers; who begins sooner is turned away, and librdkafka waits 20 ms before it asks again.
+"""
 PROBE_PAUSE: Final = 0.5  # seconds between two questions whether a broker answers
 
 
@@ -166,6 +170,7 @@ class Publisher:
         self._close_if_due(open_, batch)
 
     def _begin(self, batch: Batch, *, alone: bool) -> Open:
+        time.sleep(max(0.0, self._committed_at + MARKERS_PAUSE - time.monotonic()))
         self._producer.begin()
         sum_ = Batch(batch.position)
         self._open = Open(time.monotonic(), batch.commit_time, sum_, alone)

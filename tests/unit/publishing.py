@@ -1,5 +1,6 @@
 """A publisher without brokers: its producer keeps what would be committed."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,12 +25,15 @@ class Producer:
 
     def __init__(self) -> None:
         self.taken: Callable[[Record], None] = lambda _record: None
+        self.began: list[float] = []
+        self.ended: list[float] = []
         self.open: list[Any] = []
         self.commits: list[list[Any]] = []
         self.aborts = 0
 
     def begin(self) -> None:
         """Begin."""
+        self.began.append(time.monotonic())
         self.open = []
 
     def produce(self, records: Any, _waiting: object = None) -> None:  # noqa: ANN401
@@ -40,6 +44,7 @@ class Producer:
 
     def commit(self, _waiting: object = None) -> bool:
         """Commit."""
+        self.ended.append(time.monotonic())
         self.commits.append(self.open)
         return True
 

@@ -8,6 +8,7 @@ from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.handover import BatchQueue
+from cdc_sidecar.runtime.publisher import MARKERS_PAUSE
 from tests.unit.publishing import Producer, publisher
 
 
@@ -67,3 +68,14 @@ def test_whole_transactions_do_not_wait_for_one_whose_commit_has_not_come() -> N
         queue.put(batch, 1)
     publisher(producer, queue, Publish()).run()
     assert _values(producer) == [[b"200"], [b"first", b"last"], [b"400"]]
+
+
+def test_no_transaction_begins_while_the_broker_writes_the_markers_of_the_last() -> None:
+    producer, queue = Producer(), BatchQueue(100_000)
+    for end in range(200, 1000, 100):
+        queue.put(_whole(end), 1)
+    queue.close()
+    publisher(producer, queue, Publish.model_validate({"max_delay": "0ms"})).run()
+    pauses = [b - e for b, e in zip(producer.began[1:], producer.ended, strict=False)]
+    assert len(pauses) == 7
+    assert min(pauses) >= MARKERS_PAUSE
