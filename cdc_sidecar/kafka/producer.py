@@ -6,9 +6,11 @@ The protocol facts behind this are in `docs/explanation/exactly-once.md`.
 
 import time
 from collections.abc import Callable, Iterable
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import (
@@ -25,6 +27,9 @@ SLICE: Final = 1.0  # seconds that a call into librdkafka may block
 RETRY_BACKOFF: Final = 1.0  # seconds; also how a retried EndTxn is recognised
 SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
 """A commit this slow may have sent EndTxn twice: the late one could commit half of the next."""
+
+_TOPIC: Final = itemgetter(0)
+_PLAIN: Final = 3  # of a record: topic, value, key
 
 
 def producer_settings(
@@ -110,25 +115,49 @@ class TransactionalProducer:
             ProducerFenced: another producer took over, or the broker timed the transaction out.
 
         """
-        produce: Any = self._producer.produce
         begun = time.monotonic()
-        until = begun + self._timeout
+
+        def wait() -> None:
+            self._producer.poll(0.05)
+            waited = time.monotonic() - begun
+            waiting(waited)
+            if waited > self._timeout:
+                raise TransactionFailed(
+                    "records wait in the client for longer than the transaction may"
+                )
+
         try:
-            for record in records:
-                while True:
-                    try:
-                        produce(*record)
-                        break
-                    except BufferError:
-                        self._producer.poll(0.05)
-                        waiting(time.monotonic() - begun)
-                        if time.monotonic() > until:
-                            raise TransactionFailed(
-                                "records wait in the client for longer than the transaction may"
-                            ) from None
+            for topic, records_of_topic in groupby(records, _TOPIC):
+                run = list(records_of_topic)
+                if len(run) > 1 and max(map(len, run)) == _PLAIN:
+                    self._produce_run(topic, run, wait)
+                else:
+                    self._produce_each(run, wait)
             self._producer.poll(0)
         except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
+
+    def _produce_run(self, topic: str, run: list[Any], wait: Callable[[], None]) -> None:
+        """Hand on records of one topic at once: librdkafka looks a name up among all, one by one.
+
+        It takes as many as have room, from the first on, and marks the others.
+        """
+        messages: list[dict[str, Any]] = [{"value": value, "key": key} for _, value, key in run]
+        while (taken := self._producer.produce_batch(topic, messages)) < len(messages):
+            _check_full(messages, taken)
+            messages = messages[taken:]
+            wait()
+
+    def _produce_each(self, records: list[Any], wait: Callable[[], None]) -> None:
+        """Hand on records one by one: those that have a partition or headers."""
+        produce: Any = self._producer.produce
+        for record in records:
+            while True:
+                try:
+                    produce(*record)
+                    break
+                except BufferError:
+                    wait()
 
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; tell whether the producer may be used again.
@@ -185,7 +214,7 @@ class TransactionalProducer:
             return self._fatal_cause() or TransactionFailed("librdkafka gave the producer up")
         error = exception.args[0]
         translated_error = translate(error)
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - its spelling
             translated_error = self._fatal_cause() or translated_error
         if isinstance(translated_error, ProducerFenced | KafkaRefused):
             return translated_error
@@ -198,6 +227,22 @@ class TransactionalProducer:
         except KafkaException as exception:
             return translate(exception.args[0])
         return None
+
+
+def _check_full(messages: list[dict[str, Any]], taken: int) -> None:
+    """Check that all behind the first `taken` of a run were left out for want of room.
+
+    Raises:
+        KafkaException: one was refused.
+        TransactionFailed: one was taken, but not those before it: order is lost.
+
+    """
+    errors = [message.pop("_error", None) for message in messages]
+    for error in errors:
+        if error and error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - its spelling
+            raise KafkaException(error)
+    if not all(errors[taken:]):
+        raise TransactionFailed("librdkafka took records out of order")
 
 
 def _unavailable(error: SidecarError) -> SidecarError:

@@ -29,6 +29,7 @@ from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.claim import Claim, Claimant, View
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
 from cdc_sidecar.runtime.lookup import Lookup
+from cdc_sidecar.runtime.memory import give_back
 from cdc_sidecar.runtime.publisher import Publisher
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
@@ -187,6 +188,7 @@ class Session:
             self._resources.metrics.queue_bytes.set_function(lambda: queue.size)
             self._begin(view, publisher)
             self._log.info("stream_started", position=format_lsn(start), slot=postgres.slot)
+            give_back()
             self._run_threads(replicator, publisher)
         finally:
             lookup.close()
