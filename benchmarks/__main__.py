@@ -19,6 +19,7 @@ from benchmarks.latency import measure_bare, measure_steady
 from benchmarks.picture import draw
 from benchmarks.report import OURS, Results, Row, summarise, tables
 from benchmarks.source import Servers, say, servers, source
+from benchmarks.targets import target_table
 from benchmarks.workloads import WORKLOADS, Workload
 from cdc_sidecar.demo.servers import ServerError
 from cdc_sidecar.events.twin import VARIABLE
@@ -43,7 +44,7 @@ class Plan:
 def main() -> int:
     """Run; return 0, or 1 when something that the sidecar published is not what was written."""
     plan = _plan(_arguments())
-    results = Results(time.strftime("%Y-%m-%d %H:%M %Z"), plan.quick)
+    results = Results(time.strftime("%Y-%m-%d %H:%M %Z"), plan.quick, command=_command())
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     begun = time.monotonic()
     with servers(folder) as running, ExitStack() as stack:
@@ -68,6 +69,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _command() -> str:
+    return " ".join(["python -m benchmarks", *sys.argv[1:]])
+
+
 def _plan(arguments: argparse.Namespace) -> Plan:
     quick = arguments.quick
     names = arguments.workloads or ("small,one_row" if quick else None)
@@ -80,7 +85,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         if quick
         else {OURS: 4, "pg_recvlogical": 4, "debezium": 2, _PYTHON: 2},
         tuple(int(rate) for rate in rates.split(",") if rate.isdecimal()),
-        arguments.seconds or (20.0 if quick else 60.0),
+        arguments.seconds or (20.0 if quick else 40.0),
         3.0 if quick else 20.0,
     )
 
@@ -159,7 +164,7 @@ def _steady(
 
 def _write(results: Results) -> None:
     (HOME / "results.json").write_text(results.as_json(), encoding="utf-8")
-    text = tables(results)
+    text = "\n".join(part for part in (target_table(results), tables(results)) if part)
     print(text)
     if not results.quick:
         (HOME / "results.svg").write_text(draw(results.rows), encoding="utf-8")

@@ -81,6 +81,7 @@ class Results:
     latencies: list[Latency] = field(default_factory=list)
     idles: list[Idle] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    command: str = "make bench"
 
     @property
     def is_exact(self) -> bool:
@@ -101,6 +102,7 @@ class Results:
         whole = {
             "date": self.date,
             "quick": self.quick,
+            "command": self.command,
             "machine": machine(),
             "versions": versions(),
             "runs": runs,
@@ -280,7 +282,7 @@ def _facts(results: Results) -> str:
     about = {row.workload: row.about for row in results.rows}
     lines = [f"* {name}: {text}" for name, text in about.items()]
     lines += [f"* {name}: {value}" for name, value in {**machine(), **versions()}.items()]
-    return "\n".join([*lines, f"* date: {results.date}", ""])
+    return "\n".join([*lines, f"* date: {results.date}, {results.command}", ""])
 
 
 def markdown(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:

@@ -215,16 +215,16 @@ def _many(count: int) -> tuple[str, ...]:
 
 
 WORKLOADS: Final = (
-    Workload("small", "5 columns, about 100 bytes, 10,000 rows a transaction", 1_000_000),
-    OneRow("one_row", "the same rows, one a transaction", 500_000),
-    Wide("wide", "29 columns, 1 kB, 1,000 rows a transaction", 200_000, tables=("wide",)),
+    Workload("small", "5 columns, about 100 bytes, 10,000 rows a transaction", 600_000),
+    OneRow("one_row", "the same rows, one a transaction", 300_000),
+    Wide("wide", "29 columns, 1 kB, 1,000 rows a transaction", 150_000, tables=("wide",)),
     UpdatesFull(
-        "updates_full", "updates, REPLICA IDENTITY FULL, 10,000 a transaction", 500_000, "amount"
+        "updates_full", "updates, REPLICA IDENTITY FULL, 10,000 a transaction", 300_000, "amount"
     ),
     Toast(
         "toast",
         "updates that leave a column of 4 kB alone",
-        300_000,
+        200_000,
         "amount",
         ("id", "amount", "name"),
         tables=("toast",),
@@ -233,22 +233,22 @@ WORKLOADS: Final = (
     Ddl(
         "ddl_500",
         "500 tables, a column added to each halfway, 100 rows a transaction",
-        300_000,
+        200_000,
         warm=50_000,
         tables=_many(500),
     ),
-    Tables("tables_1", "one table, 100 rows a transaction", 600_000, warm=100_000, tables=_many(1)),
+    Tables("tables_1", "one table, 100 rows a transaction", 400_000, warm=100_000, tables=_many(1)),
     Tables(
         "tables_1000",
         "1,000 tables, 100 rows a transaction",
-        600_000,
+        400_000,
         warm=100_000,
         tables=_many(1000),
     ),
     Outbox(
         "outbox",
         "outbox, 300 bytes, 10 rows a transaction",
-        300_000,
+        200_000,
         compared=("id", "aggregatetype", "aggregateid", "payload"),
         outbox=True,
         tables=("outbox",),

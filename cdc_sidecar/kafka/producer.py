@@ -195,6 +195,22 @@ class TransactionalProducer:
         except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
+    def abort_on(self, places: Iterable[tuple[str, int]]) -> None:
+        """Abort a transaction that has a record in each place, topic and partition.
+
+        It ends there what an earlier one of the same id left open; the producer is used up.
+
+        Raises:
+            TransactionFailed: not known to be aborted.
+
+        """
+        self.begin()
+        self.produce((topic, b"", b"", partition) for topic, partition in places)
+        begun = time.monotonic()
+        self._deliver(lambda _seconds: None, begun, begun + self._timeout)
+        if not self.abort():
+            raise TransactionFailed("the abort of what was left open is in doubt")
+
     def abort(self, timeout: float = 5.0) -> bool:
         """Abort the open transaction; tell whether it is known to be aborted."""
         try:

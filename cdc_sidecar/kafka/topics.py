@@ -68,6 +68,12 @@ class Topics:
         self._remember = remember
         self._known: dict[str, Topic] = {}
 
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """Every partition, with its topic's name, of the topics described so far."""
+        known = list(self._known.values())  # another thread may add to them meanwhile
+        return [(topic.name, number) for topic in known for number in range(topic.partitions)]
+
     def brokers_answer(self) -> bool:
         """Tell whether any broker answers within a few seconds.
 

@@ -7,7 +7,7 @@ fences every earlier producer and then reads the position that counts, up to the
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,7 @@ from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
+from cdc_sidecar.kafka.left_open import Place, find_left_open, read_time
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, read_position
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.read import Reader, committed_reader, high_watermark, read_records
@@ -185,6 +186,33 @@ class Claimant:
         return self._topics.brokers_answer()
 
     def _fence(self) -> TransactionalProducer:
+        """Fence every earlier producer, and see that its last transaction is over everywhere."""
+        producer = self._new_producer()
+        left = self._left_open()
+        if left:
+            self._log.warning("transaction_left_open", places=[f"{t}-{n}" for t, n in sorted(left)])
+            producer.abort_on(left)
+            producer = self._new_producer()
+        return producer
+
+    def _left_open(self) -> Collection[Place]:
+        """Return where an earlier transaction of ours was aborted and still seems open.
+
+        What the committed position covers was committed: the next commit ends it.
+        """
+        found = find_left_open(admin_client(self._config.kafka), self._topics.places)
+        if not found or (self.internal.position, 0) in found:
+            return found
+        with self._reader() as reader:
+            record = self._read_position(reader, None)
+        covered = record.written_at if record else 0
+        reader = committed_reader(self._config.kafka, isolation="read_uncommitted")
+        try:
+            return [place for place, at in found.items() if read_time(reader, place, at) > covered]
+        finally:
+            reader.close()
+
+    def _new_producer(self) -> TransactionalProducer:
         settings = producer_settings(
             self._config.kafka,
             self._config.publish,

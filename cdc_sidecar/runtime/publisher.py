@@ -4,6 +4,7 @@ A Kafka transaction ends only where a source transaction ends (I4). Its last rec
 that covers it (I1); only after its commit is an LSN acknowledged (I3).
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -83,7 +84,7 @@ class Publisher:
         self._metrics = metrics
         self._log = log
         self._open: Open | None = None
-        self._committed_at = 0.0  # time.monotonic() of the last commit
+        self._committed_at = -math.inf  # time.monotonic() of the last commit
         self.finished = threading.Event()
 
     def run(self) -> None:

@@ -19,6 +19,7 @@ from benchmarks.meters import (
 from benchmarks.picture import draw
 from benchmarks.report import Results, Row, halves, markdown, summarise, tables
 from benchmarks.source import Backlog
+from benchmarks.targets import outcomes, target_table
 from benchmarks.truth import Truth, beginning
 from benchmarks.workloads import WORKLOADS, Workload
 from cdc_sidecar.postgres.lsn import Lsn
@@ -242,3 +243,35 @@ def test_a_workload_writes_as_many_rows_as_it_is_told(workload: Workload) -> Non
     small = replace(workload, rows=2000)
     assert sum(events for _, events in small.write()) == 2000
     assert list(small.prepare())
+
+
+def test_what_comes_before_the_topics_are_warm_does_not_count() -> None:
+    samples = [Sample(float(at), {TOPIC: 10 * at}, {"a": at / 10}) for at in range(1, 8)]
+    measured = drained(samples, lambda ends: ends[TOPIC], peak=1.0, warm=30)
+    assert (measured.events, measured.seconds) == (30, 3.0)
+    assert measured.cpu["a"] == pytest.approx(0.01 * 1e6)
+
+
+def test_each_target_of_what_was_run_is_measured_and_none_of_what_was_not() -> None:
+    debezium = replace(ROW, contender="debezium", rates=(30.0,), cpu={"debezium": 40.0})
+    plain = replace(ROW, contender="sidecar_python", rates=(50.0,))
+    rows = [ROW, replace(debezium), plain]
+    found = {one.what: one for one in outcomes(Results("today", quick=False, rows=rows))}
+    assert found["small/debezium, events/s"].measured == pytest.approx(200 / 30)
+    assert found["small/debezium, events/s"].is_met
+    assert not found["small, plain Python/debezium"].is_met
+    assert found["small, CPU µs/event"].measured == 3.0
+    assert found["small, CPU/debezium"].measured == pytest.approx(0.075)
+    assert found["peak RSS of all drains, MB"].measured == 70.4
+    assert len(found) == 5
+    steady = {one.what for one in outcomes(Results("today", quick=True, latencies=[LATENCY]))}
+    assert steady == {"p50 at 1,000 commits/s, ms", "p99 at 1,000 commits/s, ms"}
+
+
+def test_a_missed_target_stands_out() -> None:
+    slow = replace(LATENCY, percentiles={"p50": 8.1, "p99": 20.0})
+    table = target_table(Results("today", quick=True, latencies=[slow]))
+    assert [line.rpartition(" | ")[2].strip(" |") for line in table.splitlines()[2:]] == [
+        "**no**",
+        "yes",
+    ]

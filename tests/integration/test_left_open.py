@@ -1,0 +1,60 @@
+"""What seems open on a partition is found with its place, and is gone once it has ended."""
+
+import time
+import uuid
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from cdc_sidecar.config.model import Kafka, Publish
+from cdc_sidecar.demo.servers import KafkaBroker
+from cdc_sidecar.kafka.left_open import find_left_open, read_time
+from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.kafka.read import committed_reader, high_watermark
+from tests.waiting import await_true
+
+
+def _config(kafka: KafkaBroker) -> Kafka:
+    return Kafka.model_validate({"bootstrap_servers": kafka.bootstrap_servers})
+
+
+def _claimed(kafka: KafkaBroker, transactional_id: str) -> TransactionalProducer:
+    settings = producer_settings(_config(kafka), Publish(), transactional_id, smallest=1_000_000)
+    producer = TransactionalProducer(settings)
+    producer.claim(stopping=lambda: False)
+    return producer
+
+
+def test_an_open_transaction_is_found_where_it_stands_until_it_has_ended(
+    kafka: KafkaBroker,
+) -> None:
+    topic, admin = (
+        f"left-{uuid.uuid4()}",
+        AdminClient({"bootstrap.servers": kafka.bootstrap_servers}),
+    )
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
+    places = [(topic, 0), (topic, 1)]
+    assert find_left_open(admin, places) == {}
+
+    other = Producer({
+        "bootstrap.servers": kafka.bootstrap_servers, "transactional.id": topic, "linger.ms": 0,
+    })  # fmt: skip
+    other.init_transactions(30)
+    before = time.time()
+    for number in range(2):
+        other.begin_transaction()
+        other.produce(topic, b"value", b"key", 1)
+        other.flush(30)
+        if number == 0:
+            other.commit_transaction(30)
+    await_true(lambda: find_left_open(admin, places) == {(topic, 1): 2}, what="it is found")
+    reader = committed_reader(_config(kafka), isolation="read_uncommitted")
+    made = read_time(reader, (topic, 1), 2) / 1e6
+    reader.close()
+    assert before - 1 < made < time.time() + 1
+
+    producer = _claimed(kafka, topic)  # fences it, and has its transaction aborted
+    assert find_left_open(admin, places) == {}
+    producer.abort_on(places)
+    assert find_left_open(admin, places) == {}
+    assert high_watermark(admin, topic) == 2, "a record and the marker of its abort"
