@@ -69,7 +69,7 @@ class Source:
 def servers(folder: Path) -> Iterator[Servers]:
     """Start Postgres, with fsync, and Kafka."""
     say("starting Postgres and Kafka")
-    with PostgresServer(settings=_SETTINGS) as postgres, KafkaBroker(long_lived=True) as kafka:
+    with PostgresServer(settings=_SETTINGS) as postgres, KafkaBroker() as kafka:
         yield Servers(postgres, kafka, folder)
 
 

@@ -215,9 +215,9 @@ def _many(count: int) -> tuple[str, ...]:
 
 
 WORKLOADS: Final = (
-    Workload("small", "5 columns, about 100 bytes, 10,000 rows a transaction", 600_000),
+    Workload("small", "5 columns, about 100 bytes, 10,000 rows a transaction", 800_000),
     OneRow("one_row", "the same rows, one a transaction", 300_000),
-    Wide("wide", "29 columns, 1 kB, 1,000 rows a transaction", 150_000, tables=("wide",)),
+    Wide("wide", "29 columns, 1 kB, 1,000 rows a transaction", 300_000, tables=("wide",)),
     UpdatesFull(
         "updates_full", "updates, REPLICA IDENTITY FULL, 10,000 a transaction", 300_000, "amount"
     ),

@@ -18,8 +18,7 @@ from cdc_sidecar.demo.process import Program, run_tool
 from cdc_sidecar.demo.server import Server
 
 _HEAP = ("-Xms256m", "-Xmx512m")
-_JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:-UsePerfData")
-_QUICK_START = "-XX:TieredStopAtLevel=1"  # and slower afterwards
+_JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _LOGGING = """\
 appender.console.type = Console
 appender.console.name = console
@@ -37,24 +36,22 @@ class KafkaBroker(Server):
     `broker.session.timeout.ms`, 9 s unless `properties` say less.
     """
 
-    def __init__(  # noqa: PLR0913 - what a broker may differ in
+    def __init__(
         self,
         folder: Path | None = None,
         *,
         properties: Mapping[str, str] | None = None,
         heap: Sequence[str] = _HEAP,
-        long_lived: bool = False,
         port: int | None = None,
         controller_port: int | None = None,
     ) -> None:
         """Describe the broker; nothing runs yet.
 
         `folder` keeps data and log. `properties` come on top of ours and may be changed later;
-        they hold from the next start. `heap` are options of the JVM; a `long_lived` one compiles
-        as thoroughly as in production, which only pays after a minute.
+        they hold from the next start. `heap` are options of the JVM.
         """
         super().__init__("Kafka", folder)
-        self._options = [*heap, *_JVM_OPTIONS, *([] if long_lived else [_QUICK_START])]
+        self._heap = heap
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
         self.cluster_id = _new_cluster_id()  # the brokers of one cluster share it
@@ -137,7 +134,8 @@ class KafkaBroker(Server):
         """Return the command up to the name of the class to run."""
         return [
             _java_program(),
-            *self._options,
+            *self._heap,
+            *_JVM_OPTIONS,
             f"-Djava.io.tmpdir={self._folder / 'tmp'}",
             f"-Dlog4j2.configurationFile={self._logging_path}",
             "-cp",
