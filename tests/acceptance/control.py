@@ -11,7 +11,7 @@ from tests.acceptance.conftest import Service
 from tests.acceptance.events import Event, Oracle, read_events
 from tests.acceptance.sabotage import Rule, program
 
-SPLIT = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'}
+SPLIT = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1us"'}  # after each part, however fast
 
 
 def start(service: Service, failpoint: str = "", *rules: Rule, split: bool = False) -> None:

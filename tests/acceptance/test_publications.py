@@ -11,7 +11,7 @@ from tests.acceptance.own_postgres import halt_of, published_ids
 
 _ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["id", "n", "label"]\n' + MARKS
 _LOOKED = 10  # seconds in which the guardian looks
-_SMALL = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'}
+_SMALL = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1us"'}
 
 
 @pytest.fixture
