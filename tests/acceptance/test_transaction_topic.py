@@ -104,12 +104,12 @@ def test_every_transaction_is_bracketed_by_begin_and_an_end_that_counts_its_even
     assert [end["part"] for end in ends] == [None] * 3
 
 
-@pytest.mark.parametrize("split_after", ["1ms", "3ms"] if LONG else ["drawn"])
+@pytest.mark.parametrize("split_after", ["1us", "100us"] if LONG else ["drawn"])
 def test_a_split_transaction_is_whole_and_its_counters_run_on_wherever_it_was_killed(
     make_service: Callable[..., Service], split_after: str
 ) -> None:
     draw = chance("split", split_after)
-    drawn = draw.choice(["1ms", "3ms"]) if split_after == "drawn" else split_after
+    drawn = draw.choice(["1us", "100us"]) if split_after == "drawn" else split_after
     service = make_service(TABLES + _TOPIC)
     sidecar = service.sidecar
     service.sql(*_TABLES, "CREATE PUBLICATION cdc FOR ALL TABLES")

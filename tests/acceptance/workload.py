@@ -24,7 +24,7 @@ class Workload(Enum):
     def environment(self) -> dict[str, str]:
         """What the sidecar must be told, so that it is split."""
         split = self is Workload.SPLIT
-        return {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1ms"'} if split else {}
+        return {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1us"'} if split else {}
 
     def write(self, service: Service, start: int) -> None:
         """Write it to table `items`."""
