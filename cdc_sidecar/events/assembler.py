@@ -1,29 +1,30 @@
 """The state machine between the wire and Kafka: frames in, whole source transactions out.
 
-It is fed every XLogData frame in order, skips what the position covers (I5), compiles each relation
-version before its first row, and hands out batches: whole transactions together, and the parts of
-one that is too long to wait for.
+It is fed every XLogData frame in order, skips what the position covers (I5), and hands out batches:
+whole transactions together, and the parts of one that is too long to wait for.
 """
 
 import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
-from cdc_sidecar.errors import LayoutRefused, ProtocolViolation, SidecarError
+from cdc_sidecar.errors import ProtocolViolation, SidecarError
 from cdc_sidecar.events import twin
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.boundary import Boundaries, Boundary
-from cdc_sidecar.events.capture import Capture, open_sink
+from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Record, Source, SourceTransaction
 from cdc_sidecar.events.message import MessageSink
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.relations import Relations
 from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.table import RowSink, TopicFacts
+from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.postgres.frames import XLOG_HEADER
 from cdc_sidecar.postgres.lsn import ZERO, Lsn, format_lsn
 from cdc_sidecar.postgres.pgoutput import (
-    XLOG_HEADER,
     LogicalMessage,
     Origin,
     Relation,
@@ -54,26 +55,6 @@ class State(Enum):
     SKIPPING = "inside a transaction that the position covers"
 
 
-@dataclass(slots=True)
-class Batch:
-    """Records for one Kafka transaction, and the position that covers them.
-
-    Whole transactions: `position.partial` is None and `continues` is False. A long transaction
-    comes as batches whose position is partial, and a last one that `continues` and is not.
-    Without records a batch only moves the position. `end` follows the records.
-    """
-
-    position: Position
-    records: list[Record] = field(default_factory=list)
-    schemas: list[tuple[bytes, bytes]] = field(default_factory=list)
-    size: int = 0
-    transactions: int = 0
-    continues: bool = False
-    commit_time: int = 0  # microseconds since 1970, of the last transaction
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (table, op) → events
-    end: Boundary | None = None  # of a transaction that was handed out in parts
-
-
 class Assembler:
     """Fed by the replication thread alone; `take` hands its batches to the queue."""
 
@@ -90,20 +71,18 @@ class Assembler:
     ) -> None:
         self.position = position
         self._source = source
-        self._capture = capture
         self._subjects = subjects
-        self._read_facts = read_facts
-        self._topic_facts = topic_facts
         self._clock = clock
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._relations = Relations(
+            capture, subjects, self._counts, read_facts=read_facts, topic_facts=topic_facts
+        )
         self._messages = MessageSink(source.service, capture.prefixes, subjects, self._counts)
         self._boundaries = (
             Boundaries(source.service, subjects, topic_facts) if capture.boundaries else None
         )
         self._begun = False  # whether the open transaction's BEGIN is handed out
         self._state = State.BETWEEN
-        self._relations: dict[int, Relation] = {}
-        self._sinks: dict[int, RowSink] = {}
         self._final_lsn = ZERO  # of the open transaction, covered or not
         self._transaction: SourceTransaction | None = None
         self._resume: Partial | None = None
@@ -135,10 +114,7 @@ class Assembler:
                 transaction = self._next_change(lsn)
                 if transaction is None:
                     return
-                try:
-                    sink = self._sinks[oid]
-                except KeyError:
-                    sink = self._open_sink(oid)
+                sink = self._relations[oid]
                 if kind == _INSERT:
                     sink.insert(transaction, frame, lsn)
                 elif kind == _UPDATE:
@@ -183,7 +159,7 @@ class Assembler:
     def _feed_rarer(self, frame: bytes) -> None:
         match decode(frame[_HEADER:]):
             case Relation() as relation:
-                self._feed_relation(relation)
+                self._relations.describe(relation)
             case Truncate() as truncate:
                 self._feed_truncate(truncate, int.from_bytes(frame[1:9], "big"))
             case LogicalMessage() as message:
@@ -353,53 +329,12 @@ class Assembler:
         if quiet and wal_end > self.position.end_lsn:
             self.position = self._pending.position = Position(wal_end)
 
-    def _feed_relation(self, relation: Relation) -> None:
-        known = self._relations.get(relation.oid)
-        if known == relation:
-            return
-        if (
-            known
-            and self._capture.captures(known.qualified_name)
-            and (not self._capture.captures(relation.qualified_name))
-        ):
-            raise LayoutRefused(
-                f"captured table {known.qualified_name} is now {relation.qualified_name}",
-                cause="ALTER TABLE … RENAME or SET SCHEMA",
-                cure="configure the new name, or rename the table back",
-            )
-        self._relations[relation.oid] = relation
-        self._sinks.pop(relation.oid, None)
-
-    def _open_sink(self, oid: int) -> RowSink:
-        relation = self._relations.get(oid)
-        if relation is None:
-            raise ProtocolViolation(f"a change of relation {oid}, which was never described")
-        sink = open_sink(
-            self._capture,
-            relation,
-            self._facts,
-            self._subjects,
-            self._topic_facts,
-            self._counts,
-        )
-        self._sinks[oid] = sink
-        return sink
-
-    def _facts(self, relation: Relation) -> LayoutFacts:
-        """Return the stored facts of a layout, or the catalog's, which are then stored."""
-        facts = self._subjects.layout(relation)
-        if facts is None:
-            facts = self._read_facts(relation)
-            self._subjects.register_layout(relation, facts)
-        return facts
-
     def _feed_truncate(self, truncate: Truncate, lsn: int) -> None:
         transaction = self._next_change(lsn)
         if transaction is None:
             return
         for oid in truncate.relation_oids:
-            sink = self._sinks.get(oid) or self._open_sink(oid)
-            sink.truncate(transaction, lsn)
+            self._relations[oid].truncate(transaction, lsn)
 
     def _feed_logical_message(self, message: LogicalMessage, lsn: int) -> None:
         if message.transactional:
@@ -425,9 +360,9 @@ class Assembler:
         """Say where an error was met: the table, the LSN, the transaction."""
         lsn = int.from_bytes(frame[1:9], "big")
         parts = [error.where] if error.where else []
-        if frame[_HEADER] in (_INSERT, _UPDATE, _DELETE) and not error.where:
-            relation = self._relations.get(int.from_bytes(frame[26:30], "big"))
-            parts += [f"table {relation.qualified_name}"] if relation else []
+        if frame[_HEADER] in _ROWS and not error.where:
+            name = self._relations.name(int.from_bytes(frame[26:30], "big"))
+            parts += [f"table {name}"] if name else []
         parts.append(f"LSN {format_lsn(lsn)}")
         if self._transaction:
             parts.append(f"transaction {self._transaction.xid}")

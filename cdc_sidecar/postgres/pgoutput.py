@@ -1,10 +1,9 @@
 """The messages of logical replication, decoded from bytes.
 
-PostgreSQL documentation, "Streaming Replication Protocol" and "Logical Replication Message
-Formats", protocol version 1 with `messages`; fields are named as there. All numbers are
-big-endian. Rows on the hot path are not decoded here but transcoded (`events.transcode`), and of a
-Begin or Commit only the numbers are read; `decode` is the definition they are tested against, and
-what the rarer messages go through.
+PostgreSQL documentation, "Logical Replication Message Formats", protocol version 1 with `messages`;
+fields are named as there. All numbers are big-endian. Rows on the hot path are not decoded here but
+transcoded (`events.transcode`), and of a Begin or Commit only the numbers are read; `decode` is the
+definition they are tested against, and what the rarer messages go through.
 """
 
 import struct
@@ -14,23 +13,14 @@ from enum import Enum
 from typing import Final
 
 from cdc_sidecar.errors import ProtocolViolation
+from cdc_sidecar.postgres.frames import POSTGRES_EPOCH_MICROSECONDS, XLOG_HEADER, malformed
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 
-XLOG_DATA: Final = ord("w")
-PRIMARY_KEEPALIVE: Final = ord("k")
-XLOG_HEADER = struct.Struct(">cQQq")
-"""Byte1('w'), WAL start, WAL end, server clock; the message follows."""
-
-_KEEPALIVE = struct.Struct(">cQqB")
-_STATUS = struct.Struct(">cQQQqB")
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
 _BEGIN_FRAME = struct.Struct(f">{XLOG_HEADER.size + 1}xQqI").unpack
 _COMMIT_FRAME = struct.Struct(f">{XLOG_HEADER.size + 2}xQQ8x").unpack
 _MESSAGE = struct.Struct(">BQ")
-
-POSTGRES_EPOCH_MICROSECONDS = 946_684_800_000_000
-"""Microseconds from 1970-01-01 to 2000-01-01, where Postgres's clock starts."""
 
 
 class ReplicaIdentity(Enum):
@@ -53,15 +43,6 @@ UNCHANGED: Final = Unchanged.UNCHANGED
 ColumnData = bytes | None | Unchanged
 TupleData = tuple[ColumnData, ...]
 """Per column: its text, NULL, or UNCHANGED."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrimaryKeepalive:
-    """Everything committed below `wal_end` has been sent."""
-
-    wal_end: Lsn
-    server_clock: int
-    reply_requested: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,26 +157,6 @@ Message = (
 )
 
 
-def decode_keepalive(frame: bytes) -> PrimaryKeepalive:
-    """Decode a whole 'k' frame."""
-    try:
-        _, wal_end, clock, reply = _KEEPALIVE.unpack(frame)
-    except struct.error as error:
-        raise _malformed("keepalive", frame) from error
-    return PrimaryKeepalive(Lsn(wal_end), clock + POSTGRES_EPOCH_MICROSECONDS, bool(reply))
-
-
-def encode_status(
-    *, written: Lsn, flushed: Lsn, applied: Lsn, clock: int, reply_requested: bool
-) -> bytes:
-    """Encode a StandbyStatusUpdate; `clock` in microseconds since 1970.
-
-    `flushed` frees WAL for ever: it must be at or below the last position committed in Kafka (I3).
-    """
-    since_2000 = clock - POSTGRES_EPOCH_MICROSECONDS
-    return _STATUS.pack(b"r", written, flushed, applied, since_2000, reply_requested)
-
-
 def decode(message: bytes) -> Message:
     """Decode one pgoutput message (what follows the XLogData header).
 
@@ -213,9 +174,9 @@ def decode(message: bytes) -> Message:
     try:
         decoded = decoder(reader)
     except (struct.error, IndexError, ValueError) as error:
-        raise _malformed(repr(message[:1]), message) from error
+        raise malformed(repr(message[:1]), message) from error
     if reader.at != len(message):
-        raise _malformed(repr(message[:1]), message)
+        raise malformed(repr(message[:1]), message)
     return decoded
 
 
@@ -229,7 +190,7 @@ def read_begin(frame: bytes) -> tuple[Lsn, int, int]:
     try:
         final_lsn, timestamp, xid = _BEGIN_FRAME(frame)
     except struct.error as error:
-        raise _malformed("b'B'", frame[XLOG_HEADER.size :]) from error
+        raise malformed("b'B'", frame[XLOG_HEADER.size :]) from error
     return final_lsn, timestamp + POSTGRES_EPOCH_MICROSECONDS, xid
 
 
@@ -243,12 +204,8 @@ def read_commit(frame: bytes) -> tuple[Lsn, Lsn]:
     try:
         commit_lsn, end_lsn = _COMMIT_FRAME(frame)
     except struct.error as error:
-        raise _malformed("b'C'", frame[XLOG_HEADER.size :]) from error
+        raise malformed("b'C'", frame[XLOG_HEADER.size :]) from error
     return commit_lsn, end_lsn
-
-
-def _malformed(kind: str, message: bytes) -> ProtocolViolation:
-    return ProtocolViolation(f"{kind} message of {len(message)} bytes does not fit its format")
 
 
 class _Reader:

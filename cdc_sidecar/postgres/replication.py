@@ -17,14 +17,14 @@ from psycopg import pq, sql
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.errors import PostgresUnavailable, ProtocolViolation, SidecarError
 from cdc_sidecar.postgres.connect import connection_string, translate, translated
-from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
-from cdc_sidecar.postgres.pgoutput import (
+from cdc_sidecar.postgres.frames import (
     PRIMARY_KEEPALIVE,
     XLOG_DATA,
     PrimaryKeepalive,
     decode_keepalive,
     encode_status,
 )
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 QUERY_TIMEOUT: Final = 30.0  # seconds
 CREATE_TIMEOUT: Final = 600.0  # seconds

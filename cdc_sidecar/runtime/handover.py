@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from typing import Final
 
-from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.postgres.lsn import Lsn
 
 _LEAST_WEIGHT: Final = 512  # bytes: a batch without records takes room too

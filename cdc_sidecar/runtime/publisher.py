@@ -14,7 +14,7 @@ from typing import Final
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import Disposition, ProducerFenced, SidecarError, TransactionFailed
-from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.position import PositionRecord

@@ -11,10 +11,11 @@ from typing import Final, TypeVar
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.errors import HaltError, PostgresUnavailable, SidecarError
-from cdc_sidecar.events.assembler import Assembler, Batch
+from cdc_sidecar.events.assembler import Assembler
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.postgres.frames import PrimaryKeepalive
 from cdc_sidecar.postgres.lsn import Lsn
-from cdc_sidecar.postgres.pgoutput import PrimaryKeepalive
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc_sidecar.config.model import Outbox, Table
-from cdc_sidecar.events.assembler import Assembler, Batch
+from cdc_sidecar.events.assembler import Assembler
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.plan import Plan, compile_plan

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue

@@ -18,7 +18,6 @@ from cdc_sidecar.postgres.pgoutput import (
     LogicalMessage,
     Message,
     Origin,
-    PrimaryKeepalive,
     Relation,
     RelationColumn,
     ReplicaIdentity,
@@ -27,8 +26,6 @@ from cdc_sidecar.postgres.pgoutput import (
     Update,
     check_commit,
     decode,
-    decode_keepalive,
-    encode_status,
     read_begin,
     read_commit,
 )
@@ -158,40 +155,6 @@ def test_a_refusal_never_shows_the_bytes_of_a_row() -> None:
     with pytest.raises(ProtocolViolation) as refused:
         decode(wire.insert(7, ["hunter2"]) + b"\x00")
     assert "hunter2" not in str(refused.value)
-
-
-def test_a_keepalive_is_decoded() -> None:
-    frame = struct.pack(">cQqB", b"k", 0x16_B374D848, 5_000_000, 1)
-    clock = 946_684_805_000_000
-    assert decode_keepalive(frame) == PrimaryKeepalive(
-        Lsn(0x16_B374D848), clock, reply_requested=True
-    )
-
-
-@pytest.mark.parametrize("frame", [b"", b"k", bytes(17), bytes(19)])
-def test_a_keepalive_of_another_length_is_refused(frame: bytes) -> None:
-    with pytest.raises(ProtocolViolation):
-        decode_keepalive(frame)
-
-
-@given(*[st.integers(0, 2**64 - 1)] * 3, st.integers(0, 2**60), st.booleans())
-def test_a_status_is_34_bytes_in_the_documented_order(
-    written: int,
-    flushed: int,
-    applied: int,
-    clock: int,
-    reply: bool,  # noqa: FBT001 - drawn
-) -> None:
-    status = encode_status(
-        written=Lsn(written),
-        flushed=Lsn(flushed),
-        applied=Lsn(applied),
-        clock=clock,
-        reply_requested=reply,
-    )
-    expected = (b"r", written, flushed, applied, clock - 946_684_800_000_000, int(reply))
-    assert struct.unpack(">cQQQqB", status) == expected
-    assert len(status) == 34
 
 
 def test_a_commit_must_end_the_transaction_that_was_begun() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from cdc_sidecar.config.model import Publish
-from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.postgres.lsn import Lsn

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cdc_sidecar.errors import ProtocolViolation
 from cdc_sidecar.events import assembler
-from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.events.subjects import Subjects

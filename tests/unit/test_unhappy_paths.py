@@ -7,7 +7,7 @@ import pytest
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import PublicationMissing, SidecarError, TransactionFailed, Unrepresentable
 from cdc_sidecar.events import assembler as assembling
-from cdc_sidecar.events.assembler import Batch
+from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection

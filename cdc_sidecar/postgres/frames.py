@@ -1,0 +1,57 @@
+"""The frames of a replication stream.
+
+PostgreSQL documentation, "Streaming Replication Protocol": what XLogData carries is a message of
+`pgoutput`. All numbers are big-endian.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from cdc_sidecar.errors import ProtocolViolation
+from cdc_sidecar.postgres.lsn import Lsn
+
+XLOG_DATA: Final = ord("w")
+PRIMARY_KEEPALIVE: Final = ord("k")
+XLOG_HEADER = struct.Struct(">cQQq")
+"""Byte1('w'), WAL start, WAL end, server clock; the message follows."""
+
+_KEEPALIVE = struct.Struct(">cQqB")
+_STATUS = struct.Struct(">cQQQqB")
+
+POSTGRES_EPOCH_MICROSECONDS = 946_684_800_000_000
+"""Microseconds from 1970-01-01 to 2000-01-01, where Postgres's clock starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryKeepalive:
+    """Everything committed below `wal_end` has been sent."""
+
+    wal_end: Lsn
+    server_clock: int
+    reply_requested: bool
+
+
+def decode_keepalive(frame: bytes) -> PrimaryKeepalive:
+    """Decode a whole 'k' frame."""
+    try:
+        _, wal_end, clock, reply = _KEEPALIVE.unpack(frame)
+    except struct.error as error:
+        raise malformed("keepalive", frame) from error
+    return PrimaryKeepalive(Lsn(wal_end), clock + POSTGRES_EPOCH_MICROSECONDS, bool(reply))
+
+
+def encode_status(
+    *, written: Lsn, flushed: Lsn, applied: Lsn, clock: int, reply_requested: bool
+) -> bytes:
+    """Encode a StandbyStatusUpdate; `clock` in microseconds since 1970.
+
+    `flushed` frees WAL for ever: it must be at or below the last position committed in Kafka (I3).
+    """
+    since_2000 = clock - POSTGRES_EPOCH_MICROSECONDS
+    return _STATUS.pack(b"r", written, flushed, applied, since_2000, reply_requested)
+
+
+def malformed(kind: str, message: bytes) -> ProtocolViolation:
+    """Return the error of a message of another form than its kind has."""
+    return ProtocolViolation(f"{kind} message of {len(message)} bytes does not fit its format")
