@@ -6,6 +6,8 @@ key Avro `"string"`, the value the payload as Avro `"string"` or `"bytes"`, or r
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from cdc_sidecar.config.model import Outbox
 from cdc_sidecar.errors import (
@@ -67,6 +69,16 @@ _PAYLOADS = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the events of one aggregate type go, and what their keys and values begin with."""
+
+    topic: str
+    key_prefix: bytes
+    value_prefix: bytes
+    limit: int  # bytes of a record
+
+
 class OutboxTable:
     """The sink of one relation version of an outbox table."""
 
@@ -85,14 +97,18 @@ class OutboxTable:
         self._subjects = subjects
         self._topic_facts = topic_facts
         self._counts = counts
+        self._routes: dict[bytes, Route] = {}  # by aggregate type
         payload = facts.types[self._places["payload"]]
-        self._binary = payload is not None and _root(payload) == Builtin.BYTEA.value
+        binary = payload is not None and _root(payload) == Builtin.BYTEA.value
+        self._value_schema = None if config.payload == "raw" else BYTES if binary else STRING
+        self._encode = _ENCODERS[config.payload == "raw", binary]
 
     def insert(self, transaction: SourceTransaction, frame: bytes, _lsn: int) -> None:
         """Publish the row as an event of its aggregate type."""
         row = self._read(frame)
-        topic = self._topic(self._required(row, "aggregatetype"))
-        key = self._required(row, "aggregateid")
+        aggregatetype = self._required(row, "aggregatetype")
+        route = self._routes.get(aggregatetype) or self._open_route(aggregatetype)
+        key = route.key_prefix + encode_bytes(self._required(row, "aggregateid"))
         headers = [
             ("id", self._required(row, "id")),
             ("type", self._required(row, "type")),
@@ -100,17 +116,16 @@ class OutboxTable:
         trace = row.get("traceparent")
         if trace is not None:
             headers.append(("traceparent", trace))
-        self._counts[self._config.table, "outbox"] += 1
-        framed_key = self._frame(f"{topic}-key", STRING, key)
-        value = self._value(topic, row["payload"])
-        size = len(framed_key) + len(value or b"") + sum(len(text) for _, text in headers)
-        limit = self._topic_facts(topic).max_message_bytes - _OVERHEAD
-        if size > limit:
+        payload = row["payload"]
+        value = None if payload is None else route.value_prefix + self._encode(payload)
+        size = len(key) + len(value or b"") + sum(len(text) for _, text in headers)
+        if size > route.limit:
             raise RecordTooLarge(
-                f"{size} bytes, but topic {topic} takes {limit}",
-                cure=f"raise max.message.bytes of topic {topic}",
+                f"{size} bytes, but topic {route.topic} takes {route.limit}",
+                cure=f"raise max.message.bytes of topic {route.topic}",
             )
-        transaction.add((topic, value, framed_key, -1, None, None, 0, headers), size)
+        self._counts[self._config.table, "outbox"] += 1
+        transaction.add((route.topic, value, key, -1, None, None, 0, headers), size)
 
     def update(self, _transaction: SourceTransaction, _frame: bytes, _lsn: int) -> None:
         """Count an update: an event that was published cannot be changed."""
@@ -149,7 +164,7 @@ class OutboxTable:
             )
         return value
 
-    def _topic(self, aggregatetype: bytes) -> str:
+    def _open_route(self, aggregatetype: bytes) -> Route:
         part = topic_part(aggregatetype.decode())
         topic = self._config.topic.replace("{aggregatetype}", part)
         if len(topic) > MAX_TOPIC_LENGTH or topic in _NO_TOPICS:
@@ -157,17 +172,29 @@ class OutboxTable:
                 f"an aggregate type of {len(aggregatetype)} bytes makes no topic name",
                 cure=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
             )
-        return topic
+        key, value = self._prefix(f"{topic}-key", STRING), b""
+        if self._value_schema:
+            value = self._prefix(f"{topic}-value", self._value_schema)
+        limit = self._topic_facts(topic).max_message_bytes - _OVERHEAD
+        route = self._routes[aggregatetype] = Route(topic, key, value, limit)
+        return route
 
-    def _value(self, topic: str, payload: bytes | None) -> bytes | None:
-        if payload is None:
-            return None
-        if self._config.payload == "raw":
-            return bytes.fromhex(payload[2:].decode()) if self._binary else payload
-        if self._binary:
-            identifier = self._subjects.register(f"{topic}-value", BYTES)
-            return wire_prefix(identifier) + encode_bytea(payload)
-        return self._frame(f"{topic}-value", STRING, payload)
+    def _prefix(self, subject: str, schema: str) -> bytes:
+        return wire_prefix(self._subjects.register(subject, schema))
 
-    def _frame(self, subject: str, schema: str, text: bytes) -> bytes:
-        return wire_prefix(self._subjects.register(subject, schema)) + encode_bytes(text)
+
+def _keep(text: bytes) -> bytes:
+    return text
+
+
+def _unhex(text: bytes) -> bytes:
+    return bytes.fromhex(text[2:].decode())
+
+
+_ENCODERS: Final[dict[tuple[bool, bool], Callable[[bytes], bytes]]] = {
+    (True, True): _unhex,
+    (True, False): _keep,
+    (False, True): encode_bytea,
+    (False, False): encode_bytes,
+}
+"""How a payload becomes bytes, by whether it is raw and whether it is binary."""

@@ -13,27 +13,26 @@ _ROWS = 1000
 _COUNTED = {  # for one event, of Python functions and of those in C; lower them with the code
     ("native", "rows"): 9.02,
     ("native", "transactions"): 30.0,
+    ("native", "outbox"): 39.02,
     ("python", "rows"): 42.08,
     ("python", "transactions"): 107.0,
+    ("python", "outbox"): 41.04,
 }
 _GROWTH = 1.1
 
 
-def _rows(lsn: int, count: int) -> list[bytes]:
-    """Return one transaction of `count` inserts."""
-    final = lsn + 100 * count + 50
-    inserts = (
-        wire.frame(lsn + 100 * number, wire.insert(shop.ORDERS.oid, shop.ORDER_ROW))
-        for number in range(count)
-    )
+def _transaction(lsn: int, inserts: list[bytes]) -> list[bytes]:
+    """Return the frames of one transaction."""
+    final = lsn + 100 * len(inserts) + 50
+    rows = [wire.frame(lsn + 100 * number, insert) for number, insert in enumerate(inserts)]
     begin, commit = wire.begin(final), wire.commit(final, final + 50)
-    return [wire.frame(lsn, begin), *inserts, wire.frame(final, commit)]
+    return [wire.frame(lsn, begin), *rows, wire.frame(final, commit)]
 
 
-def _stream(transactions: int, rows: int) -> list[bytes]:
+def _stream(insert: bytes, transactions: int, rows: int) -> list[bytes]:
     lsn, frames = 1000, []
     for _ in range(transactions):
-        frames += _rows(lsn, rows)
+        frames += _transaction(lsn, [insert] * rows)
         lsn += 100 * rows + 100
     return frames
 
@@ -53,14 +52,11 @@ def _count_calls(work: Callable[[], None]) -> int:
     return calls
 
 
-@pytest.mark.parametrize(
-    ("kind", "transactions", "rows"), [("rows", 1, _ROWS), ("transactions", _ROWS, 1)]
-)
-def test_an_event_costs_no_more_calls_than_it_did(kind: str, transactions: int, rows: int) -> None:
-    session = shop.Shop(shop.ORDERS, tables=[shop.table()])
-    relation = wire.frame(0, wire.relation(shop.ORDERS.relation))
-    session.feed(*_rows(500, 1)[:1], relation, *_rows(500, 1)[1:])  # compiles the plan
-    frames = _stream(transactions, rows)
+def _measure(session: shop.Shop, layout: shop.Layout, insert: bytes, *, transactions: int) -> float:
+    """Return the calls for an event, of as many events whatever the number of transactions."""
+    begin, *first = _transaction(500, [insert])
+    session.feed(begin, wire.frame(0, wire.relation(layout.relation)), *first)  # compiles the plan
+    frames = _stream(insert, transactions, _ROWS // transactions)
     feed = session.assembler.feed
 
     def work() -> None:
@@ -69,5 +65,22 @@ def test_an_event_costs_no_more_calls_than_it_did(kind: str, transactions: int, 
 
     per_event = _count_calls(work) / _ROWS
     assert len(session.batches()[-1].records) == _ROWS + 1
+    return per_event
+
+
+def _check(kind: str, per_event: float) -> None:
     print(f"{twin.NAME}, {kind}: {per_event:.2f} calls an event")
     assert per_event <= _COUNTED[twin.NAME, kind] * _GROWTH
+
+
+@pytest.mark.parametrize(("kind", "transactions"), [("rows", 1), ("transactions", _ROWS)])
+def test_an_event_costs_no_more_calls_than_it_did(kind: str, transactions: int) -> None:
+    session = shop.Shop(shop.ORDERS, tables=[shop.table()])
+    insert = wire.insert(shop.ORDERS.oid, shop.ORDER_ROW)
+    _check(kind, _measure(session, shop.ORDERS, insert, transactions=transactions))
+
+
+def test_an_outbox_event_costs_no_more_calls_than_it_did() -> None:
+    session = shop.Shop(shop.OUTBOX, outboxes=[shop.outbox()])
+    insert = wire.insert(shop.OUTBOX.oid, ("1", "Order", "42", "OrderPaid", "{}"))
+    _check("outbox", _measure(session, shop.OUTBOX, insert, transactions=1))
