@@ -21,6 +21,7 @@ _SETTINGS: dict[str, str | int] = {
     "autovacuum": "off",
     "max_locks_per_transaction": 256,
 }
+_HEAP = ("-Xms1g", "-Xmx1g")  # of the broker, as Kafka's own start script has it
 _FREE_SECONDS = 30.0
 
 
@@ -69,7 +70,7 @@ class Source:
 def servers(folder: Path) -> Iterator[Servers]:
     """Start Postgres, with fsync, and Kafka."""
     say("starting Postgres and Kafka")
-    with PostgresServer(settings=_SETTINGS) as postgres, KafkaBroker() as kafka:
+    with PostgresServer(settings=_SETTINGS) as postgres, KafkaBroker(heap=_HEAP) as kafka:
         yield Servers(postgres, kafka, folder)
 
 

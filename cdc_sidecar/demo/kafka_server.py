@@ -18,7 +18,12 @@ from cdc_sidecar.demo.process import Program, run_tool
 from cdc_sidecar.demo.server import Server
 
 _HEAP = ("-Xms256m", "-Xmx512m")
-_JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+_JVM_OPTIONS = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:ReservedCodeCacheSize=240m",  # with one tier it is 48 MB, which a long run fills
+    "-XX:-UsePerfData",
+)
 _LOGGING = """\
 appender.console.type = Console
 appender.console.name = console
@@ -115,6 +120,7 @@ class KafkaBroker(Server):
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "log.dirs": str(self.data_folder),
+            "log.index.size.max.bytes": "262144",  # the kernel reads ahead, and zeroes, 10 MB of it
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",
