@@ -50,9 +50,9 @@ def main() -> int:
     with servers(folder) as running, ExitStack() as stack:
         contenders = list(_contenders(running, stack, results))
         _idle(plan, running, contenders, results)
+        _steady(plan, running, contenders, results)  # first: what the drains leave disturbs it
         for workload in plan.workloads:
             results.rows += _drain(plan, running, workload, contenders, results)
-        _steady(plan, running, contenders, results)
     shutil.rmtree(folder)
     _write(results)
     say(f"took {time.monotonic() - begun:.0f} s")
