@@ -20,7 +20,7 @@ help:
 	@echo 'make test-long           the same, with everything in full: hours'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         changes, kills and a wire that is cut, for as long as you like'
-	@echo 'make bench [QUICK=1]     how fast it is, beside pg_recvlogical and Debezium: 45 minutes, or 5'
+	@echo 'make bench [QUICK=1]     how fast it is, beside pg_recvlogical and Debezium: 40 minutes, or 5'
 	@echo 'make clean               remove what the others made: .venv, .cache, scratch folders'
 	@echo 'PYTHON=python3.13        the interpreter that .venv is made from'
 
