@@ -73,14 +73,15 @@ def test_a_transaction_that_the_broker_aborts_while_we_stand_still_is_published_
     oracle = service.oracle()
     service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 30) n")
     await_true(lambda: end_of(service.kafka, topic, decided=False) == 30, what="all is delivered")
+    before = len(sidecar.events("session_ended"))  # requests of 2 s may be too short to begin with
     sidecar.process.send_signal(signal.SIGSTOP)
     await_true(
         lambda: end_of(service.kafka, topic, decided=True) > 30, what="the broker aborted it"
     )
     sidecar.process.send_signal(signal.SIGCONT)
-    await_true(lambda: sidecar.events("session_ended"), what="the session ended")
+    await_true(lambda: len(sidecar.events("session_ended")) > before, what="the session ended")
     sidecar.await_phase("streaming", deadline=60)
     service.await_published()
     assert service.assert_exactly_once(oracle, "items") == 30
-    assert [event["code"] for event in sidecar.events("session_ended")] == ["CDC-407"]
+    assert [event["code"] for event in sidecar.events("session_ended")[before:]] == ["CDC-407"]
     assert "cdc_sidecar_producer_fences_total 1.0" in sidecar.get("/metrics")[1]
