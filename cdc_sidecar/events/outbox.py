@@ -100,8 +100,7 @@ class OutboxTable:
         self._routes: dict[bytes, Route] = {}  # by aggregate type
         payload = facts.types[self._places["payload"]]
         binary = payload is not None and _root(payload) == Builtin.BYTEA.value
-        self._value_schema = None if config.payload == "raw" else BYTES if binary else STRING
-        self._encode = _ENCODERS[config.payload == "raw", binary]
+        self._value_schema, self._encode = _FORMS[config.payload == "raw", binary]
 
     def insert(self, transaction: SourceTransaction, frame: bytes, _lsn: int) -> None:
         """Publish the row as an event of its aggregate type."""
@@ -191,10 +190,10 @@ def _unhex(text: bytes) -> bytes:
     return bytes.fromhex(text[2:].decode())
 
 
-_ENCODERS: Final[dict[tuple[bool, bool], Callable[[bytes], bytes]]] = {
-    (True, True): _unhex,
-    (True, False): _keep,
-    (False, True): encode_bytea,
-    (False, False): encode_bytes,
+_FORMS: Final[dict[tuple[bool, bool], tuple[str | None, Callable[[bytes], bytes]]]] = {
+    (True, True): (None, _unhex),
+    (True, False): (None, _keep),
+    (False, True): (BYTES, encode_bytea),
+    (False, False): (STRING, encode_bytes),
 }
-"""How a payload becomes bytes, by whether it is raw and whether it is binary."""
+"""A payload's schema and how it becomes bytes, by whether it is raw and whether it is binary."""

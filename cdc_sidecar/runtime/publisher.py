@@ -30,8 +30,8 @@ BUSY_DELAY: Final = 0.025  # seconds that a transaction may gather while the str
 MARKERS_PAUSE: Final = 0.00125
 """Seconds between a commit and the next transaction: the broker answers before it has written the
 commit's markers; who begins sooner is turned away, and librdkafka waits 20 ms before it asks again.
-It adds a millisecond of its own before it registers what was produced; by then `max_delay` is over
-and the position among it.
+It adds a millisecond of its own before it registers what was produced; by then the default of
+`max_delay` is over, and the position among it.
 """
 PROBE_PAUSE: Final = 0.5  # seconds between two questions whether a broker answers
 
