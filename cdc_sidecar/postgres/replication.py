@@ -28,6 +28,10 @@ from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 QUERY_TIMEOUT: Final = 30.0  # seconds
 CREATE_TIMEOUT: Final = 600.0  # seconds
+_READ_BYTES: Final = 1_000_000
+"""What libpq takes from the socket at once. Its buffer begins with 16 kB, which is 15 rows of 1 kB,
+grows with the longest message, and never shrinks; each read costs four system calls.
+"""
 _COPY_BOTH: Final = pq.ExecStatus.COPY_BOTH.value
 _TUPLES: Final = pq.ExecStatus.TUPLES_OK.value
 _COMMAND: Final = pq.ExecStatus.COMMAND_OK.value
@@ -176,6 +180,8 @@ class ReplicationConnection:
             SidecarError: SlotBusy, SlotMissing, SlotLost, PublicationMissing and others.
 
         """
+        # a message as long as the buffer shall be
+        self.query(f"SELECT pg_catalog.repeat(' ', {_READ_BYTES})")
         options = {
             "proto_version": "1",
             "publication_names": _identifier(publication),
