@@ -23,6 +23,11 @@ from cdc_sidecar.errors import (
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.kafka.client import LOGGER, client_settings, translate, translated
 
+LINGER: Final = 100
+"""Milliseconds after which a batch is sent that is not full: longer than a transaction gathers, and
+its commit sends what is left. A batch that is due while another of its partition is under way lets
+librdkafka's thread spin; fuller batches are less work for the broker.
+"""
 SLICE: Final = 1.0  # seconds that a call into librdkafka may block
 RETRY_BACKOFF: Final = 1.0  # seconds; also how a retried EndTxn is recognised
 SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
@@ -40,7 +45,7 @@ def producer_settings(
     A record's own limit is its topic's: who makes the record checks it, librdkafka does not.
     """
     timeout = round(publish.transaction_timeout * 1000)
-    defaults = {"linger.ms": 5, "compression.type": "lz4"}
+    defaults = {"linger.ms": LINGER, "compression.type": "lz4"}
     owned = client_settings(
         config,
         transactional_id=transactional_id,
