@@ -109,7 +109,7 @@ def _contenders(running: Servers, stack: ExitStack, results: Results) -> Iterato
 
 def _leave_out(results: Results, name: str, error: Exception) -> None:
     say(f"{name} is left out: {error}")
-    results.left_out[name] = str(error).partition("\n")[0]
+    results.left_out[name] = " ".join(str(error).splitlines()[:2])
 
 
 def _idle(plan: Plan, running: Servers, contenders: Sequence[Contender], results: Results) -> None:

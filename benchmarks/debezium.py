@@ -138,8 +138,22 @@ class Debezium:
 
     @property
     def last_words(self) -> str:
-        """The end of its log."""
-        return self._connect.log_path.read_text(encoding="utf-8", errors="replace")[-4000:]
+        """Why it failed, in a line, and the end of its log."""
+        log = self._connect.log_path.read_text(encoding="utf-8", errors="replace")
+        return f"{self._cause()}\n{log[-4000:]}"
+
+    def _cause(self) -> str:
+        """Return the innermost exception of a failed task."""
+        try:
+            status = self._status()
+        except OSError as error:
+            return f"its worker does not say: {error}"
+        parts = [status["connector"], *status["tasks"]]
+        traces = [part["trace"] for part in parts if "trace" in part]
+        return root_cause(traces[0]) if traces else "no task has failed"
+
+    def _status(self) -> Any:  # noqa: ANN401 - JSON
+        return _ask("GET", f"{self._connect.url}/connectors/{self._run}/status")
 
     def start(self, run: Run) -> None:
         """Begin on the slot; returns at once."""
@@ -150,7 +164,7 @@ class Debezium:
     def is_alive(self) -> bool:
         """Tell whether connector and task have not failed."""
         try:
-            status = _ask("GET", f"{self._connect.url}/connectors/{self._run}/status")
+            status = self._status()
         except urllib.error.HTTPError:  # not there yet
             return self._connect.is_running()
         states = [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
@@ -168,6 +182,12 @@ class Debezium:
                 time.sleep(0.5)
             else:
                 return
+
+
+def root_cause(trace: str) -> str:
+    """Return the line of a Java stack trace that says what came first."""
+    causes = [line for line in trace.splitlines() if line.startswith("Caused by: ")]
+    return causes[-1].removeprefix("Caused by: ") if causes else trace.partition("\n")[0]
 
 
 def _connector(run: Run) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.debezium import root_cause
 from benchmarks.drains import Drain, Entry, turns
 from benchmarks.latency import Latency, percentiles
 from benchmarks.meters import (
@@ -216,6 +217,12 @@ def test_every_row_of_the_tables_names_guarantee_and_format() -> None:
     assert len(rows) == 2
     assert all("exactly once" in row and "Avro" in row for row in rows)
     assert "debezium is left out: no network" in text
+
+
+def test_a_failed_task_tells_what_came_first() -> None:
+    trace = "Exception: it failed\n\tat a(B.java)\nCaused by: Timeout: 60 s\n\tat c(D.java)\n"
+    assert root_cause(trace) == "Timeout: 60 s"
+    assert root_cause("Timeout: 60 s\n\tat d.e(F.java)") == "Timeout: 60 s"
 
 
 def test_tables_are_aligned() -> None:
