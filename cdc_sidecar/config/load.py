@@ -64,8 +64,9 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Itera
     """Write the variables `CDC_SIDECAR__A__B` into the document; yield what cannot be."""
     for name in sorted(name for name in environment if name.startswith(PREFIX)):
         keys = tuple(name.removeprefix(PREFIX).lower().split("__"))
-        if keys[:2] in _DOTTED:
-            keys = (*keys[:2], "__".join(keys[2:]).replace("_", "."))
+        table, setting = keys[:2], keys[2:]
+        if setting and table in _DOTTED:
+            keys = (*table, "__".join(setting).replace("_", "."))
         section = document
         for key in keys[:-1]:
             section = section.setdefault(key, {})

@@ -316,6 +316,13 @@ def test_a_variable_can_name_settings_with_dots(loader: Loader) -> None:
     assert config.topics.config == {"min.insync.replicas": "2"}
 
 
+def test_a_variable_can_hold_all_settings_of_a_table(loader: Loader) -> None:
+    environment = {"CDC_SIDECAR__KAFKA__CLIENT": '{ "security.protocol" = "SSL" }'}
+    assert read_all(loader.load(environment=environment).kafka.client) == {
+        "security.protocol": "SSL"
+    }
+
+
 def test_a_mistake_in_a_variable_is_told_like_any_other(loader: Loader) -> None:
     environment = {"CDC_SIDECAR__PUBLISH__MAX_DELY": "5ms", "CDC_SIDECAR__LOG__LEVEL": "loud"}
     mistakes = loader.mistakes("", environment)
