@@ -11,13 +11,14 @@ RUN = .venv/bin/
 SOURCES = cdc_sidecar tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint check test test-long soak bench clean
+.PHONY: help demo lint check test test-long sanitize soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   watch a shop reach Kafka exactly once, on servers it starts itself'
 	@echo 'make check               linters, types, import contracts, unit tests: what CI runs first'
 	@echo 'make test                the same, with every test'
 	@echo 'make test-long           the same, with everything in full: hours'
+	@echo 'make sanitize            the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         changes, kills and a wire that is cut, for as long as you like'
 	@echo 'make bench [QUICK=1]     how fast it is, beside pg_recvlogical and Debezium: 40 minutes, or 5'
@@ -37,6 +38,18 @@ test: lint
 # One process: sizes and times are measured.
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
+
+# In a copy, so that nobody runs slow code later. Python gets its memory by malloc: the sanitizer sees
+# the end of each frame.
+SANITIZED = build/sanitize
+sanitize: $(NATIVE)
+	@rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	@cp -r setup.py pyproject.toml README.md LICENSE cdc_sidecar tests $(SANITIZED)
+	@rm -f $(SANITIZED)/cdc_sidecar/events/*.so
+	@cd $(SANITIZED) && CFLAGS=-fsanitize=address $(CURDIR)/$(RUN)python setup.py -q build_ext --inplace
+	@ls $(SANITIZED)/cdc_sidecar/events/_transcode.*.so
+	@cd $(SANITIZED) && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONMALLOC=malloc $(CURDIR)/$(RUN)python -m pytest tests/unit/test_twins.py tests/unit/test_transcode.py
 
 soak: $(NATIVE)
 	@$(RUN)python -m tests.acceptance.soak $(DURATION) $(if $(SEED),--seed $(SEED))
