@@ -22,7 +22,7 @@ from cdc_sidecar.postgres.lsn import parse_lsn
 from tests.unit import wire
 from tests.unit.shop import Published, Shop
 
-_SLOT = "slot"
+SLOT = "slot"
 PUBLICATION = "publication"
 _CHANGES = """
 SELECT lsn::text, data FROM pg_logical_slot_get_binary_changes(
@@ -57,12 +57,12 @@ class Source:
         """Publish, and let the slot begin here."""
         self.run(
             f"CREATE PUBLICATION {PUBLICATION} {publication}",
-            f"SELECT pg_create_logical_replication_slot('{_SLOT}', 'pgoutput')",
+            f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')",
         )
 
     def frames(self) -> list[bytes]:
         """Return what was decoded since the last call, as XLogData frames."""
-        rows = self.reader.execute(_CHANGES, (_SLOT, PUBLICATION))
+        rows = self.reader.execute(_CHANGES, (SLOT, PUBLICATION))
         return [wire.frame(parse_lsn(lsn), bytes(data)) for lsn, data in rows]
 
     def tables(self) -> tuple[PublishedTable, ...]:
@@ -89,9 +89,13 @@ class Source:
 @contextmanager
 def source_of(dsn: str) -> Iterator[Source]:
     """Connect to a database."""
-    config = Postgres.model_validate({"dsn": dsn, "slot": _SLOT, "publication": PUBLICATION})
     with (
         psycopg.connect(dsn, autocommit=True) as writer,
-        psycopg.connect(connection_string(config), autocommit=True) as reader,
+        psycopg.connect(connection_string(config_of(dsn)), autocommit=True) as reader,
     ):
         yield Source(writer, reader)
+
+
+def config_of(dsn: str) -> Postgres:
+    """Return what the sidecar is told of a source."""
+    return Postgres.model_validate({"dsn": dsn, "slot": SLOT, "publication": PUBLICATION})
