@@ -118,6 +118,21 @@ def test_the_build_gets_every_file_that_it_copies() -> None:
     assert copied == {line.split()[0] for line in let_through}
 
 
+@pytest.mark.parametrize("twin", ["_transcode", "_envelope"])
+def test_the_build_of_the_image_fails_without_a_compiled_twin(
+    image: Path, tmp_path: Path, twin: str
+) -> None:
+    installed = tmp_path / _INSTALLED[1:]
+    shutil.copytree(image / _INSTALLED[1:], installed, symlinks=True)
+    builder = Stage(tmp_path, _PROJECT, {}, {**os.environ, **_libraries(image)})
+    *_, last_step = _stage(_BUILDER)
+    builder.follow(last_step)
+    (compiled,) = installed.rglob(f"{twin}.*.so")
+    compiled.unlink()
+    with pytest.raises(subprocess.CalledProcessError):
+        builder.follow(last_step)
+
+
 def test_without_a_compiler_plain_python_is_built_and_no_stale_binary_slips_in(
     tmp_path: Path,
 ) -> None:
