@@ -45,7 +45,7 @@ class Registry(Server):
 
     def start(self) -> Self:
         """Start, and return once it answers; raises ServerError if it does not."""
-        options = ["-Xmx1g", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}"]
+        options = ["-Xmx256m", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}"]
         command: list[str | Path] = [JAVA, *options, "-jar", registry_jar()]
         process = self._launch(Program(self._name, command, self._folder, self.log_path))
         process.await_ready(lambda: _answers(f"{self.url}/subjects"), _START_SECONDS)
