@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
 from cdc_sidecar.events import envelope
 from cdc_sidecar.events import transcode as plain
 from cdc_sidecar.events.plan import Plan
+from cdc_sidecar.events.twin import VARIABLE
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, Origin
 from tests.unit import wire
@@ -42,6 +45,12 @@ _EDGES = [
     "2024-02-29T00:00:00", "294276-12-31 00:00:00+00", "t", "f", "true", "\\x", "\\x0",
     "\\x00ff", "\\x00FF", "\\xzz", "x00", "\\x 00", "4713-01-01 00:00:00 BC",
 ]  # fmt: skip
+
+
+_STATUS = """
+from cdc_sidecar.runtime.state import State
+print(State("", "", "", "", 0.0).as_json()["transcoder"])
+"""
 
 
 def _outcome(twin: Any, plan: Plan, frame: bytes, start: int, old: int = -1) -> object:  # noqa: ANN401
@@ -207,3 +216,13 @@ def _envelopes(twin: Any, transactions: list[Any], before: int) -> list[object]:
         written += [transaction.orders, transaction.total_order, transaction.records]
         written += [transaction.size, transaction.final_lsn, transaction.xid]
     return written
+
+
+@pytest.mark.parametrize("name", ["python", "native"])
+def test_a_variable_chooses_the_twin_and_version_and_status_say_which_runs(name: str) -> None:
+    def said(*words: str) -> str:
+        environment = {**os.environ, VARIABLE: name}
+        return subprocess.check_output([sys.executable, *words], env=environment, text=True)
+
+    assert said("-m", "cdc_sidecar", "--version").endswith(f"(transcoder: {name})\n")
+    assert said("-c", _STATUS) == f"{name}\n"
