@@ -106,7 +106,7 @@ def check(
     config: ConfigOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Try everything live: one line a check, a cure for each fault; exit 1 if there is one."""
+    """Try everything live: one line a check, a hint for each fault; exit 1 if there is one."""
     from cdc_sidecar.commands import check as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.check(config, as_json=as_json))

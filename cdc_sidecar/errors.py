@@ -23,7 +23,7 @@ class Disposition(Enum):
 
 
 class SidecarError(Exception):
-    """The root of the tree: a fact, where it was seen, its likely cause, and the cure.
+    """The root of the tree: a fact, where it was seen, its likely cause, and the hint.
 
     `fact` is lower case and ends with the value. No row value and no secret is ever put in.
     """
@@ -32,16 +32,16 @@ class SidecarError(Exception):
     title: ClassVar[str] = "error"
     disposition: ClassVar[Disposition] = Disposition.HALT
 
-    def __init__(self, fact: str, *, where: str = "", cause: str = "", cure: str = "") -> None:
+    def __init__(self, fact: str, *, where: str = "", cause: str = "", hint: str = "") -> None:
         super().__init__(fact)
         self.fact = fact
         self.where = where
         self.cause = cause
-        self.cure = cure
+        self.hint = hint
 
     def __str__(self) -> str:
         lines = [f"{self.code} {self.title}: {self.fact}"]
-        labels = (("where", self.where), ("cause", self.cause), ("cure", self.cure))
+        labels = (("where", self.where), ("cause", self.cause), ("hint", self.hint))
         for label, text in labels:
             if text:
                 lines.append(f"  {label + ':':<7}" + text.replace("\n", "\n         "))

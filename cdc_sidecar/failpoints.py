@@ -97,7 +97,7 @@ def _not_valid(part: str) -> FailpointInvalid:
     points = ", ".join(member.value for member in Failpoint)
     return FailpointInvalid(
         f"{part!r} in {VARIABLE}",
-        cure=f"write point[#count]=kill|stop|raise|delay; the points are {points}",
+        hint=f"write point[#count]=kill|stop|raise|delay; the points are {points}",
     )
 
 

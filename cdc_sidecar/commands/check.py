@@ -1,4 +1,4 @@
-"""`cdc-sidecar check`: tries everything live, one line a check, a cure for each fault."""
+"""`cdc-sidecar check`: tries everything live, one line a check, a hint for each fault."""
 
 import json
 from pathlib import Path

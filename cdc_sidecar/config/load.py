@@ -43,7 +43,7 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     raise ConfigInvalid(
         f"{len(mistakes)} mistake{'s' * (len(mistakes) > 1)} in {path}\n"
         + "\n".join(f"  - {mistake}" for mistake in mistakes),
-        cure="correct the file; config.example.toml shows every key",
+        hint="correct the file; config.example.toml shows every key",
     )
 
 
@@ -51,10 +51,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigUnreadable(f"{path} does not exist", cure="name it with --config") from error
+        raise ConfigUnreadable(f"{path} does not exist", hint="name it with --config") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigUnreadable(
-            f"{path}: {type(error).__name__}", cure="let the sidecar's user read it, as UTF-8"
+            f"{path}: {type(error).__name__}", hint="let the sidecar's user read it, as UTF-8"
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigUnreadable(f"{path} is no TOML: {error}") from error

@@ -47,7 +47,7 @@ def _read_file(place: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SecretUnavailable(
             f"file {place}: {type(error).__name__}",
-            cure="mount the file and let the sidecar's user read it",
+            hint="mount the file and let the sidecar's user read it",
         ) from error
 
 
@@ -56,7 +56,7 @@ def _read_variable(name: str) -> str:
         return os.environ[name]
     except KeyError as error:
         raise SecretUnavailable(
-            f"environment variable {name} is not set", cure=f"set {name} for the sidecar"
+            f"environment variable {name} is not set", hint=f"set {name} for the sidecar"
         ) from error
 
 

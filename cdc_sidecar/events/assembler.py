@@ -205,7 +205,7 @@ class Assembler:
                 f"transaction at {format_lsn(transaction.final_lsn)}, but the rest of the split"
                 f" one at {format_lsn(partial.final_lsn)} has not come",
                 cause="the publication was altered while the transaction was half published",
-                cure="restore the publication and restart",
+                hint="restore the publication and restart",
             )
         self._resume = partial
         self._begun = partial.total_order > 0

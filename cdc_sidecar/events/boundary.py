@@ -80,6 +80,6 @@ class Boundaries:
         if bound.size > limit:
             raise RecordTooLarge(
                 f"{status} of {bound.size} bytes, but topic {self._topic} takes {limit}",
-                cure=f"raise max.message.bytes of topic {self._topic}",
+                hint=f"raise max.message.bytes of topic {self._topic}",
             )
         return bound

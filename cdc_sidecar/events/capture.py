@@ -96,7 +96,7 @@ class Capture:
                     f"the key was ({', '.join(was)}) and is ({', '.join(now)})",
                     where=f"table {name}",
                     cause="the primary key was made anew; the stream does not say where",
-                    cure=f"say key = {_spell(was)} to keep the key of its events, or"
+                    hint=f"say key = {_spell(was)} to keep the key of its events, or"
                     f" key = {_spell(now)} to have another from here on",
                 )
 
@@ -151,5 +151,5 @@ def _refusal(relation: Relation, mistakes: list[str]) -> LayoutRefused:
         "; ".join(mistakes),
         where=f"table {relation.qualified_name}",
         cause="DDL changed the table after the sidecar started",
-        cure='change its entry to fit (a new name, as = "text", key = [...]), then restart',
+        hint='change its entry to fit (a new name, as = "text", key = [...]), then restart',
     )

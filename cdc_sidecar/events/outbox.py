@@ -121,7 +121,7 @@ class OutboxTable:
         if size > route.limit:
             raise RecordTooLarge(
                 f"{size} bytes, but topic {route.topic} takes {route.limit}",
-                cure=f"raise max.message.bytes of topic {route.topic}",
+                hint=f"raise max.message.bytes of topic {route.topic}",
             )
         self._counts[self._config.table, "outbox"] += 1
         transaction.add((route.topic, value, key, -1, None, None, 0, headers), size)
@@ -148,7 +148,7 @@ class OutboxTable:
                 raise Unrepresentable(
                     f"a value that the server did not send, in column {role}",
                     cause="a row filter of the publication made an INSERT of an UPDATE",
-                    cure="publish the outbox without a row filter",
+                    hint="publish the outbox without a row filter",
                 )
             row[role] = column
         return row
@@ -159,7 +159,7 @@ class OutboxTable:
             name = getattr(self._config.columns, role)
             raise OutboxUnroutable(
                 f"column {name} is NULL",
-                cure=f"make {name} NOT NULL; the row cannot be published",
+                hint=f"make {name} NOT NULL; the row cannot be published",
             )
         return value
 
@@ -169,7 +169,7 @@ class OutboxTable:
         if len(topic) > MAX_TOPIC_LENGTH or topic in _NO_TOPICS:
             raise OutboxUnroutable(
                 f"an aggregate type of {len(aggregatetype)} bytes makes no topic name",
-                cure=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
+                hint=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
             )
         key, value = self._prefix(f"{topic}-key", STRING), b""
         if self._value_schema:

@@ -52,7 +52,7 @@ class Relations(dict[int, RowSink]):
             raise LayoutRefused(
                 f"captured table {known.qualified_name} is now {relation.qualified_name}",
                 cause="ALTER TABLE … RENAME or SET SCHEMA",
-                cure="configure the new name, or rename the table back",
+                hint="configure the new name, or rename the table back",
             )
         self._described[relation.oid] = relation
         self.pop(relation.oid, None)

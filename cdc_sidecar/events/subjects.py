@@ -93,7 +93,7 @@ class Subjects:
             record = json.loads(value)
             if record["v"] != RECORD_VERSION:
                 raise SchemasUnreadable(
-                    f"record version {record['v']}", cure="run the newer version of the sidecar"
+                    f"record version {record['v']}", hint="run the newer version of the sidecar"
                 )
             name, _, last = key.decode().rpartition("/")
             if name == "topic":
@@ -110,7 +110,7 @@ class Subjects:
         if self._by_id.setdefault(added.id, added.schema) != added.schema:
             raise SchemaIdClash(
                 f"id {added.id} stands for two schemas, one of subject {added.subject}",
-                cure='rename a column of one of them with [tables.column.X] rename = "…"',
+                hint='rename a column of one of them with [tables.column.X] rename = "…"',
             )
         versions = self._versions.setdefault(added.subject, [])
         if all(version.version != added.version for version in versions):

@@ -133,7 +133,7 @@ class CapturedTable:
         if self._config.truncate == "halt":
             raise TruncateRefused(
                 self._name,
-                cure='decide what consumers must do, set truncate = "event" and restart',
+                hint='decide what consumers must do, set truncate = "event" and restart',
             )
         self._counts[self._truncated] += 1
         head = self._wire + NULL + NULL
@@ -157,7 +157,7 @@ class CapturedTable:
         if size > self._limit:
             raise RecordTooLarge(
                 f"{size} bytes, but topic {self._topic} takes {self._limit}",
-                cure=f"raise max.message.bytes of topic {self._topic}, or leave a column out",
+                hint=f"raise max.message.bytes of topic {self._topic}, or leave a column out",
             )
         transaction.records.append((self._topic, value, framed))
         transaction.size += size

@@ -154,5 +154,5 @@ def refused(plan: Plan, place: int, error: Exception) -> Unrepresentable:
     what = str(error) if isinstance(error, ValueRefused) else "a text that is no such value"
     return Unrepresentable(
         f"{what}, in column {column.name} ({column.field.postgres_type})",
-        cure=f'set [tables.column.{column.name}] as = "text", or mend the row and replay',
+        hint=f'set [tables.column.{column.name}] as = "text", or mend the row and replay',
     )

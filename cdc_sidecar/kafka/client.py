@@ -94,9 +94,9 @@ def translate(error: KafkaError) -> SidecarError:
     """Return our error for one of Kafka's."""
     fact = f"{error.name()}: {error.str()}"
     if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001
-        return KafkaSettingInvalid(error.str(), cure="correct [kafka.client]")
+        return KafkaSettingInvalid(error.str(), hint="correct [kafka.client]")
     if error.code() in _REFUSED:
-        return KafkaRefused(fact, cure="correct [kafka.client], or the sidecar's ACLs and quotas")
+        return KafkaRefused(fact, hint="correct [kafka.client], or the sidecar's ACLs and quotas")
     if error.code() in _FENCED:
         return ProducerFenced(fact)
     if error.txn_requires_abort() or error.fatal():

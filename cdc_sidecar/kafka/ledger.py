@@ -79,7 +79,7 @@ def _parse(key: bytes, value: bytes) -> tuple[str, str]:
         record = json.loads(value)
         if record["v"] != RECORD_VERSION:
             raise SchemasUnreadable(
-                f"record version {record['v']}", cure="run the newer version of the sidecar"
+                f"record version {record['v']}", hint="run the newer version of the sidecar"
             )
         return str(record["topic"]), str(record["id"])
     except (ValueError, KeyError, TypeError) as error:

@@ -122,7 +122,7 @@ def decode_position(value: bytes) -> PositionRecord:
         version = record.pop("v")
         if version != RECORD_VERSION:
             raise PositionUnreadable(
-                f"version {version}", cure="run the version of the sidecar that wrote it"
+                f"version {version}", hint="run the version of the sidecar that wrote it"
             )
         end, partial = record.pop("end"), record.pop("partial")
         identity = SourceIdentity(

@@ -115,7 +115,7 @@ def assign(consumer: Reader, topics: Iterable[str], *, from_beginning: bool) -> 
         with translated():
             listed = consumer.list_topics(name, timeout=REQUEST_TIMEOUT).topics[name]
         if listed.error is not None:
-            raise TopicMissing(name, cure="list the topics with `cdc-sidecar check`")
+            raise TopicMissing(name, hint="list the topics with `cdc-sidecar check`")
         for number in listed.partitions:
             partition = TopicPartition(name, number)
             with translated():

@@ -229,7 +229,7 @@ class Topics:
                     f"{name} has cleanup.policy={topic.cleanup_policy} and "
                     f"{topic.partitions} partition(s)",
                     cause="under another policy than compact the position would be deleted",
-                    cure="give it one partition and cleanup.policy=compact, and nothing else",
+                    hint="give it one partition and cleanup.policy=compact, and nothing else",
                 )
 
     def _ensure(self, names: Iterable[str], settings: Mapping[str, str], partitions: int) -> None:
@@ -243,7 +243,7 @@ class Topics:
         if not self._config.create:
             raise TopicMissing(
                 ", ".join(missing),
-                cure="create them, or set [topics] create = true with partitions and"
+                hint="create them, or set [topics] create = true with partitions and"
                 " replication_factor",
             )
         made = self._create(missing, settings, partitions)

@@ -74,7 +74,7 @@ def dsn_words(config: Postgres) -> dict[str, str]:
     except psycopg.ProgrammingError as error:
         raise PostgresRefused(
             "postgres.dsn is no connection string",
-            cure='write it as libpq does: "host=db dbname=orders user=cdc_sidecar"',
+            hint='write it as libpq does: "host=db dbname=orders user=cdc_sidecar"',
         ) from error
     return {word: str(value) for word, value in words.items() if value is not None}
 
@@ -172,15 +172,15 @@ def translate(  # noqa: PLR0911 - a table of cases
         case None:
             return _translate_connection(fact)
         case "55006":
-            return SlotBusy(fact, cause="another reader of the slot", cure="stop the other reader")
+            return SlotBusy(fact, cause="another reader of the slot", hint="stop the other reader")
         case "42704":
             return _translate_undefined(fact)
         case "55000" | "58P01":
             return _translate_state(fact)
         case "42501":
-            return PermissionMissing(fact, cure="run `cdc-sidecar setup-sql` and give its grants")
+            return PermissionMissing(fact, hint="run `cdc-sidecar setup-sql` and give its grants")
         case "28P01" | "28000" | "3D000":
-            return PostgresRefused(fact, cure="correct postgres.dsn or the password")
+            return PostgresRefused(fact, hint="correct postgres.dsn or the password")
         case _:
             return PostgresUnavailable(fact)
 
@@ -188,7 +188,7 @@ def translate(  # noqa: PLR0911 - a table of cases
 def _translate_connection(fact: str) -> SidecarError:
     if "FATAL" in fact and any(refusal in fact for refusal in _REFUSALS):
         return PostgresRefused(
-            fact, cure="correct postgres.dsn, the password, pg_hba.conf or the role's rights"
+            fact, hint="correct postgres.dsn, the password, pg_hba.conf or the role's rights"
         )
     return PostgresUnavailable(fact)
 
@@ -198,24 +198,24 @@ def _translate_undefined(fact: str) -> SidecarError:
         return PublicationMissing(
             fact,
             cause="it was dropped, or created after the slot",
-            cure="create the publication, then the slot: `cdc-sidecar setup-sql` prints both",
+            hint="create the publication, then the slot: `cdc-sidecar setup-sql` prints both",
         )
     if "replication slot" in fact:
-        return SlotMissing(fact, cure="see `cdc-sidecar check`")
+        return SlotMissing(fact, hint="see `cdc-sidecar check`")
     return PostgresUnavailable(fact)
 
 
 def _translate_state(fact: str) -> SidecarError:
     if "wal_level" in fact:
-        return WalLevelTooLow(fact, cure="ALTER SYSTEM SET wal_level = logical; and restart")
+        return WalLevelTooLow(fact, hint="ALTER SYSTEM SET wal_level = logical; and restart")
     if "skipped loading publication" in fact:
         return _translate_undefined(fact)
     if "was not created in this database" in fact:
-        return SlotUnfit(fact, cure="correct postgres.dsn or postgres.slot")
+        return SlotUnfit(fact, hint="correct postgres.dsn or postgres.slot")
     if "can no longer" in fact or "has already been removed" in fact or "invalidated" in fact:
         return SlotLost(
             fact,
             cause="max_slot_wal_keep_size or idle_replication_slot_timeout was exceeded",
-            cure="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
+            hint="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
         )
     return PostgresUnavailable(fact)

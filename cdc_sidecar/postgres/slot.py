@@ -72,7 +72,7 @@ class SlotStatus:
             raise SlotUnfit(
                 f"slot {self.name} has plugin {self.plugin}, database {self.database}"
                 + (", and is temporary" if self.temporary else ""),
-                cure=f"use a permanent pgoutput slot of database {database}",
+                hint=f"use a permanent pgoutput slot of database {database}",
             )
         self.check_kept()
 
@@ -88,7 +88,7 @@ class SlotStatus:
             raise SlotLost(
                 f"slot {self.name}: wal_status {self.wal_status}, reason {reason or 'not said'}",
                 cause=_CAUSES.get(reason, "the server invalidated it"),
-                cure="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
+                hint="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
             )
 
 
@@ -210,7 +210,7 @@ def check_version(server: Server) -> None:
     """
     if not OLDEST_VERSION <= server.version <= NEWEST_VERSION:
         raise ServerUnsupported(
-            f"server_version_num {server.version}", cure="use PostgreSQL 14 to 18"
+            f"server_version_num {server.version}", hint="use PostgreSQL 14 to 18"
         )
 
 

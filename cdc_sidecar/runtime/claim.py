@@ -248,7 +248,7 @@ class Claimant:
             if not self._config.postgres.create_slot:
                 raise SlotMissing(
                     f"slot {name}, and no position either: a first start",
-                    cure="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
+                    hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
                 )
             if intent is None:
                 self._write(producer, record)
@@ -261,7 +261,7 @@ class Claimant:
                 f"slot {name} begins at {format_lsn(slot.confirmed_flush_lsn)}, but topic "
                 f"{self.internal.position} has no position",
                 cause="a first start on a slot made by hand, or the position topic was lost",
-                cure="a first start: say so once with `cdc-sidecar run --bootstrap`; otherwise"
+                hint="a first start: say so once with `cdc-sidecar run --bootstrap`; otherwise"
                 " restore the topic",
             )
         else:

@@ -130,7 +130,7 @@ class _Supervisor:
         error = InternalError(
             f"{crash.exc_type.__name__} in thread {name}",
             where=" < ".join(reversed(places)),
-            cure="report it with these lines; a restart goes on from the position",
+            hint="report it with these lines; a restart goes on from the position",
         )
         self._log.error("thread_crashed", thread=name, where=error.where)
         self._fail_session(error)
@@ -212,7 +212,7 @@ class _Supervisor:
                     f"{FENCES_ALLOWED} times within {FENCES_WITHIN:.0f} s; last: {error.fact}",
                     cause="another producer uses our transactional id, or transaction_timeout is"
                     " too short",
-                    cure="look for another producer with this id",
+                    hint="look for another producer with this id",
                 )
         if error.disposition is Disposition.RETRY:
             return None
@@ -224,7 +224,7 @@ class _Supervisor:
             fact=error.fact,
             where=error.where,
             cause=error.cause,
-            cure=error.cure,
+            hint=error.hint,
         )
         return error.disposition.exit_status
 

@@ -37,6 +37,6 @@ def _lock(connection: ReplicationConnection, slot: str) -> None:
                 f"another session holds the lock of slot {slot}",
                 cause="a sidecar streams; or one was lost, and the server has not noticed yet"
                 " (wal_sender_timeout)",
-                cure="stop it, and those that stand by to take over; then call this again",
+                hint="stop it, and those that stand by to take over; then call this again",
             )
         time.sleep(POLL)

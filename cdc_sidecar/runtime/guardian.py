@@ -153,5 +153,5 @@ class Guardian:
             raise PublicationIncomplete(
                 f"{', '.join(sorted(gone))} left publication {self._config.postgres.publication}",
                 cause="dropped from the publication, renamed, or another put in its place",
-                cure="take it out of the configuration, or put it back; then restart",
+                hint="take it out of the configuration, or put it back; then restart",
             )

@@ -59,7 +59,7 @@ class HttpServer:
         except OSError as error:
             raise HttpUnavailable(
                 f"{config.listen}: {error.strerror}",
-                cure="set [http] listen to a free address; port 0 takes any",
+                hint="set [http] listen to a free address; port 0 takes any",
             ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 

@@ -46,7 +46,7 @@ class Finding:
             "ok": error is None,
             "detail": self.detail if error is None else error.fact,
             "code": error.code if error else None,
-            "cure": error.cure if error else None,
+            "hint": error.hint if error else None,
         }
 
 
@@ -155,7 +155,7 @@ class Inspection:
         if hidden:
             raise PermissionMissing(
                 f"no SELECT on {', '.join(hidden)}",
-                cure="; ".join(f"GRANT SELECT ON {name} TO the sidecar's role" for name in hidden),
+                hint="; ".join(f"GRANT SELECT ON {name} TO the sidecar's role" for name in hidden),
             )
 
     def _check_slot(self) -> SlotStatus | None:
@@ -164,7 +164,7 @@ class Inspection:
         if slot is None and not self._config.postgres.create_slot:
             raise SlotMissing(
                 self._config.postgres.slot,
-                cure="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
+                hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
             )
         if slot and self._server:
             slot.check(self._server.database)
@@ -209,7 +209,7 @@ class Inspection:
     def _check_topic(self, topics: Topics, name: str) -> Topic | None:
         topic = topics.describe([name]).get(name)
         if topic is None and not self._config.topics.create:
-            raise TopicMissing(name, cure="create it, or set [topics] create = true")
+            raise TopicMissing(name, hint="create it, or set [topics] create = true")
         return topic
 
     def _check_null_keys(self, topics: Topics) -> None:
@@ -269,7 +269,7 @@ class Inspection:
         raise PositionMissing(
             f"slot {self._config.postgres.slot} exists, but there is no position",
             cause="a first start on a slot made by hand, or the position topic was lost",
-            cure="a first start: say so once with `cdc-sidecar run --bootstrap`",
+            hint="a first start: say so once with `cdc-sidecar run --bootstrap`",
         )
 
 

@@ -138,18 +138,18 @@ def plan_reset(standing: Standing, goal: Lsn) -> Outcome:
 
 
 def _check_reach(begin: Lsn, goal: Lsn, end: Lsn) -> None:
-    cure = f"name an LSN from {format_lsn(begin)} to {format_lsn(end)}"
+    hint = f"name an LSN from {format_lsn(begin)} to {format_lsn(end)}"
     if goal < begin:
         raise PositionOutOfReach(
             f"{format_lsn(goal)} lies before {format_lsn(begin)}, where the slot begins",
             cause="the server has let go of what was acknowledged: those changes are gone",
-            cure=cure,
+            hint=hint,
         )
     if goal > end:
         raise PositionOutOfReach(
             f"{format_lsn(goal)} lies after {format_lsn(end)}, where the server's WAL ends",
             cause="changes that are still to come would be skipped",
-            cure=cure,
+            hint=hint,
         )
 
 
@@ -239,5 +239,5 @@ def _write(config: Config, producer: TransactionalProducer, record: PositionReco
         raise TransactionFailed(
             error.fact,
             cause="the brokers went away in the middle",
-            cure="see with `cdc-sidecar position show` whether the position was moved",
+            hint="see with `cdc-sidecar position show` whether the position was moved",
         ) from error

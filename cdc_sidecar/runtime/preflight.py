@@ -43,7 +43,7 @@ def check_primary(connection: ReplicationConnection, server: Server) -> None:
         raise PostgresUnavailable(
             "the server is a standby",
             cause="postgres.dsn names a standby, or a failover is under way",
-            cure="with several hosts add target_session_attrs=read-write to postgres.dsn",
+            hint="with several hosts add target_session_attrs=read-write to postgres.dsn",
         )
 
 
@@ -57,7 +57,7 @@ def check_wal_level(server: Server) -> None:
     if server.wal_level != "logical":
         raise WalLevelTooLow(
             f"wal_level is {server.wal_level}",
-            cure="ALTER SYSTEM SET wal_level = logical; then restart the server",
+            hint="ALTER SYSTEM SET wal_level = logical; then restart the server",
         )
 
 
@@ -71,7 +71,7 @@ def check_role(server: Server) -> None:
     if not server.may_replicate:
         raise PermissionMissing(
             f"role {server.user} lacks REPLICATION",
-            cure=f'ALTER ROLE "{server.user}" REPLICATION; (managed services: their own role)',
+            hint=f'ALTER ROLE "{server.user}" REPLICATION; (managed services: their own role)',
         )
 
 
@@ -87,7 +87,7 @@ def check_publication(connection: Connection, config: Config) -> Publication:
     publication = read_publication(connection, name)
     if publication is None:
         raise PublicationMissing(
-            name, cure="run what `cdc-sidecar setup-sql` prints, before the slot is created"
+            name, hint="run what `cdc-sidecar setup-sql` prints, before the slot is created"
         )
     operations = {
         "insert": publication.inserts,
@@ -98,7 +98,7 @@ def check_publication(connection: Connection, config: Config) -> Publication:
     if missing and config.tables:
         raise PublicationIncomplete(
             f"{name} does not publish {', '.join(missing)}",
-            cure=f"ALTER PUBLICATION \"{name}\" SET (publish = 'insert, update, delete, truncate')",
+            hint=f"ALTER PUBLICATION \"{name}\" SET (publish = 'insert, update, delete, truncate')",
         )
     return publication
 
@@ -125,7 +125,7 @@ def check_tables(tables: Sequence[PublishedTable], config: Config, capture: Capt
         raise PublicationIncomplete(
             f"{', '.join(missing)} not in publication {config.postgres.publication}",
             cause="the table does not exist, or was never added",
-            cure="; ".join(
+            hint="; ".join(
                 f'ALTER PUBLICATION "{config.postgres.publication}" ADD TABLE {name}'
                 for name in missing
             ),
@@ -192,7 +192,7 @@ def check_null_keys(
                 ' have no key: set truncate = "halt"'
             )
     if faults:
-        raise TopicUnfit("; ".join(faults), cure="or give the topic cleanup.policy=delete")
+        raise TopicUnfit("; ".join(faults), hint="or give the topic cleanup.policy=delete")
 
 
 def identity_of(system: SystemIdentity, server: Server, config: Config) -> SourceIdentity:
@@ -238,13 +238,13 @@ def check_identity(record: PositionRecord, now: SourceIdentity, history: Mapping
         raise SourceChanged(
             "; ".join(differing),
             cause="a restored backup, a clone, an unsynchronised failover, or another database",
-            cure=_OTHER_SOURCE,
+            hint=_OTHER_SOURCE,
         )
     if record.position and record.position.partial and then.publication != now.publication:
         raise ConfigChangedInside(
             f"{_inside(record.position.partial)}: publication was {then.publication},"
             f" is {now.publication}",
-            cure="restore postgres.publication until the transaction is through",
+            hint="restore postgres.publication until the transaction is through",
         )
 
 
@@ -273,7 +273,7 @@ def check_slot(
             f"slot {now.slot} is gone; all up to {format_lsn(position.end_lsn)} is published,"
             f" the server is at {format_lsn(system.flushed_lsn)}",
             cause="it was dropped, or left behind by a failover; the changes in between are gone",
-            cure="see docs/how-to/recover-a-lost-slot.md",
+            hint="see docs/how-to/recover-a-lost-slot.md",
         )
     slot.check(now.database)
     return slot
@@ -291,7 +291,7 @@ def check_wal_end(position: Position, system: SystemIdentity) -> None:
             f"{format_lsn(position.end_lsn)} is published, but the server's WAL ends at "
             f"{format_lsn(system.flushed_lsn)}",
             cause="a restored backup or a clone",
-            cure=_OTHER_SOURCE,
+            hint=_OTHER_SOURCE,
         )
 
 
@@ -320,11 +320,11 @@ def check_position(
             f"{format_lsn(position.end_lsn)} is published, but the slot begins at "
             f"{format_lsn(slot.confirmed_flush_lsn)}: a gap of {gap} bytes of WAL",
             cause="the slot was re-created or advanced, or the position is of an older backup",
-            cure="look at it with `cdc-sidecar position accept-gap`, which can also go on after it",
+            hint="look at it with `cdc-sidecar position accept-gap`, which can also go on after it",
         )
     check_wal_end(position, system)
     if position.partial and record.fingerprint != fingerprint:
         raise ConfigChangedInside(
             _inside(position.partial),
-            cure="restore the old configuration until the transaction is through",
+            hint="restore the old configuration until the transaction is through",
         )

@@ -291,7 +291,7 @@ def _taken_over(fact: str) -> RivalTookOver:
     return RivalTookOver(
         fact,
         cause="our session on Postgres ended while we stood still, and another began",
-        cure="nothing: the other one publishes; restarting makes this one the standby",
+        hint="nothing: the other one publishes; restarting makes this one the standby",
     )
 
 

@@ -338,7 +338,7 @@ def test_a_value_that_cannot_be_represented_halts_without_showing_it(
     assert halt["code"] == "CDC-301"
     assert "price" in halt["fact"]
     assert "public.items" in halt["where"]
-    assert 'as = "text"' in halt["cure"]
+    assert 'as = "text"' in halt["hint"]
     records = _records(service, f"{service.name}.public.items")
     assert [key for key, _ in records] == [{"id": 1}], "part of the transaction was published"
     with psycopg.connect(service.dsn) as connection:

@@ -179,7 +179,7 @@ def test_check_tells_each_fault_with_its_cure_and_exits_1(
     faults = {check["code"]: check for check in report["checks"] if not check["ok"]}
     assert run.returncode == 1
     assert faults.keys() == {"CDC-204", "CDC-208", "CDC-404"}
-    assert all(fault["cure"] for fault in faults.values())
+    assert all(fault["hint"] for fault in faults.values())
     assert "Traceback" not in run.stderr
 
 

@@ -80,7 +80,7 @@ def test_an_accepted_gap_lets_the_sidecar_publish_what_follows_once(gapped: Serv
     assert gapped.sidecar.await_exit() == 3
     halt = gapped.sidecar.events("sidecar_halted")[-1]
     assert halt["code"] == "CDC-504"
-    assert "position accept-gap" in halt["cure"]
+    assert "position accept-gap" in halt["hint"]
     _move(gapped, "position accept-gap", "--yes", "--reason", "the slot was dropped")
     assert _show(gapped)["meaning"]["state"] == "continuous"
     gapped.sql("INSERT INTO items VALUES (3, 3, 'kept')")

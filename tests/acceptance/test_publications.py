@@ -52,7 +52,7 @@ def test_a_publication_that_lacks_a_configured_table_at_the_start_is_refused(
 ) -> None:
     listed.sql("ALTER PUBLICATION cdc DROP TABLE items")
     halt = _halt(listed, "CDC-208")
-    assert "ADD TABLE public.items" in halt["cure"]
+    assert "ADD TABLE public.items" in halt["hint"]
 
 
 def test_rows_written_before_the_publication_was_made_are_not_skipped_but_refused(
@@ -70,7 +70,7 @@ def test_rows_written_before_the_publication_was_made_are_not_skipped_but_refuse
     service.sidecar.start("--bootstrap")
     halt = halt_of(service.sidecar)
     assert halt["code"] == "CDC-207"
-    assert "then the slot" in halt["cure"]
+    assert "then the slot" in halt["hint"]
 
 
 def _split(service: Service) -> None:
@@ -96,7 +96,7 @@ def test_what_changes_inside_a_split_transaction_is_refused_until_it_is_restored
     before = config.read_text()
     for old, new in (('"n", "label"', '"n"'), ('publication = "cdc"', 'publication = "other"')):
         config.write_text(before.replace(old, new))
-        assert "restore" in _halt(listed, "CDC-506")["cure"]
+        assert "restore" in _halt(listed, "CDC-506")["hint"]
     config.write_text(before)
     listed.sql("ALTER PUBLICATION cdc DROP TABLE items")
     _halt(listed, "CDC-208")

@@ -68,7 +68,7 @@ def test_a_slot_without_a_position_needs_a_persons_word(service: Service) -> Non
     service.sql("INSERT INTO items VALUES (1, 1, 'kept')")
     halt = _halt(service)
     assert halt["code"] == "CDC-501"
-    assert "--bootstrap" in halt["cure"]
+    assert "--bootstrap" in halt["hint"]
     service.sidecar.start_and_stream("--bootstrap")
     service.await_published()
     assert service.sidecar.get("/metrics")[1].count('op="c",table="public.items"} 1.0') == 1

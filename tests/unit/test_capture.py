@@ -130,8 +130,8 @@ def test_a_key_made_anew_in_another_order_is_refused_with_both_ways_on() -> None
     relation = shop.ORDERS.relation
     with pytest.raises(LayoutRefused, match=r"was \(id, status\) and is \(status, id\)") as refused:
         _capture(shop.table()).check_keys({relation: _NOW}, _stored(relation, "id", "status"))
-    assert 'key = ["id", "status"] to keep' in refused.value.cure
-    assert 'key = ["status", "id"] to have another' in refused.value.cure
+    assert 'key = ["id", "status"] to keep' in refused.value.hint
+    assert 'key = ["status", "id"] to have another' in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,13 @@ def test_the_exit_status_is_the_contracts(disposition: Disposition, status: int)
 
 def test_an_error_reads_as_code_title_fact_where_cause_and_cure() -> None:
     error = SlotMissing(
-        "slot orders_cdc", where="database shop", cause="it was dropped", cure="see\nthe page"
+        "slot orders_cdc", where="database shop", cause="it was dropped", hint="see\nthe page"
     )
     assert str(error) == (
         "CDC-204 replication slot is missing: slot orders_cdc\n"
         "  where: database shop\n"
         "  cause: it was dropped\n"
-        "  cure:  see\n"
+        "  hint:  see\n"
         "         the page"
     )
 

@@ -60,4 +60,4 @@ def test_every_point_can_be_armed(point: Failpoint) -> None:
 def test_a_specification_that_would_never_act_is_refused(specification: str) -> None:
     with pytest.raises(FailpointInvalid) as invalid:
         failpoints.arm(specification)
-    assert "before_produce" in invalid.value.cure
+    assert "before_produce" in invalid.value.hint

@@ -70,7 +70,7 @@ def test_a_waiting_standby_is_ready_unless_the_slot_is_lost() -> None:
 
 
 def test_why_a_session_ended_stands_below() -> None:
-    board = _board(error=str(SlotLost("gone", cure="look")))
+    board = _board(error=str(SlotLost("gone", hint="look")))
     assert _get(board, "/readyz")[1].splitlines()[3].startswith("CDC-205")
 
 

@@ -58,7 +58,7 @@ def _outcome(twin: Any, plan: Plan, frame: bytes, start: int, old: int = -1) -> 
     try:
         return twin.Transcoder(plan).transcode(frame, start, old)
     except (ProtocolViolation, Unrepresentable) as error:
-        return type(error), error.fact, error.cure
+        return type(error), error.fact, error.hint
 
 
 def _assert_equal(plan: Plan, frame: bytes, start: int = START, old: int = -1) -> None:
