@@ -96,7 +96,7 @@ class Oracle:
         yield self._event(relation, "d", key, before)
         yield Event(topic_of(relation.qualified_name), key, TOMBSTONE, TOMBSTONE)
 
-    def _event(  # noqa: PLR0913 - what an event is made of
+    def _event(
         self,
         relation: Relation,
         op: str,
