@@ -21,7 +21,7 @@ from benchmarks.report import OURS, Results, Row, summarise, tables
 from benchmarks.source import Servers, say, servers, source
 from benchmarks.targets import target_table
 from benchmarks.workloads import WORKLOADS, Workload
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.events.twin import VARIABLE
 
 HOME: Final = Path(__file__).parent
@@ -102,7 +102,7 @@ def _contenders(running: Servers, stack: ExitStack, results: Results) -> Iterato
         say("starting Debezium on Kafka Connect")
         registry = stack.enter_context(Registry())
         yield Debezium(stack.enter_context(Connect(running.kafka, registry)), registry)
-    except ServerError as error:
+    except ServerFailed as error:
         _leave_out(results, "debezium", error)
     yield Sidecar(_PYTHON, {VARIABLE: "python"})
 

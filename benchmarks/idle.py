@@ -10,7 +10,7 @@ from benchmarks.contenders import Contender, Run
 from benchmarks.meters import resident_megabytes
 from benchmarks.source import Servers, say, source
 from benchmarks.workloads import Workload
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
 
 _START_SECONDS: Final = 60.0
 _STARTS: Final = 3
@@ -59,4 +59,4 @@ def _await_active(dsn: str, slot: str, contender: Contender) -> None:
             if row and row[0]:
                 return
             time.sleep(0.01)
-    raise ServerError(f"{contender.name} did not begin on its slot:\n{contender.last_words}")
+    raise ServerFailed(f"{contender.name} did not begin on its slot:\n{contender.last_words}")

@@ -17,8 +17,8 @@ from benchmarks.contenders import Contender, Run
 from benchmarks.source import Servers, Source, say, source
 from benchmarks.truth import Decoder
 from benchmarks.workloads import Workload, Write
-from cdc_sidecar.demo.host import package_home
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import package_home
 
 SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 _WARM_SECONDS: Final = 3.0  # of traffic, not counted
@@ -198,7 +198,7 @@ def _await_topic(servers: Servers, topic: str, contender: Contender) -> None:
         if topic in admin.list_topics(timeout=20).topics:
             return
         time.sleep(0.1)
-    raise ServerError(f"{contender.name} made no topic {topic}:\n{contender.last_words}")
+    raise ServerFailed(f"{contender.name} made no topic {topic}:\n{contender.last_words}")
 
 
 def _write(source: Source, rate: int, seconds: float) -> None:
@@ -222,7 +222,7 @@ def _write(source: Source, rate: int, seconds: float) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ServerError(f"pgbench failed:\n{done.stderr}")
+        raise ServerFailed(f"pgbench failed:\n{done.stderr}")
 
 
 def _count(source: Source) -> int:

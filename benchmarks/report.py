@@ -16,8 +16,8 @@ from benchmarks.idle import Idle
 from benchmarks.latency import SHARES, Latency
 from benchmarks.workloads import Workload
 from cdc_sidecar import __version__
-from cdc_sidecar.demo.kafka_jars import KAFKA_VERSION
 from cdc_sidecar.events.twin import NAME
+from cdc_sidecar.servers.kafka_jars import KAFKA_VERSION
 
 OURS: Final = "sidecar"
 _COMPARED: Final = ("p50", "p99")

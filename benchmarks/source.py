@@ -10,8 +10,10 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.workloads import Workload
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, ServerError
+from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 
 PUBLICATION = "bench"
 BASE = "base"
@@ -123,4 +125,4 @@ def _drop_slot(connection: psycopg.Connection, name: str) -> None:
             connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
             return
         time.sleep(0.1)
-    raise ServerError(f"slot {name} is still in use after {_FREE_SECONDS:g} s")
+    raise ServerFailed(f"slot {name} is still in use after {_FREE_SECONDS:g} s")

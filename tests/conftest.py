@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.waiting import await_true
 
 SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}

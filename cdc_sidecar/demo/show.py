@@ -12,7 +12,6 @@ from typing import Final
 from rich.console import Console
 
 from cdc_sidecar.demo.folder import demo_folder
-from cdc_sidecar.demo.host import ServerError
 from cdc_sidecar.demo.report import report_lines
 from cdc_sidecar.demo.screen import Picture, Rate, Screen
 from cdc_sidecar.demo.shop import MARKER_TOPIC, read_tables
@@ -20,6 +19,7 @@ from cdc_sidecar.demo.sidecar import Health
 from cdc_sidecar.demo.stage import Stage
 from cdc_sidecar.demo.verdict import Verdict
 from cdc_sidecar.demo.writer import write_marker
+from cdc_sidecar.errors import ServerFailed
 
 _TICK: Final = 0.2  # seconds between two pictures
 _DEAD: Final = 0.8  # seconds that a killed sidecar stays away
@@ -40,7 +40,7 @@ def run_demo(console: Console, folder: Path, seconds: float | None) -> bool:
     """Run the demo in `folder`, until `seconds` of writing are over or Ctrl-C; return the verdict.
 
     Raises:
-        ServerError: something that it needs did not start.
+        ServerFailed: something that it needs did not start.
 
     """
     screen = Screen(console)
@@ -161,7 +161,7 @@ class Play:
         try:
             stage.sidecar.stop()
             self._await(stage.arrivals.has_read_everything, _DRAIN_SECONDS)
-        except ServerError as error:
+        except ServerFailed as error:
             troubles.append(str(error))
         stage.auditor.finish()
         stage.arrivals.finish()

@@ -9,8 +9,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.demo.host import ServerError, package_home
-from cdc_sidecar.demo.process import Program, ServerProcess
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import package_home
+from cdc_sidecar.servers.process import Program, ServerProcess
 
 _ASK_SECONDS: Final = 0.5
 _STOP_SECONDS: Final = 30.0
@@ -70,7 +71,7 @@ class Sidecar:
             self.killed_at = time.monotonic()
 
     def stop(self) -> None:
-        """Stop it as an operator would; raises ServerError if it does not come to its end."""
+        """Stop it as an operator would; raises ServerFailed if it does not come to its end."""
         if self._process is not None and self._process.is_alive():
             self._stopped = True
             self._process.stop(signal.SIGTERM, _STOP_SECONDS)
@@ -86,9 +87,9 @@ class Sidecar:
         return "\n".join(lines[-_TAIL_LINES:])
 
     def await_streaming(self, seconds: float) -> None:
-        """Return once it streams; raises ServerError with the end of its log if it does not."""
+        """Return once it streams; raises ServerFailed with the end of its log if it does not."""
         if self._process is None:
-            raise ServerError("the sidecar was not started")
+            raise ServerFailed("the sidecar was not started")
         self._process.await_ready(lambda: self.health is Health.STREAMING, seconds)
 
     def _answers(self) -> bool:

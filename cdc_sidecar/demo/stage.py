@@ -13,12 +13,14 @@ import psycopg
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.demo.arrivals import Arrivals
 from cdc_sidecar.demo.auditor import Auditor
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
 from cdc_sidecar.demo.shop import ADDED_COLUMN, SERVICE, create_shop, write_config
 from cdc_sidecar.demo.sidecar import Health, Sidecar
 from cdc_sidecar.demo.verdict import Ledger
 from cdc_sidecar.demo.writer import Journal, Writer
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka_download import kafka_class_path
+from cdc_sidecar.servers.postgres import PostgresServer
 
 _WRITERS: Final = 2
 _ROWS_A_SECOND: Final = 360.0  # of all writers
@@ -34,7 +36,7 @@ class Stage:
     """
 
     def __init__(self, folder: Path, stack: ExitStack, report: Callable[[str], None]) -> None:
-        """Start everything but the writers; raises ServerError for what does not start."""
+        """Start everything but the writers; raises ServerFailed for what does not start."""
         self.folder = folder
         self.seed = random.randrange(1_000_000)  # noqa: S311 - no secret
         self.ledger, self.journal = Ledger(), Journal()

@@ -9,7 +9,8 @@ import psycopg
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from cdc_sidecar.demo.servers import KafkaBroker, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.own_postgres import ITEMS
 from tests.acceptance.wire import Wire

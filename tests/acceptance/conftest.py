@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.events import Oracle, assert_same_events, read_events
 from tests.acceptance.sidecar import CONFIG, Sidecar
 from tests.waiting import await_true

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import broker_behind_wire, service_on
 from tests.acceptance.conftest import Service, service_maker
 from tests.acceptance.events import (

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
-from cdc_sidecar.demo.servers import KafkaBroker, KafkaCluster
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka_cluster import KafkaCluster
 from tests.acceptance.brokers import QUICK, end_of, service_on, written_meanwhile
 from tests.acceptance.conftest import TABLES, Service
 from tests.waiting import await_true

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.events.binary import encode_string
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.brokers import service_on
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import read_registry

@@ -12,8 +12,8 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.events.reader import without_logical_types
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import Records, read_topics
 from tests.waiting import await_true

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cdc_sidecar.demo.servers import KafkaBroker
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.brokers import QUICK, broker_behind_wire, insert, service_on, timed
 from tests.acceptance.conftest import Service
 from tests.acceptance.wire import Api, Cut, Wire

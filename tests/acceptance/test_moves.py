@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import read_topics
 from tests.acceptance.own_postgres import published_ids, slot_column

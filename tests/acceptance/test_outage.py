@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import QUICK, service_on, written_meanwhile
 from tests.acceptance.conftest import Service, Services, services_in
 from tests.acceptance.events import Oracle

@@ -18,7 +18,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.sidecar import Sidecar
 
 README = Path(__file__).parents[2] / "README.md"

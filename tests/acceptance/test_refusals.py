@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.own_postgres import halt_of
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.demo.postgres_server import StopMode
-from cdc_sidecar.demo.servers import PostgresServer, installed_postgres
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.postgres import PostgresServer, StopMode
+from cdc_sidecar.servers.postgres_installation import installed_postgres
 from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.events import Oracle, read_events
 from tests.acceptance.own_postgres import ITEMS, halt_of, metric, slot_column

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka import KafkaError
 
-from cdc_sidecar.demo.servers import KafkaBroker
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.brokers import broker_behind_wire, end_of, service_on
 from tests.acceptance.conftest import Service
 from tests.acceptance.control import assert_seen, start, stream_on

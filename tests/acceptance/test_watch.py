@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.own_postgres import (
     ask,

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.demo.host import package_home, server_user
-from cdc_sidecar.demo.process import can_read
-from cdc_sidecar.demo.scratch import TemporaryFolder
+from cdc_sidecar.servers.host import package_home, server_user
+from cdc_sidecar.servers.process import can_read
+from cdc_sidecar.servers.scratch import TemporaryFolder
 from tests.acceptance.dockerfile import Instruction, Stage, read_dockerfile
 
 _PROJECT = package_home()

@@ -8,9 +8,9 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.config.model import Kafka, Publish
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.errors import TransactionFailed
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.servers.kafka import KafkaBroker
 
 _RUN = 40
 _RECORDS = 2_000

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
-from cdc_sidecar.demo.host import free_port
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.kafka_server import KafkaBroker
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka_download import kafka_class_path
 
 NODES: Final = (1, 2, 3)
 _HEAP: Final = ("-Xms128m", "-Xmx256m")

@@ -5,12 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cdc_sidecar.demo.host import ServerError
-from cdc_sidecar.demo.process import Program, ServerProcess
-from cdc_sidecar.demo.scratch import TemporaryFolder
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.process import Program, ServerProcess
+from cdc_sidecar.servers.scratch import TemporaryFolder
 
 
-class Server(ABC):
+class ManagedServer(ABC):
     """A server on 127.0.0.1 with a folder of its own.
 
     Start and stop it as often as you like: data and ports stay. As a context manager it starts on
@@ -39,7 +39,7 @@ class Server(ABC):
 
     @property
     def pid(self) -> int:
-        """The process id of the server itself; raises ServerError if it was never started."""
+        """The process id of the server itself; raises ServerFailed if it was never started."""
         return self._started().pid
 
     @property
@@ -58,7 +58,7 @@ class Server(ABC):
 
     @abstractmethod
     def start(self) -> Self:
-        """Start, and return once the server answers; raises ServerError if it does not."""
+        """Start, and return once the server answers; raises ServerFailed if it does not."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -87,11 +87,11 @@ class Server(ABC):
 
     def _launch(self, program: Program) -> ServerProcess:
         if self.is_running():
-            raise ServerError(f"{self._name} already runs as process {self.pid}")
+            raise ServerFailed(f"{self._name} already runs as process {self.pid}")
         self._process = ServerProcess(program)
         return self._process
 
     def _started(self) -> ServerProcess:
         if self._process is None:
-            raise ServerError(f"{self._name} was not started")
+            raise ServerFailed(f"{self._name} was not started")
         return self._process

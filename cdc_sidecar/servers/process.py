@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from cdc_sidecar.demo.host import ServerError, clean_environment
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import clean_environment
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_SECONDS = 0.05
@@ -72,7 +73,7 @@ class ServerProcess:
         return True
 
     def stop(self, number: signal.Signals, seconds: float) -> None:
-        """Ask for the end with `number`; after `seconds` kill, and raise ServerError."""
+        """Ask for the end with `number`; after `seconds` kill, and raise ServerFailed."""
         self.send(number)
         if not self.wait(seconds):
             self.kill()
@@ -88,7 +89,12 @@ class ServerProcess:
             _kill_and_await(child)
 
     def await_ready(self, answers: Callable[[], bool], seconds: float) -> None:
-        """Return once `answers()`; raises ServerError if the server ends or time runs out first."""
+        """Return once `answers()`.
+
+        Raises:
+            ServerFailed: the server ended first, or gave no answer within `seconds`.
+
+        """
         deadline = time.monotonic() + seconds
         while not answers():
             if self.wait(_POLL_SECONDS):
@@ -115,14 +121,14 @@ class ServerProcess:
                 start_new_session=True,  # Ctrl-C is for us: we stop the servers in order
             )
 
-    def _error(self, what: str) -> ServerError:
+    def _error(self, what: str) -> ServerFailed:
         log = self._program.log_path
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
-        return ServerError("\n".join([f"{self._program.name} {what}; end of {log}:", *lines]))
+        return ServerFailed("\n".join([f"{self._program.name} {what}; end of {log}:", *lines]))
 
 
 def run_tool(command: Sequence[str | Path], *, folder: Path, user: int | None = None) -> None:
-    """Run a tool of a server to its end; raises ServerError with its output if it fails."""
+    """Run a tool of a server to its end; raises ServerFailed with its output if it fails."""
     done = subprocess.run(  # noqa: S603 - our own command, no shell
         _launched(command, user),
         stdin=subprocess.DEVNULL,
@@ -135,7 +141,7 @@ def run_tool(command: Sequence[str | Path], *, folder: Path, user: int | None = 
         check=False,
     )
     if done.returncode != 0:
-        raise ServerError(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
+        raise ServerFailed(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
 
 
 def can_read(user: int, *paths: Path) -> bool:

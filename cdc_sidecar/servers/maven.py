@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from cdc_sidecar.demo.host import ServerError, cache_folder
-from cdc_sidecar.demo.scratch import locked
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import cache_folder
+from cdc_sidecar.servers.scratch import locked
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext
@@ -52,7 +53,7 @@ class _File:
 def fetched(bundle: Bundle) -> Path:
     """Return the folder of a bundle, fetched on the first call in the life of the cache.
 
-    Progress goes to stderr. Raises ServerError if the files cannot be had.
+    Progress goes to stderr. Raises ServerFailed if the files cannot be had.
     """
     return made_once(cache_folder() / bundle.name, partial(_fetch_all, bundle))
 
@@ -95,7 +96,7 @@ def _maven(repository: Path) -> "MavenContext":
     try:
         from jgo.maven import MavenContext  # noqa: PLC0415 - only with the extra `demo`
     except ImportError as error:
-        raise ServerError("Maven Central needs jgo: pip install 'cdc-sidecar[demo]'") from error
+        raise ServerFailed("Maven Central needs jgo: pip install 'cdc-sidecar[demo]'") from error
     return MavenContext(repo_cache=repository, local_repos=[], timeout=_REQUEST_SECONDS)
 
 
@@ -105,7 +106,7 @@ def _fetch(file: _File, context: "MavenContext", folder: Path) -> None:
     path = _resolve(artifact, tries=_TRIES)
     found = base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()
     if found != file.checksum:
-        raise ServerError(f"{path.name} has SHA-256 {found}, not {file.checksum}: what sent it?")
+        raise ServerFailed(f"{path.name} has SHA-256 {found}, not {file.checksum}: what sent it?")
     path.rename(folder / path.name)
 
 
@@ -117,7 +118,7 @@ def _resolve(artifact: "Artifact", tries: int) -> Path:
         if artifact.cached_path is not None:
             artifact.cached_path.unlink(missing_ok=True)
         if tries == 1:
-            raise ServerError(
+            raise ServerFailed(
                 f"cannot fetch {artifact} from Maven Central: {error}\n"
                 "it needs the network once; HTTPS_PROXY names a proxy, if there is one"
             ) from error

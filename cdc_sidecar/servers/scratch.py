@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cdc_sidecar.demo.host import ServerError, package_home, server_user
-from cdc_sidecar.demo.process import can_read
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import package_home, server_user
+from cdc_sidecar.servers.process import can_read
 
 
 class TemporaryFolder:
@@ -41,13 +42,13 @@ class TemporaryFolder:
 def scratch_folder() -> Path:
     """Return our folder, made if it is missing; its name follows from the clone's path.
 
-    Raises ServerError if something of another user bears its name.
+    Raises ServerFailed if something of another user bears its name.
     """
     folder = _scratch_path()
     folder.mkdir(mode=0o755, exist_ok=True)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
-        raise ServerError(f"{folder} is not a folder of ours: remove it, or set TMPDIR")
+        raise ServerFailed(f"{folder} is not a folder of ours: remove it, or set TMPDIR")
     folder.chmod(0o755)
     return folder
 
@@ -114,7 +115,7 @@ def _temporary_base() -> Path:
     for folder in candidates:
         if user is None or can_read(user, folder):
             return folder
-    raise ServerError(f"user {user} can enter none of {[*map(str, candidates)]}: set TMPDIR")
+    raise ServerFailed(f"user {user} can enter none of {[*map(str, candidates)]}: set TMPDIR")
 
 
 def _digest(path: Path) -> str:

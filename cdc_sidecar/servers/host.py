@@ -6,15 +6,13 @@ import random
 import socket
 from pathlib import Path
 
+from cdc_sidecar.errors import ServerFailed
+
 UNPRIVILEGED_USER = 65534
 
 _LOWEST_PORT = 15_000
 _FOREIGN_SETTINGS = ("PG", "KAFKA_", "CLASSPATH", "JAVA_", "JDK_JAVA_", "_JAVA_")
 _PACKAGE_HOME = Path(__file__).resolve().parents[2]
-
-
-class ServerError(Exception):
-    """A server did not start, answer or stop; the text says why and what to do about it."""
 
 
 def clean_environment() -> dict[str, str]:
@@ -45,7 +43,7 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise ServerError("no port of 127.0.0.1 is free: do thousands of servers run here?")
+    raise ServerFailed("no port of 127.0.0.1 is free: do thousands of servers run here?")
 
 
 def _first_client_port() -> int:

@@ -12,11 +12,12 @@ from typing import Literal, Self
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from cdc_sidecar.demo.host import ServerError, free_port, server_user
-from cdc_sidecar.demo.postgres_installation import embedded_postgres
-from cdc_sidecar.demo.process import Program, run_tool
-from cdc_sidecar.demo.scratch import reachable_folder, scratch_folder
-from cdc_sidecar.demo.server import Server
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import free_port, server_user
+from cdc_sidecar.servers.managed import ManagedServer
+from cdc_sidecar.servers.postgres_installation import embedded_postgres
+from cdc_sidecar.servers.process import Program, run_tool
+from cdc_sidecar.servers.scratch import reachable_folder, scratch_folder
 
 StopMode = Literal["smart", "fast", "immediate"]
 Setting = str | int | float | bool
@@ -40,7 +41,7 @@ _DEFAULTS: Mapping[str, Setting] = {
 }
 
 
-class PostgresServer(Server):
+class PostgresServer(ManagedServer):
     """A Postgres with the superuser `postgres`, who needs no password."""
 
     def __init__(
@@ -80,11 +81,11 @@ class PostgresServer(Server):
         """Return the path of a tool of this installation, such as `pgbench`."""
         path = self._bin_folder / name
         if not path.is_file():
-            raise ServerError(f"{self._bin_folder} has no {name}")
+            raise ServerFailed(f"{self._bin_folder} has no {name}")
         return path
 
     def start(self, *, seconds: float = 60.0) -> Self:
-        """Start, and return once it answers; raises ServerError after `seconds`."""
+        """Start, and return once it answers; raises ServerFailed after `seconds`."""
         if not self.data_folder.exists():
             self._initialise()
         self._write_settings()
@@ -102,7 +103,7 @@ class PostgresServer(Server):
         return self
 
     def stop(self, mode: StopMode = "fast", *, seconds: float = 60.0) -> None:
-        """Stop in one of Postgres' own modes; after `seconds` kill, and raise ServerError."""
+        """Stop in one of Postgres' own modes; after `seconds` kill, and raise ServerFailed."""
         if self.is_running():
             self._started().stop(_STOP_SIGNALS[mode], seconds)
 

