@@ -54,6 +54,6 @@ def _facts(
 def _kill_text(stage: Stage, outages: list[float]) -> str:
     latencies = stage.arrivals.latencies
     away = ", ".join(f"{seconds:.1f} s" for seconds in outages) or "not again"
-    held_up = f"{latencies.held_up:,} events held up, at most {latency_text(latencies.longest)}"
+    held_up = f"{latencies.delayed:,} events held up, at most {latency_text(latencies.longest)}"
     times = "once" if stage.sidecar.kills == 1 else f"{stage.sidecar.kills} times"
     return f"{times}, streaming again after {away}; {held_up}"
