@@ -11,7 +11,7 @@ from benchmarks.tables import markdown
 # than this, the distance between the sidecar and another contender is no evidence either.
 NOISE_LIMIT: Final = 0.15
 
-# The limits are the project's own targets; docs/explanation/performance.md says how to measure them.
+# The limits are the project's targets; docs/explanation/performance.md says how to measure them.
 _AT_LEAST: Final = (
     ("small/pg_recvlogical", 1.3),
     ("small/debezium", 5.0),
