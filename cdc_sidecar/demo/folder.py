@@ -1,4 +1,4 @@
-"""The demo's one folder: ours alone while it runs, and empty when it begins."""
+"""The demo's folder: locked while the demo runs, and emptied before it starts."""
 
 import fcntl
 import os
@@ -11,12 +11,12 @@ from typing import Final
 from cdc_sidecar.errors import DemoUnavailable
 from cdc_sidecar.servers.scratch import reachable_folder
 
-_LOCK: Final = "demo.lock"
+_LOCK: Final = "demo.lock"  # its presence also marks a folder as ours
 
 
 @contextmanager
 def demo_folder(folder: Path) -> Iterator[Path]:
-    """Make `folder`, or empty it of an earlier demo, and hold it for the length of the block.
+    """Make `folder`, or remove an earlier demo from it; lock it during the block.
 
     Raises DemoUnavailable if something else is in it, or if a demo runs in it.
     """
@@ -47,7 +47,7 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what an earlier demo left, also where Postgres had to keep its data elsewhere."""
+    """Remove the files of an earlier demo, also from the substitute for Postgres' folder."""
     shutil.rmtree(reachable_folder(folder / "postgres"))
     for path in folder.iterdir():
         if path.is_dir():
