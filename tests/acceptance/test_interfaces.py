@@ -1,4 +1,4 @@
-"""Others read us: Confluent's deserializer, Kafka's console consumer, probes and people."""
+"""The interfaces for others: Confluent's deserializer, Kafka's consumer, probes, people."""
 
 import io
 import json
@@ -226,7 +226,7 @@ def test_a_secret_never_shows(service: Service, tmp_path: Path) -> None:
 
 
 def test_a_records_partition_is_the_java_clients(service: Service) -> None:
-    """The reference values come from Kafka's own `Utils.murmur2`, as documented for it."""
+    """The expected values are those of Kafka's own `Utils.murmur2`."""
     topic = _publish_one(service)
     for (_, partition), records in read_topics(service.kafka, [topic]).items():
         for key, _, _ in records:

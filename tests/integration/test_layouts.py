@@ -1,4 +1,4 @@
-"""What the catalog says of a table is what the wire says, and stays true for a replay."""
+"""The catalog describes a table as the wire does, and its facts stay valid for a replay."""
 
 from collections.abc import Iterator
 
@@ -335,7 +335,7 @@ _ORDERS = "CREATE TABLE public.t (id int PRIMARY KEY, x text, n int)"
     ],
 )
 @pytest.mark.parametrize("together", [True, False])
-def test_ddl_between_two_rows_gives_the_second_row_its_own_schema(  # noqa: PLR0913 - one case
+def test_ddl_between_two_rows_gives_the_second_row_its_own_schema(  # noqa: PLR0913 - the parts of a case
     source: Source,
     change: str,
     row: str,
@@ -399,7 +399,7 @@ def test_a_new_label_of_an_enum_changes_no_schema(source: Source) -> None:
 
 
 def _replayed(source: Source, *meanwhile: str, before: tuple[str, ...]) -> None:
-    """Publish, let the catalog move on, and see that a replay gives the same bytes."""
+    """Publish, change the catalog, and check that a replay gives the same bytes."""
     source.run(*before)
     frames = source.frames()
     first = source.session(shop.table("public.t"))

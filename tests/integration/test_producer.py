@@ -1,4 +1,4 @@
-"""Runs of records reach Kafka whole and in order, however little room librdkafka has for them."""
+"""Runs of records reach Kafka whole and in order, even if librdkafka's queue is small."""
 
 import uuid
 from typing import Any
@@ -55,7 +55,7 @@ def test_runs_that_do_not_fit_are_handed_on_in_order_as_room_comes(kafka: KafkaB
         )
         for number in range(_RECORDS)
     ]
-    records[500] = (*records[500], 0)  # with a partition of its own, in the middle of a run
+    records[500] = (*records[500], 0)  # with an explicit partition, in the middle of a run
     records[900] = (names[900 // _RUN % 2], b"without a key", None)
     waits: list[float] = []
     producer = _producer(kafka, queue_buffering_max_messages=_RUN - 3)

@@ -1,4 +1,4 @@
-"""The servers of the demo and the tests keep promises of their own."""
+"""The servers for the demo, the tests and the benchmarks start, stop, restart and clean up."""
 
 import importlib.util
 import os
@@ -167,7 +167,7 @@ def test_a_kafka_that_cannot_start_says_why() -> None:
 def test_kafka_keeps_what_was_committed_over_a_kill() -> None:
     with KafkaBroker(properties={"broker.session.timeout.ms": "2000"}) as broker:
         _publish_in_a_transaction(broker.bootstrap_servers, "kept")
-        # a broker that is killed before it has written the markers may forget them (Kafka 4.3.1)
+        # a broker that is killed before it writes the markers may lose them (Kafka 4.3.1)
         assert _read_committed(broker.bootstrap_servers, "kept") == b"kept"
         broker.kill()
         broker.start()
@@ -228,7 +228,7 @@ def test_servers_start_from_a_clone_that_only_root_may_enter(tmp_path: Path) -> 
 
 
 def _private_clone(folder: Path) -> Path:
-    """Copy the package, and the wheel of Postgres, to where only we can go."""
+    """Copy the package and the wheel of Postgres into a folder that only this user can enter."""
     folder.chmod(0o700)
     clone = folder / "clone"
     shutil.copytree(package_home() / "cdc_sidecar", clone / "cdc_sidecar")
@@ -269,7 +269,7 @@ def _processes(dsn: str) -> list[int]:
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether the process is gone, or is a zombie that nobody has read the status of."""
+    """Return whether the process has ended or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
