@@ -78,7 +78,7 @@ class Stage:
         )
 
     def _inside(self, path: str) -> Path:
-        """Return where `path`, absolute or relative to the working directory, is on this machine."""
+        """Return the path on this machine; a relative one starts at the working directory."""
         return self.root / str(Path(self.folder, path)).lstrip("/")
 
 

@@ -28,7 +28,7 @@ from tests.conftest import SLOTS, new_database
 
 ROUND: Final = 15.0  # seconds of storm; the comparison takes about as long
 _LAST: Final = 5.0  # seconds: no round is started for less
-_CATCH_UP: Final = 120.0  # seconds
+_CATCH_UP: Final = 120.0  # seconds to publish the rest of a round: some ten are usual
 
 
 @dataclass

@@ -9,7 +9,7 @@ import psycopg
 from tests.acceptance.conftest import Service
 from tests.acceptance.sidecar import Sidecar
 
-WRITERS = 4
+WRITERS = 4  # so that transactions overlap; each has its own ids
 _KEYS = 300  # per writer, so that writers do not wait for each other
 _pause = threading.Event()  # never set
 

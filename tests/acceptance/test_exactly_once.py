@@ -23,8 +23,8 @@ _IN_EACH_PART = {
     Failpoint.AFTER_COMMIT,
     Failpoint.BEFORE_ACKNOWLEDGE,
 }
-"""Points that a split transaction passes once for each of its parts."""
-_HITS = (1, 2, 4)
+"""The failpoints that a split transaction passes once for each of its parts."""
+_HITS = (1, 2, 4)  # passes: the first, the second and a later one
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tests.acceptance.events import read_topics
 from tests.acceptance.own_postgres import ITEMS
 from tests.waiting import await_true
 
-ROWS = 2000
+ROWS = 2000  # of about 100 bytes
 LIMIT = 20_000  # bytes; all rows together have ten times as many
 _OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
 _LABEL = "(SELECT string_agg(md5(n || '-' || k), '') FROM generate_series(1, 3) k)"

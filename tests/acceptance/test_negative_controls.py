@@ -14,9 +14,9 @@ from tests.acceptance.sabotage import Rule
 from tests.effort import LONG
 from tests.waiting import await_true
 
-ROWS = 30
+ROWS = 30  # enough that a missing part is seen
 BOTH = (True, False) if LONG else (True,)
-"""With the rule off; the long run also shows that the same way, with the rule on, does no harm."""
+"""Whether the rule is off. The long run also shows that with the rule on nothing is wrong."""
 
 sabotaged = pytest.mark.parametrize("off", BOTH, ids=lambda off: "rule_off" if off else "rule_on")
 

@@ -18,7 +18,7 @@ from tests.waiting import await_true
 
 _ONLY_ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n' + MARKS
 _CHUNKS = 250 if LONG else 50  # of 4 MB of WAL each
-_LAG_ALLOWED = 16_000_000
+_LAG_ALLOWED = 16_000_000  # bytes: one segment of WAL
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from cdc_sidecar.errors import TransactionFailed
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.servers.kafka import KafkaBroker
 
-_RUN = 40
-_RECORDS = 2_000
+_RUN = 40  # records that are handed over together: several topics have theirs in turn
+_RECORDS = 2_000  # more than librdkafka's queue in these tests holds
 
 
 def _topics(kafka: KafkaBroker, count: int) -> list[str]:

@@ -5,7 +5,7 @@ from cdc_sidecar.postgres.replication import ReplicationConnection
 from tests.integration.source import PUBLICATION, SLOT, config_of, source_of
 from tests.waiting import await_true
 
-_ROWS = 600
+_ROWS = 600  # of 1 kB: more than libpq's default buffer holds, several times
 _OWN_BUFFER = 16_384  # bytes that libpq reads at once by default
 _SENT = "SELECT FROM pg_stat_replication WHERE pid = %s AND sent_lsn >= %s"
 

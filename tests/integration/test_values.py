@@ -19,7 +19,7 @@ from tests.integration.source import Source, source_of
 from tests.unit import shop
 
 _VALUES = 240  # in each transaction that Hypothesis draws; many more would exceed its buffer
-_TRANSACTIONS = 8
+_TRANSACTIONS = 8  # that Hypothesis draws for each table
 _PREPARE = """
 CREATE EXTENSION citext; CREATE EXTENSION ltree;
 CREATE TYPE mood AS ENUM ('sad', 'o''k', 'très "bien", oui', 'NULL');
