@@ -141,7 +141,7 @@ def test_a_lost_connection_ends_the_session_before_anything_more_is_published_un
         for cuts in range(1, 4):
             published = len(service.sidecar.events("transaction_published"))
             await_true(
-                lambda before=published: (  # type: ignore[misc]  # a default
+                lambda before=published: (  # type: ignore[misc]  # mypy cannot infer the default
                     len(service.sidecar.events("transaction_published")) > before + 3
                 ),
                 what="it is in the middle of it",
