@@ -73,7 +73,7 @@ $(NATIVE): $(wildcard cdc_sidecar/events/*.pyx) setup.py | $(ENVIRONMENT)
 	@touch $@
 
 clean:
-	-@[ ! -x $(RUN)python ] || $(RUN)python -m cdc_sidecar.demo.servers clean
+	-@[ ! -x $(RUN)python ] || $(RUN)python -m cdc_sidecar.servers clean
 	@rm -rf .venv .cache .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@rm -rf build dist *.egg-info cdc_sidecar/events/*.c cdc_sidecar/events/*.so
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

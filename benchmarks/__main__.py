@@ -1,4 +1,4 @@
-"""`make bench`: all workloads and contenders in one run, then the table and `results.json`."""
+"""`make bench`: runs all workloads and contenders, prints tables and writes `results.json`."""
 
 import argparse
 import shutil
@@ -17,21 +17,22 @@ from benchmarks.drains import Entry, drain_in_turn
 from benchmarks.idle import measure_idle
 from benchmarks.latency import measure_bare, measure_steady
 from benchmarks.picture import draw
-from benchmarks.report import OURS, Results, Row, summarise, tables
+from benchmarks.report import OURS, Results, Row, summarise
 from benchmarks.source import Servers, say, servers, source
+from benchmarks.tables import tables
 from benchmarks.targets import target_table
 from benchmarks.workloads import WORKLOADS, Workload
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.events.twin import VARIABLE
 
 HOME: Final = Path(__file__).parent
 _PYTHON: Final = "sidecar_python"
-_QUICK_ROWS: Final = {"small": 400_000, "one_row": 150_000}
+_QUICK_ROWS: Final = {"small": 400_000, "one_row": 150_000}  # half of a full run
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is run: how often by each contender, and for how long."""
+class Schedule:
+    """The workloads, the number of rounds of each contender, and the durations."""
 
     quick: bool
     workloads: tuple[Workload, ...]
@@ -42,17 +43,17 @@ class Plan:
 
 
 def main() -> int:
-    """Run; return 0, or 1 when something that the sidecar published is not what was written."""
-    plan = _plan(_arguments())
-    results = Results(time.strftime("%Y-%m-%d %H:%M %Z"), plan.quick, command=_command())
+    """Run everything; return 1 if the sidecar published anything but what was written, else 0."""
+    schedule = _schedule(_arguments())
+    results = Results(time.strftime("%Y-%m-%d %H:%M %Z"), schedule.quick, command=_command())
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     begun = time.monotonic()
     with servers(folder) as running, ExitStack() as stack:
         contenders = list(_contenders(running, stack, results))
-        _idle(plan, running, contenders, results)
-        _steady(plan, running, contenders, results)  # first: what the drains leave disturbs it
-        for workload in plan.workloads:
-            results.rows += _drain(plan, running, workload, contenders, results)
+        _idle(schedule, running, contenders, results)
+        _steady(schedule, running, contenders, results)  # first: it is slower after the drains
+        for workload in schedule.workloads:
+            results.rows += _drain(schedule, running, workload, contenders, results)
     shutil.rmtree(folder)
     _write(results)
     say(f"took {time.monotonic() - begun:.0f} s")
@@ -61,11 +62,13 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small, one_row and latency only")
-    parser.add_argument("--scale", type=float, default=1.0, help="a factor for all rows")
-    parser.add_argument("--workloads", help="only these, separated by commas; none: -")
-    parser.add_argument("--rates", help="commits a second of steady traffic; none: -")
-    parser.add_argument("--seconds", type=float, help="of steady traffic, each")
+    parser.add_argument("--quick", action="store_true", help="only small, one_row and latency")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for the number of rows")
+    parser.add_argument("--workloads", help="only these, separated by commas; - for none")
+    parser.add_argument(
+        "--rates", help="commits a second of steady traffic, separated by commas; - for none"
+    )
+    parser.add_argument("--seconds", type=float, help="duration of steady traffic at each rate")
     return parser.parse_args()
 
 
@@ -73,12 +76,12 @@ def _command() -> str:
     return " ".join(["python -m benchmarks", *sys.argv[1:]])
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _schedule(arguments: argparse.Namespace) -> Schedule:
     quick = arguments.quick
     names = arguments.workloads or ("small,one_row" if quick else None)
     chosen = [one for one in WORKLOADS if names is None or one.name in names.split(",")]
     rates = arguments.rates or ("1000" if quick else "100,1000,10000")
-    return Plan(
+    return Schedule(
         quick,
         tuple(replace(one, rows=_rows(one, quick, arguments.scale)) for one in chosen),
         {OURS: 4, "pg_recvlogical": 3, "debezium": 2}
@@ -102,24 +105,26 @@ def _contenders(running: Servers, stack: ExitStack, results: Results) -> Iterato
         say("starting Debezium on Kafka Connect")
         registry = stack.enter_context(Registry())
         yield Debezium(stack.enter_context(Connect(running.kafka, registry)), registry)
-    except ServerError as error:
+    except ServerFailed as error:
         _leave_out(results, "debezium", error)
     yield Sidecar(_PYTHON, {VARIABLE: "python"})
 
 
 def _leave_out(results: Results, name: str, error: Exception) -> None:
     say(f"{name} is left out: {error}")
-    results.left_out[name] = " ".join(str(error).splitlines()[:2])
+    results.left_out[name] = " ".join(map(str.strip, str(error).splitlines()[:2]))
 
 
-def _idle(plan: Plan, running: Servers, contenders: Sequence[Contender], results: Results) -> None:
+def _idle(
+    schedule: Schedule, running: Servers, contenders: Sequence[Contender], results: Results
+) -> None:
     for contender in contenders:
-        if contender.name in plan.rounds and contender.publishes:
-            results.idles.append(measure_idle(running, contender, plan.idle))
+        if contender.name in schedule.rounds and contender.publishes:
+            results.idles.append(measure_idle(running, contender, schedule.idle))
 
 
 def _drain(
-    plan: Plan,
+    schedule: Schedule,
     running: Servers,
     workload: Workload,
     contenders: Sequence[Contender],
@@ -127,9 +132,9 @@ def _drain(
 ) -> list[Row]:
     say(f"{workload.name}: writing {workload.rows:,} rows ({workload.about})")
     entries = [
-        _entry(plan, workload, one)
+        _entry(schedule, workload, one)
         for one in contenders
-        if one.name in plan.rounds and (workload.published or one.name != "debezium")
+        if one.name in schedule.rounds and (workload.published or one.name != "debezium")
     ]
 
     def fail(contender: Contender, error: Exception) -> None:
@@ -141,25 +146,25 @@ def _drain(
         return list(summarise(workload, list(drain_in_turn(from_, entries, fail))))
 
 
-def _entry(plan: Plan, workload: Workload, contender: Contender) -> Entry:
-    """Say how often it runs: Debezium is warmed up, in a quick run only once."""
-    first = workload is plan.workloads[0] or not plan.quick
-    warm = contender.name == "debezium" and first and not workload.dear
-    rounds = plan.rounds[contender.name]
-    return Entry(contender, (rounds + 1) // 2 if workload.dear else rounds, warm=int(warm))
+def _entry(schedule: Schedule, workload: Workload, contender: Contender) -> Entry:
+    """Return the number of runs. Debezium has warm-up runs; in a quick run, only one."""
+    first = workload is schedule.workloads[0] or not schedule.quick
+    warm = contender.name == "debezium" and first and not workload.long
+    rounds = schedule.rounds[contender.name]
+    return Entry(contender, (rounds + 1) // 2 if workload.long else rounds, warm=int(warm))
 
 
 def _steady(
-    plan: Plan, running: Servers, contenders: Sequence[Contender], results: Results
+    schedule: Schedule, running: Servers, contenders: Sequence[Contender], results: Results
 ) -> None:
     chosen = [one for one in contenders if one.publishes and one.name != _PYTHON]
-    for rate in plan.rates:
+    for rate in schedule.rates:
         for contender in chosen:
-            latency = measure_steady(running, contender, rate, plan.seconds)
+            latency = measure_steady(running, contender, rate, schedule.seconds)
             results.latencies.append(latency)
             if contender.name == OURS:
                 cadence = max(1.0, latency.transactions)
-                results.latencies.append(measure_bare(running, rate, plan.seconds, cadence))
+                results.latencies.append(measure_bare(running, rate, schedule.seconds, cadence))
 
 
 def _write(results: Results) -> None:

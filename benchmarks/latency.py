@@ -1,4 +1,7 @@
-"""Steady traffic: from a row's clock_timestamp() to a `read_committed` consumer's clock."""
+"""Measures latency at steady traffic.
+
+It is the time from a row's clock_timestamp() to the clock of a `read_committed` consumer.
+"""
 
 import subprocess
 import sys
@@ -13,17 +16,25 @@ import psycopg
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.contenders import Contender, Run
+from benchmarks.contenders import Contender, Run, failed
 from benchmarks.source import Servers, Source, say, source
 from benchmarks.truth import Decoder
 from benchmarks.workloads import Workload, Write
-from cdc_sidecar.demo.host import package_home
-from cdc_sidecar.demo.servers import ServerError
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import package_home
 
 SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
-_WARM_SECONDS: Final = 3.0  # of traffic, not counted
-_LAST_SECONDS: Final = 15.0  # for the last events
-_START_SECONDS: Final = 60.0
+_WARM_SECONDS: Final = 3.0  # of traffic that is not counted: connections and topics are new
+_LAST_SECONDS: Final = 15.0  # for the last events: one that comes later counts as missing
+_START_SECONDS: Final = 60.0  # a start takes about a second; after a minute it has failed
+_POLL_SECONDS: Final = 0.1  # the longest wait for a message, and between two looks at topics
+_COUNT_SECONDS: Final = 0.05  # between two looks whether all events have arrived
+_ADMIN_SECONDS: Final = 20  # for one request to the broker, which is busy
+_COMMITS_A_CLIENT: Final = 100  # a second: with fsync a client of pgbench manages some hundred
+_CLIENTS: Final = (
+    2,
+    64,
+)  # the least, so that fsyncs are shared, and the most, below max_connections
 _TABLE: Final = "steady"
 _INSERT: Final = "INSERT INTO steady (note) VALUES ('{}');\n".format("x" * 60)
 _MICROSECONDS: Final = 1e6
@@ -31,7 +42,7 @@ _MICROSECONDS: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """One run of steady traffic; percentiles in milliseconds."""
+    """One run of steady traffic. The percentiles are in milliseconds."""
 
     contender: str
     guarantee: str
@@ -45,22 +56,22 @@ class Latency:
 
 
 class Steady(Workload):
-    """One row a commit; its time is taken when it is inserted."""
+    """Transactions of one row, which holds the time of its insertion."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         yield (
             f"CREATE TABLE {_TABLE} (id bigserial PRIMARY KEY,"
             " at timestamptz DEFAULT clock_timestamp(), note text)"
         )
 
     def write(self) -> Iterator[Write]:
-        """Yield one row, so that topics are made."""
+        """Yield one row, so that the topics are made."""
         yield _INSERT, 1
 
 
 class Arrivals(threading.Thread):
-    """A consumer that only takes note of when what came; decoding comes later."""
+    """A consumer that only records messages and their times; they are decoded afterwards."""
 
     def __init__(self, servers: Servers, topic: str) -> None:
         super().__init__(daemon=True)
@@ -74,22 +85,22 @@ class Arrivals(threading.Thread):
         self.came: list[tuple[float, int, bytes]] = []  # time, offset, value
 
     def run(self) -> None:
-        """Consume until told to end."""
+        """Consume until `finish`."""
         while not self._stopping.is_set():
-            message = self._consumer.poll(0.1)
+            message = self._consumer.poll(_POLL_SECONDS)
             if message is not None and message.error() is None:
-                self._take(message, time.time())
+                self._add(message, time.time())
         self._consumer.close()
 
-    def _take(self, message: Message, now: float) -> None:
+    def _add(self, message: Message, now: float) -> None:
         value = message.value()
         self.came.append((now, message.offset() or 0, value if isinstance(value, bytes) else b""))
 
     def finish(self, wanted: int) -> None:
-        """Wait for as many as are wanted, but not for ever; then end."""
+        """Wait until `wanted` events have arrived, but at most `_LAST_SECONDS`; then end."""
         deadline = time.monotonic() + _LAST_SECONDS
         while len(self.came) < wanted and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(_COUNT_SECONDS)
         self._stopping.set()
         self.join()
 
@@ -117,21 +128,21 @@ def measure_steady(servers: Servers, contender: Contender, rate: int, seconds: f
 
 
 def measure_bare(servers: Servers, rate: int, seconds: float, cadence: float) -> Latency:
-    """Measure the loop that only produces, in transactions of the same cadence."""
+    """Measure the loop that only produces, in as many Kafka transactions a second."""
     bare = _Bare()
     topic = f"bare_{rate}"
     admin = AdminClient({"bootstrap.servers": servers.kafka.bootstrap_servers, "log_level": 0})
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
     arrivals = Arrivals(servers, topic)
     arrivals.start()
-    words = [
+    arguments = [
         servers.kafka.bootstrap_servers,
         topic,
         str(rate),
         str(seconds + _WARM_SECONDS),
         str(cadence),
     ]
-    command = [sys.executable, "-m", "benchmarks.bare", *words]
+    command = [sys.executable, "-m", "benchmarks.bare", *arguments]
     subprocess.run(command, cwd=package_home(), check=True)
     arrivals.finish(int(rate * (seconds + _WARM_SECONDS)))
     latency = _latency(bare, rate, arrivals.came, len(arrivals.came), _decode_bare)
@@ -140,7 +151,7 @@ def measure_bare(servers: Servers, rate: int, seconds: float, cadence: float) ->
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Return the percentiles of SHARES; none of nothing."""
+    """Return the percentiles of SHARES, or nothing if there are no values."""
     ordered = sorted(values)
     if not ordered:
         return {}
@@ -149,7 +160,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def describe(latency: Latency) -> str:
-    """Say it in one line."""
+    """Return one line about a run."""
     shares = ", ".join(f"{name} {value:.1f}" for name, value in latency.percentiles.items())
     return (
         f"{shares} ms; {latency.came:,} of {latency.written:,} rows in {latency.seconds:.0f} s,"
@@ -170,7 +181,7 @@ def _latency(
     written: int,
     decode: Callable[[bytes], float],
 ) -> Latency:
-    """Reckon; what was written before the traffic was warm does not count."""
+    """Compute the figures of a run without its first `_WARM_SECONDS`."""
     pairs = [(at, decode(value)) for at, _, value in came]
     warm = (pairs[1][1] if len(pairs) > 1 else 0.0) + _WARM_SECONDS
     steady = [(at - written_at) * 1000 for at, written_at in pairs if written_at >= warm]
@@ -191,21 +202,22 @@ def _latency(
 
 
 def _await_topic(servers: Servers, topic: str, contender: Contender) -> None:
-    """Wait until the first row has come: then everything is in place."""
+    """Wait until the first row has made the topic: then the contender streams."""
     admin = AdminClient({"bootstrap.servers": servers.kafka.bootstrap_servers, "log_level": 0})
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and contender.is_alive():
-        if topic in admin.list_topics(timeout=20).topics:
+        if topic in admin.list_topics(timeout=_ADMIN_SECONDS).topics:
             return
-        time.sleep(0.1)
-    raise ServerError(f"{contender.name} made no topic {topic}:\n{contender.last_words}")
+        time.sleep(_POLL_SECONDS)
+    raise failed(contender, f"has not made topic {topic}")
 
 
 def _write(source: Source, rate: int, seconds: float) -> None:
-    """Let pgbench insert at the rate; enough clients that they can share fsyncs."""
+    """Let pgbench insert rows at `rate` a second."""
     script = source.servers.folder / "steady.sql"
     script.write_text(_INSERT, encoding="utf-8")
-    clients = max(2, min(64, rate // 100))
+    least, most = _CLIENTS
+    clients = max(least, min(most, rate // _COMMITS_A_CLIENT))
     program = source.servers.postgres.bin("pgbench")
     command = [
         *(
@@ -222,7 +234,11 @@ def _write(source: Source, rate: int, seconds: float) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ServerError(f"pgbench failed:\n{done.stderr}")
+        raise ServerFailed(
+            f"pgbench ended with status {done.returncode}",
+            cause=done.stderr.rstrip(),
+            hint="correct the option or the server that its output names",
+        )
 
 
 def _count(source: Source) -> int:
@@ -232,7 +248,7 @@ def _count(source: Source) -> int:
 
 
 def _decoder(registry: str) -> Callable[[bytes], float]:
-    """Return what tells, of an event, when its row was inserted, in seconds since 1970."""
+    """Return a function that reads an event's time of insertion, in seconds since 1970."""
     decode = Decoder(registry)
 
     def written_at(value: bytes) -> float:

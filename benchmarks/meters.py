@@ -1,4 +1,4 @@
-"""What is read while a backlog is drained: progress, CPU time, memory; and what follows from it."""
+"""Samples of a drain: progress, CPU time and memory, and the figures computed from them."""
 
 import os
 import time
@@ -16,20 +16,22 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from benchmarks.source import Backlog
 from cdc_sidecar.postgres.lsn import parse_lsn
 
-Place = tuple[str, int]
-"""Topic and partition; SENT stands for the server's own count."""
-Ends = Mapping[Place, int]
-"""How far each place is: the last stable offset, or the LSN that was sent."""
+Partition = tuple[str, int]
+"""A topic partition, or SENT for the progress of a walsender."""
+Ends = Mapping[Partition, int]
+"""The progress of each partition: its last stable offset, or the LSN that was sent."""
 
-SENT: Final[Place] = ("", 0)
+SENT: Final[Partition] = ("", 0)
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_LOOK_SECONDS: Final = 0.5  # between looks for new topics
-_REQUEST_SECONDS: Final = 20.0
+_TOPICS_SECONDS: Final = (
+    0.5  # between two requests for new topics: with 1,000 of them, each is slow
+)
+_REQUEST_SECONDS: Final = 20.0  # for one answer of the broker, which is busy
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look: when, how far, and the CPU seconds of each process so far."""
+    """The time of a sample, the progress, and the CPU seconds of each process so far."""
 
     at: float  # monotonic
     ends: Ends
@@ -38,7 +40,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one drain came to, between the first and the last change of its progress."""
+    """The figures of one drain, from the first to the last change of its progress."""
 
     events: int
     seconds: float
@@ -58,14 +60,14 @@ class StableEnds:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         self._prefix = prefix
         self._looked = 0.0
-        self.places: set[Place] = set()
+        self.partitions: set[Partition] = set()
 
     def __call__(self) -> Ends:
-        """Ask the broker; empty while there is no topic."""
+        """Ask the broker; return nothing while there is no topic."""
         self._look_for_topics()
-        if not self.places:
+        if not self.partitions:
             return {}
-        asked = {TopicPartition(*place): OffsetSpec.latest() for place in self.places}
+        asked = {TopicPartition(*partition): OffsetSpec.latest() for partition in self.partitions}
         answers = self._admin.list_offsets(
             asked,
             isolation_level=IsolationLevel.READ_COMMITTED,
@@ -73,15 +75,15 @@ class StableEnds:
         )
         ends = {}
         for key, answer in answers.items():
-            with suppress(KafkaException):  # a topic that is just being made
+            with suppress(KafkaException):  # the topic is just being created
                 ends[key.topic, key.partition] = int(answer.result().offset)
         return ends
 
     def _look_for_topics(self) -> None:
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+        if time.monotonic() - self._looked < _TOPICS_SECONDS:
             return
         listed = self._admin.list_topics(timeout=_REQUEST_SECONDS).topics
-        self.places = {
+        self.partitions = {
             (name, number)
             for name, topic in listed.items()
             if name.startswith(self._prefix)
@@ -91,7 +93,7 @@ class StableEnds:
 
 
 class SentLsn:
-    """How far the walsender of a slot has read and sent."""
+    """The LSN up to which the walsender of a slot has sent."""
 
     def __init__(self, connection: psycopg.Connection, slot: str) -> None:
         self._connection = connection
@@ -99,7 +101,7 @@ class SentLsn:
         self._last: Ends = {}
 
     def __call__(self) -> Ends:
-        """Ask the server; once the walsender is gone, what it said last."""
+        """Ask the server; after the end of the walsender, return the last answer."""
         row = self._connection.execute(
             "SELECT r.sent_lsn FROM pg_replication_slots s JOIN pg_stat_replication r"
             " ON r.pid = s.active_pid WHERE s.slot_name = %s AND r.sent_lsn IS NOT NULL",
@@ -111,10 +113,10 @@ class SentLsn:
 
 
 class Meter:
-    """Samples while a backlog is drained; keeps those in which something had moved."""
+    """Takes samples while a backlog is drained; keeps those with progress."""
 
     def __init__(self, look: Callable[[], Ends], processes: Mapping[str, int]) -> None:
-        """Take how to look, and whose CPU time counts, by name; the first is the contender."""
+        """Ask `look` for the progress; measure `processes` by name. The contender is the first."""
         self._look = look
         self._processes = processes
         self.samples: list[Sample] = []
@@ -122,15 +124,15 @@ class Meter:
         self.peak = 0.0  # MB
 
     def sample(self) -> Ends:
-        """Look once."""
+        """Take a sample; return the progress."""
         ends = self._look()
         if ends and (not self.samples or ends != self.samples[-1].ends):
-            with suppress(OSError):  # the contender may have come to its end
+            with suppress(OSError):  # the contender may have ended
                 self._keep(ends, time.monotonic())
         return ends
 
     def finish(self, ends: Ends) -> None:
-        """Take note that the contender has ended by itself, having come so far."""
+        """Record that the contender has ended, with the progress `ends`."""
         last = self.samples[-1]
         if ends != last.ends:
             self.samples.append(Sample(time.monotonic(), ends, {}))
@@ -146,10 +148,10 @@ class Meter:
 def drained(
     samples: list[Sample], count: Callable[[Ends], int], peak: float, warm: int = 0
 ) -> Drained:
-    """Reckon from samples; `count` tells the events at or before an end.
+    """Compute the figures of a drain; `count` returns the number of events up to an end.
 
-    Start-up is left out: time runs from the first sample with more than `warm` events to the one
-    in which the last had come; CPU likewise, as long as the process lived.
+    Start-up does not count: the time runs from the first sample with more than `warm` events to the
+    first sample with all events. CPU time is measured in the same span, until the process ends.
     """
     counted = [(sample, count(sample.ends)) for sample in samples]
     last = max((events for _, events in counted), default=0)
@@ -168,38 +170,40 @@ def drained(
     return Drained(last - before, end.at - first.at, cpu, peak)
 
 
-def count_records(offsets: Mapping[Place, Sequence[int]]) -> Callable[[Ends], int]:
-    """Count records below last stable offsets: transaction markers take offsets, too."""
+def count_records(offsets: Mapping[Partition, Sequence[int]]) -> Callable[[Ends], int]:
+    """Return a function that counts records below offsets, because markers take offsets too."""
     return lambda ends: sum(
-        bisect_left(offsets[place], end) for place, end in ends.items() if place in offsets
+        bisect_left(offsets[partition], end)
+        for partition, end in ends.items()
+        if partition in offsets
     )
 
 
 def count_sent(backlog: Backlog) -> Callable[[Ends], int]:
-    """Count the events that were committed at or before the LSN that was sent."""
+    """Return a function that counts the events committed up to the LSN that was sent."""
     lsns = [lsn for lsn, _ in backlog.marks]
     events = [0, *(events for _, events in backlog.marks)]
     return lambda ends: events[bisect_right(lsns, ends.get(SENT, 0))]
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return user and system time of a process so far, all threads."""
+    """Return the user and system time of all threads of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def resident_megabytes(pid: int) -> float:
-    """Return what a process holds in memory now."""
+    """Return the memory that a process holds now."""
     return _status(pid, "VmRSS")
 
 
 def peak_megabytes(pid: int) -> float:
-    """Return the most that a process has held since `forget_peak`."""
+    """Return the most memory that a process has held since `forget_peak`."""
     return _status(pid, "VmHWM")
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak begin anew (proc(5), clear_refs)."""
+    """Reset the peak to the present memory (proc(5), clear_refs)."""
     Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
 
 

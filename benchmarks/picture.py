@@ -1,4 +1,4 @@
-"""The picture of a run: a group of bars for each workload, one bar for each contender."""
+"""Draws the picture of a run: a group of bars for each workload, a bar for each contender."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -13,17 +13,19 @@ _COLOURS: Final = {
     "debezium": "#d1762e",
 }
 _OTHER: Final = "#57606a"
+# In pixels; the width is that of a page on GitHub.
 _WIDTH: Final = 860
-_LABELS: Final = 130  # where the bars begin
-_BARS: Final = 560  # the longest
-_BAR: Final = 15
-_GAP: Final = 14
-_TOP: Final = 46
+_LABELS: Final = 130  # the bars begin right of the names of workloads
+_BARS: Final = 560  # the longest bar, which leaves room for its figure
+_BAR: Final = 15  # a line of text
+_GAP: Final = 14  # between two groups
+_TOP: Final = 46  # title and legend
+_LEGEND: Final = 140  # one entry of the legend
 _FONT: Final = 'font-family="sans-serif" font-size="11"'
 
 
 def draw(rows: Sequence[Row]) -> str:
-    """Return an SVG; each group has a scale of its own, its longest bar is the fastest."""
+    """Return an SVG. Each group has its own scale; the fastest contender has the longest bar."""
     groups = {name: [row for row in rows if row.workload == name] for name in _names(rows)}
     height = _TOP + sum(len(group) * _BAR + _GAP for group in groups.values())
     lines = [
@@ -45,7 +47,7 @@ def _names(rows: Sequence[Row]) -> list[str]:
 def _legend(rows: Sequence[Row]) -> Iterator[str]:
     yield f'<text x="{_LABELS}" y="16" font-weight="bold">Events per second, median</text>'
     for number, name in enumerate(dict.fromkeys(row.contender for row in rows)):
-        left = _LABELS + number * 140
+        left = _LABELS + number * _LEGEND
         yield f'<rect x="{left}" y="24" width="10" height="10" fill="{_colour(name)}"/>'
         yield f'<text x="{left + 14}" y="33">{escape(name)}</text>'
 

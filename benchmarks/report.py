@@ -1,4 +1,4 @@
-"""What came out: medians, spreads and ratios, as JSON and as tables for people."""
+"""The results of a run: medians, spreads and ratios, and `results.json`."""
 
 import json
 import os
@@ -13,20 +13,23 @@ from typing import Any, Final
 from benchmarks.downloads import DEBEZIUM_VERSION, REGISTRY_VERSION
 from benchmarks.drains import Drain
 from benchmarks.idle import Idle
-from benchmarks.latency import SHARES, Latency
+from benchmarks.latency import Latency
 from benchmarks.workloads import Workload
 from cdc_sidecar import __version__
-from cdc_sidecar.demo.kafka_jars import KAFKA_VERSION
 from cdc_sidecar.events.twin import NAME
+from cdc_sidecar.servers.kafka_jars import KAFKA_VERSION
 
 OURS: Final = "sidecar"
-_COMPARED: Final = ("p50", "p99")
-_MEGABYTE: Final = 1024
+_COMPARED: Final = ("p50", "p99")  # the percentiles that have targets
+_MEGABYTE: Final = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All drains of one contender on one workload; CPU in microseconds per event, by process."""
+    """All drains of one contender on one workload.
+
+    `cpu` is in microseconds per event, by process.
+    """
 
     workload: str
     about: str
@@ -42,16 +45,16 @@ class Row:
 
     @property
     def rate(self) -> float:
-        """The median, in events per second."""
+        """The median rate, in events per second."""
         return median(self.rates)
 
     @property
     def spread(self) -> float:
-        """How far the extremes lie apart, as a share of the median."""
+        """The distance of the extremes as a share of the median."""
         return (max(self.rates) - min(self.rates)) / self.rate if self.rate else 0.0
 
     def figures(self) -> dict[str, Any]:
-        """Return the object of `results.json`."""
+        """Return its object in `results.json`."""
         return {
             "workload": self.workload,
             "about": self.about,
@@ -73,7 +76,7 @@ class Row:
 
 @dataclass(slots=True)
 class Results:
-    """Everything of one run of the benchmark. `left_out` says why a contender is not there."""
+    """The results of one run. `left_out` has the reason for each contender that is missing."""
 
     date: str
     quick: bool
@@ -85,7 +88,7 @@ class Results:
 
     @property
     def is_exact(self) -> bool:
-        """Whether all that the sidecar published is what was written."""
+        """Whether everything that the sidecar published is exactly what was written."""
         ours = [row for row in self.rows if row.contender.startswith(OURS)]
         steady = [latency for latency in self.latencies if latency.contender == OURS]
         return all(row.truth in {"exact", "-"} for row in ours) and all(
@@ -93,7 +96,7 @@ class Results:
         )
 
     def as_json(self) -> str:
-        """Return `results.json`."""
+        """Return the content of `results.json`."""
         runs = [
             *(row.figures() for row in self.rows),
             *map(_steady, self.latencies),
@@ -112,7 +115,7 @@ class Results:
         return json.dumps(whole, indent=2) + "\n"
 
     def ratios(self) -> dict[str, float]:
-        """Return our median over theirs: of rates more is better, of latencies less."""
+        """Return our median divided by theirs: high is good for rates, low for latencies."""
         return {
             **dict(_rate_ratios(self.rows)),
             **dict(_latency_ratios(self.latencies)),
@@ -120,7 +123,7 @@ class Results:
 
 
 def summarise(workload: Workload, drains: Sequence[Drain]) -> Iterator[Row]:
-    """Yield a row for each contender, in the order in which they first came."""
+    """Yield a row for each contender, in the order of their first drains."""
     for contender in dict.fromkeys(drain.contender for drain in drains):
         own = [drain for drain in drains if drain.contender is contender]
         processes = {name: None for drain in own for name in drain.drained.cpu}
@@ -145,38 +148,26 @@ def summarise(workload: Workload, drains: Sequence[Drain]) -> Iterator[Row]:
 
 
 def halves(rates: Sequence[float]) -> float | None:
-    """Return the A/A control: the median of every other run over that of the rest."""
+    """Return the A/A control: the median of every other run divided by that of the rest."""
     first, second = rates[::2], rates[1::2]
     return median(first) / median(second) if second and median(second) else None
 
 
-def tables(results: Results) -> str:
-    """Return the tables, as Markdown."""
-    parts = [
-        _drain_table(results),
-        _latency_table(results.latencies) if results.latencies else "",
-        _idle_table(results.idles) if results.idles else "",
-        *(f"{name} is left out: {why}\n" for name, why in results.left_out.items()),
-        _facts(results),
-    ]
-    return "\n".join(part for part in parts if part)
-
-
 def machine() -> dict[str, str | int]:
-    """Describe this machine."""
+    """Return a description of this machine."""
     cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     model = next((line.partition(": ")[2] for line in cpus if line.startswith("model name")), "?")
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": model,
         "cores": os.cpu_count() or 0,
-        "memory_megabytes": pages // _MEGABYTE**2,
+        "memory_megabytes": pages // _MEGABYTE,
         "system": f"{platform.system()} {platform.release()}",
     }
 
 
 def versions() -> dict[str, str]:
-    """Name what was measured."""
+    """Return the versions of everything that was measured."""
     return {
         "cdc-sidecar": f"{__version__} (transcoder: {NAME})",
         "python": platform.python_version(),
@@ -219,82 +210,6 @@ def _latency_ratios(latencies: Sequence[Latency]) -> Iterator[tuple[str, float]]
             if theirs:
                 mine = ours[one.rate].get(share, 0.0)
                 yield f"steady_{one.rate:g}_{share}/{one.contender}", mine / theirs
-
-
-def _drain_table(results: Results) -> str:
-    ratios = results.ratios()
-    head = (
-        "workload", "contender", "guarantee", "format", "events/s", "spread", "ours ÷ theirs",
-        "CPU µs/event: own", "walsender", "broker", "peak MB", "truth",
-    )  # fmt: skip
-    body = []
-    for row in results.rows:
-        ratio = ratios.get(f"{row.workload}/{'itself' if row.contender == OURS else row.contender}")
-        label = "A/A " if row.contender == OURS else ""
-        body.append((
-            row.workload, row.contender, row.guarantee, row.format,
-            f"{row.rate:,.0f}", f"{row.spread:.0%}",
-            "-" if ratio is None else f"{label}{ratio:.2f}",
-            *(_cpu(row.cpu, name) for name in (row.contender, "walsender", "broker")),
-            f"{row.peak:,.0f}", row.truth,
-        ))  # fmt: skip
-    return markdown(head, body)
-
-
-def _cpu(cpu: Mapping[str, float], name: str) -> str:
-    return f"{cpu[name]:.1f}" if name in cpu else "-"
-
-
-def _latency_table(latencies: Sequence[Latency]) -> str:
-    head = (
-        "commits/s", "contender", "guarantee", "format", "p50 ms", "p90", "p99", "p99.9",
-        "reached/s", "Kafka transactions/s", "came of written",
-    )  # fmt: skip
-    body = [
-        (
-            f"{one.rate:,.0f}", one.contender, one.guarantee, one.format,
-            *(_milliseconds(one.percentiles.get(name)) for name in SHARES),
-            f"{one.came / one.seconds if one.seconds else 0:,.0f}", f"{one.transactions:.0f}",
-            f"{one.came:,} of {one.written:,}",
-        )
-        for one in latencies
-    ]  # fmt: skip
-    return markdown(head, body)
-
-
-def _milliseconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _idle_table(idles: Sequence[Idle]) -> str:
-    head = ("idle", "guarantee", "format", "RSS MB", "start to streaming, s")
-    body = [
-        (
-            one.contender, one.guarantee, one.format, f"{one.resident:,.0f}",
-            ", ".join(f"{start:.2f}" for start in one.starts),
-        )
-        for one in idles
-    ]  # fmt: skip
-    return markdown(head, body)
-
-
-def _facts(results: Results) -> str:
-    about = {row.workload: row.about for row in results.rows}
-    lines = [f"* {name}: {text}" for name, text in about.items()]
-    lines += [f"* {name}: {value}" for name, value in {**machine(), **versions()}.items()]
-    return "\n".join([*lines, f"* date: {results.date}, {results.command}", ""])
-
-
-def markdown(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """Return a table whose columns are aligned."""
-    rows = [head, *body]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines) + "\n"
 
 
 def _steady(latency: Latency) -> dict[str, Any]:

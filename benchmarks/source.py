@@ -1,4 +1,4 @@
-"""The servers, and for each workload a database with a backlog that every contender drains."""
+"""The servers and, for each workload, a database with a backlog that every contender drains."""
 
 import sys
 import time
@@ -6,28 +6,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psycopg
 
 from benchmarks.workloads import Workload
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, ServerError
+from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 
-PUBLICATION = "bench"
-BASE = "base"
-_SETTINGS: dict[str, str | int] = {
+PUBLICATION: Final = "bench"
+BASE: Final = "base"
+_SETTINGS: Final[dict[str, str | int]] = {
     "max_wal_size": "16GB",  # no checkpoint and no vacuum in the middle of a run
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
-    "max_locks_per_transaction": 256,
+    "max_locks_per_transaction": 256,  # a publication of 1,000 tables locks all of them
 }
-_HEAP = ("-Xms1g", "-Xmx1g")  # of the broker, as Kafka's own start script has it
-_FREE_SECONDS = 30.0
+_HEAP: Final = ("-Xms1g", "-Xmx1g")  # of the broker, as in Kafka's own start script
+_RELEASE_SECONDS: Final = 30.0  # a contender that was stopped closes its connection within seconds
+_RETRY_SECONDS: Final = 0.1  # between two attempts to drop a slot
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What all contenders share."""
+    """The servers that all contenders share."""
 
     postgres: PostgresServer
     kafka: KafkaBroker
@@ -36,9 +40,9 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What was written after the slot `base` was made.
+    """The changes that were written after the slot `base` was made.
 
-    `marks`: up to which LSN how many events are committed.
+    Each of `marks` has an LSN and the number of events that were committed up to it.
     """
 
     events: int
@@ -48,7 +52,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One database; a slot copied from `base` has the whole backlog before it."""
+    """One database. A copy of its slot `base` starts before the whole backlog."""
 
     servers: Servers
     workload: Workload
@@ -57,7 +61,7 @@ class Source:
 
     @contextmanager
     def slot(self, name: str) -> Iterator[str]:
-        """Copy the slot `base`; it is dropped at the end."""
+        """Copy the slot `base`; drop the copy at the end of the block."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute("SELECT pg_copy_logical_replication_slot(%s, %s)", (BASE, name))
             try:
@@ -68,7 +72,7 @@ class Source:
 
 @contextmanager
 def servers(folder: Path) -> Iterator[Servers]:
-    """Start Postgres, with fsync, and Kafka."""
+    """Start Postgres, with fsync on, and Kafka."""
     say("starting Postgres and Kafka")
     with PostgresServer(settings=_SETTINGS) as postgres, KafkaBroker(heap=_HEAP) as kafka:
         yield Servers(postgres, kafka, folder)
@@ -76,7 +80,7 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 @contextmanager
 def source(servers: Servers, workload: Workload) -> Iterator[Source]:
-    """Make a database, its slot and its backlog; it goes with them."""
+    """Make a database with its slot and its backlog; drop them at the end of the block."""
     with psycopg.connect(servers.postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {workload.name}")
         dsn = servers.postgres.dsn(workload.name)
@@ -90,7 +94,7 @@ def source(servers: Servers, workload: Workload) -> Iterator[Source]:
 
 
 def say(text: str) -> None:
-    """Tell a person who waits."""
+    """Print a line about the progress to stderr."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
@@ -100,7 +104,9 @@ def _fill(connection: psycopg.Connection, workload: Workload) -> Backlog:
     published = ", ".join(workload.tables)
     connection.execute(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE {published}".encode())
     connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (BASE,))
-    connection.execute("SET synchronous_commit = off")  # the checkpoint makes up for it
+    connection.execute(
+        "SET synchronous_commit = off"
+    )  # the checkpoint below writes everything to disk
     events, marks = 0, []
     for statement, added in workload.write():
         connection.execute(statement.encode())
@@ -116,11 +122,14 @@ def _lsn(connection: psycopg.Connection) -> Lsn:
 
 
 def _drop_slot(connection: psycopg.Connection, name: str) -> None:
-    """Drop a slot, once who read it has let go of it."""
-    deadline = time.monotonic() + _FREE_SECONDS
+    """Drop a slot as soon as no connection reads it any more."""
+    deadline = time.monotonic() + _RELEASE_SECONDS
     while time.monotonic() < deadline:
         with suppress(psycopg.errors.ObjectInUse):
             connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
             return
-        time.sleep(0.1)
-    raise ServerError(f"slot {name} is still in use after {_FREE_SECONDS:g} s")
+        time.sleep(_RETRY_SECONDS)
+    raise ServerFailed(
+        f"slot {name} is still in use after {_RELEASE_SECONDS:g} s",
+        hint="end the program that reads it",
+    )

@@ -1,4 +1,4 @@
-"""What came to Kafka, read under `read_committed` and compared with the tables."""
+"""Reads the published events under `read_committed` and compares them with the tables."""
 
 import json
 import time
@@ -16,13 +16,16 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from psycopg import sql
 
-from benchmarks.meters import Place
+from benchmarks.meters import Partition
 from benchmarks.source import Source
 from benchmarks.workloads import Workload
 
 _FRAME: Final = 5  # bytes: zero, and the schema's id
-_PATIENCE: Final = 15.0  # seconds without a record
-_ASK_SECONDS: Final = 20.0
+_IDLE_SECONDS: Final = 15.0  # without a record; after that the rest counts as missing
+_REQUEST_SECONDS: Final = 20.0  # for one answer of a schema registry
+_ROWS: Final = 20_000  # fetched from a table at once: memory stays small, and requests are few
+_RECORDS: Final = 5_000  # fetched from the consumer at once
+_POLL_SECONDS: Final = 0.05  # the longest wait for that many
 
 Columns = dict[str, tuple[str, ...]]
 """The columns that are compared, by table; the first is the key."""
@@ -32,7 +35,7 @@ Digests = dict[str, dict[Any, int]]
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables as they are."""
+    """The rows of the tables, as digests."""
 
     columns: Columns
     digests: Digests
@@ -40,13 +43,13 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """How what came stands against what was written."""
+    """The published events compared with the written rows."""
 
     written: int
     came: int
-    out_of_order: int  # not above the version of the key before, or a key that came twice
+    out_of_order: int  # the version does not grow, or a key without versions came twice
     different: int  # keys whose last state is not the row in the table
-    offsets: dict[Place, "array[int]"]
+    offsets: dict[Partition, "array[int]"]
 
     @property
     def is_exact(self) -> bool:
@@ -54,7 +57,7 @@ class Truth:
         return self.written == self.came and not self.out_of_order and not self.different
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Return the result as text."""
         if self.is_exact:
             return "exact"
         return (
@@ -64,12 +67,12 @@ class Truth:
 
 
 def read_tables(source: Source) -> Tables:
-    """Read what must be the last state in Kafka."""
+    """Read the rows that the events must end with."""
     workload, columns, digests = source.workload, Columns(), Digests()
     with psycopg.connect(source.dsn) as connection:
         for table in workload.tables:
             with connection.cursor(f"rows_of_{table}") as cursor:
-                cursor.itersize = 20_000
+                cursor.itersize = _ROWS
                 cursor.execute(_select(workload, table))
                 columns[table] = tuple(column.name for column in cursor.description or ())
                 digests[table] = {_plain(row[0]): hash(tuple(map(_plain, row))) for row in cursor}
@@ -77,17 +80,17 @@ def read_tables(source: Source) -> Tables:
 
 
 def read_truth(
-    source: Source, tables: Tables, *, kafka: str, places: set[Place], registry: str
+    source: Source, tables: Tables, *, kafka: str, partitions: set[Partition], registry: str
 ) -> Truth:
-    """Read all records of `places` and compare."""
+    """Read all records of `partitions` and compare them with the tables."""
     ledger = (
         OutboxLedger(tables)
         if source.workload.outbox
         else RowLedger(tables, source.workload.version)
     )
     decode = Decoder(registry)
-    for message in _messages(kafka, places):
-        ledger.take(message, decode)
+    for message in _messages(kafka, partitions):
+        ledger.add(message, decode)
     return Truth(
         source.backlog.events,
         sum(map(len, ledger.offsets.values())),
@@ -98,14 +101,14 @@ def read_truth(
 
 
 class Decoder:
-    """Decodes Confluent's frame with the schemas of a registry; of an envelope only its rows."""
+    """Decodes framed values with the schemas of a registry; of an envelope, only the rows."""
 
     def __init__(self, registry: str) -> None:
         self._registry = registry
         self._schemas: dict[bytes, Any] = {}
 
     def __call__(self, framed: bytes) -> Any:  # noqa: ANN401 - whatever the schema says
-        """Return the value; of a record that begins with `before` and `after`, only these."""
+        """Return a value; of a record that begins with `before` and `after`, only these two."""
         schema = self._schemas.get(framed[1:_FRAME])
         if schema is None:
             schema = self._schemas[framed[1:_FRAME]] = self._load(framed[1:_FRAME])
@@ -113,14 +116,14 @@ class Decoder:
 
     def _load(self, identifier: bytes) -> Any:  # noqa: ANN401 - JSON
         url = f"{self._registry}/schemas/ids/{int.from_bytes(identifier, 'big')}"
-        with urllib.request.urlopen(url, timeout=_ASK_SECONDS) as answer:  # noqa: S310 - http, ours
+        with urllib.request.urlopen(url, timeout=_REQUEST_SECONDS) as answer:  # noqa: S310 - http, our own address
             return fastavro.parse_schema(beginning(json.loads(json.loads(answer.read())["schema"])))
 
 
 def beginning(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return the schema of the first bytes of an envelope: `before` and `after`.
+    """Return the schema of the first two fields of an envelope: `before` and `after`.
 
-    Avro has no field names on the wire, so what comes after them need not be read.
+    Avro writes fields in order and without names, so the fields after them need not be read.
     """
     if not isinstance(schema, dict) or "fields" not in schema:
         return schema
@@ -131,41 +134,41 @@ def beginning(schema: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 class Ledger:
-    """What came so far; those that follow take each record in its turn."""
+    """The events so far; subclasses add them record by record."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._digests: Digests = {table: {} for table in tables.columns}
-        self.offsets: dict[Place, array[int]] = {}
+        self.offsets: dict[Partition, array[int]] = {}
         self.out_of_order = 0
 
     def differences(self) -> int:
-        """Count the keys that are missing, too many or different."""
+        """Return the number of keys that are missing, surplus or different."""
         return sum(
             _differences(wanted, self._digests[table])
             for table, wanted in self._tables.digests.items()
         )
 
     def _note(self, message: Message) -> str:
-        """Take note of the offset; return the topic."""
-        place = message.topic() or "", message.partition() or 0
-        offsets = self.offsets.get(place)
+        """Keep the offset of a record; return its topic."""
+        partition = message.topic() or "", message.partition() or 0
+        offsets = self.offsets.get(partition)
         if offsets is None:
-            offsets = self.offsets[place] = array("q")
+            offsets = self.offsets[partition] = array("q")
         offsets.append(message.offset() or 0)
-        return place[0]
+        return partition[0]
 
 
 class RowLedger(Ledger):
-    """Takes events of tables."""
+    """The events of tables."""
 
     def __init__(self, tables: Tables, version: str | None) -> None:
         super().__init__(tables)
         self._version = version
         self._versions: dict[Any, int] = {}  # of the one table that has them
 
-    def take(self, message: Message, decode: Callable[[bytes], Any]) -> None:
-        """Take a record."""
+    def add(self, message: Message, decode: Callable[[bytes], Any]) -> None:
+        """Add a record."""
         table = self._note(message).rpartition(".")[2]
         value = message.value()
         row = decode(value)["after"] if isinstance(value, bytes) else None
@@ -182,10 +185,10 @@ class RowLedger(Ledger):
 
 
 class OutboxLedger(Ledger):
-    """Takes events of an outbox: a key, a payload, and the rest in headers."""
+    """The events of an outbox: key, payload, and headers with the rest."""
 
-    def take(self, message: Message, decode: Callable[[bytes], Any]) -> None:
-        """Take a record."""
+    def add(self, message: Message, decode: Callable[[bytes], Any]) -> None:
+        """Add a record."""
         topic = self._note(message)
         headers = dict(message.headers() or ())
         key, digests = _text(headers["id"]), self._digests["outbox"]
@@ -204,24 +207,24 @@ def _differences(wanted: dict[Any, int], found: dict[Any, int]) -> int:
     return max(len(wanted), len(found)) - same
 
 
-def _messages(kafka: str, places: set[Place]) -> Iterator[Message]:
-    """Yield every committed record, up to the last stable offset of each place."""
+def _messages(kafka: str, partitions: set[Partition]) -> Iterator[Message]:
+    """Yield every committed record up to the last stable offset of each partition."""
     consumer = Consumer({
         "bootstrap.servers": kafka, "group.id": "bench", "enable.auto.commit": False,
         "isolation.level": "read_committed", "enable.partition.eof": True,
         "auto.offset.reset": "earliest", "fetch.message.max.bytes": 8_000_000,
         "queued.max.messages.kbytes": 65_536,
     })  # fmt: skip
-    consumer.assign([TopicPartition(*place, 0) for place in places])
-    open_, last = set(places), time.monotonic()
-    while open_ and time.monotonic() - last < _PATIENCE:
-        for message in consumer.consume(5_000, 0.05):
+    consumer.assign([TopicPartition(*partition, 0) for partition in partitions])
+    unread, last = set(partitions), time.monotonic()
+    while unread and time.monotonic() - last < _IDLE_SECONDS:
+        for message in consumer.consume(_RECORDS, _POLL_SECONDS):
             last = time.monotonic()
             error = message.error()
             if error is None:
                 yield message
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                open_.discard((message.topic() or "", message.partition() or 0))
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
+                unread.discard((message.topic() or "", message.partition() or 0))
     consumer.close()
 
 
@@ -233,7 +236,7 @@ def _select(workload: Workload, table: str) -> sql.Composed:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a column's value
-    """Spell alike what is spelled differently: Debezium sends times as ISO text."""
+    """Return a value in one form for all contenders: Debezium sends times as ISO text."""
     if isinstance(value, str) and value[-1:] == "Z" and value[4:5] == "-":
         return datetime.fromisoformat(value)
     return str(value) if isinstance(value, UUID) else value

@@ -1,11 +1,11 @@
-"""What is written: the tables of each workload, and the transactions of its backlog."""
+"""The workloads: their tables, and the transactions of their backlogs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 Write = tuple[str, int]
-"""A statement that is a transaction of its own, or many, and how many events it makes."""
+"""A statement with one transaction or many, and the number of events that it makes."""
 
 _SMALL: Final = "id bigint PRIMARY KEY, amount int, name text, price numeric(10, 2), at timestamptz"
 _SMALL_ROW: Final = "n, n % 1000, 'customer ' || n, (n % 100000) / 100.0, now()"
@@ -18,19 +18,19 @@ BEGIN
     END LOOP;
 END $$
 """
-_LARGE: Final = 10_000  # rows of a transaction
-_SHORT: Final = 100
-_CALL: Final = 1_000  # transactions of a statement
-_VERSIONS: Final = 10  # of each updated row
+_LARGE: Final = 10_000  # rows of a transaction in a bulk load
+_SHORT: Final = 100  # rows of a transaction in a service
+_CALL: Final = 1_000  # transactions of a statement: a mark of progress after each is fine enough
+_VERSIONS: Final = 10  # of each updated row, so that a wrong order is seen
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One workload; those that follow say what they write.
+    """One workload; subclasses define what is written.
 
-    `version` names the column that grows with each change of a row; without one, each row comes
-    once. `compared` names the columns that are compared; none means all. `warm` is the number of
-    first events that do not count: the broker makes the files of a topic when it is first used.
+    `version` names a column that grows with each change of a row; without it, each row is written
+    once. `compared` names the columns that are compared; if it is empty, all are. The first `warm`
+    events do not count, because the broker makes the files of a topic at its first use.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Workload:
     compared: tuple[str, ...] = ()
     outbox: bool = False
     published: bool = True
-    dear: bool = False  # fewer runs, none to warm up
+    long: bool = False  # takes long: fewer runs, no warm-up
     warm: int = 0
     tables: tuple[str, ...] = field(default=("small",))
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         yield f"CREATE TABLE small ({_SMALL})"
 
     def write(self) -> Iterator[Write]:
@@ -57,7 +57,7 @@ class OneRow(Workload):
     """Transactions of one row."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         yield from Workload.prepare(self)
         yield _ONE_ROW
 
@@ -68,10 +68,10 @@ class OneRow(Workload):
 
 
 class Wide(Workload):
-    """29 columns of all common types, about 1 kB."""
+    """Rows of 29 columns of all common types, about 1 kB."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         names = [f"text{n} text" for n in range(8)] + [f"number{n} int" for n in range(6)]
         names += [f"big{n} bigint" for n in range(4)] + [f"price{n} numeric(12, 2)" for n in (0, 1)]
         names += [f"share{n} double precision" for n in (0, 1)] + ["flag boolean", "place uuid"]
@@ -88,10 +88,10 @@ class Wide(Workload):
 
 
 class UpdatesFull(Workload):
-    """Updates with REPLICA IDENTITY FULL: the old row comes whole."""
+    """Updates with REPLICA IDENTITY FULL: an event has the whole old row too."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         yield from Workload.prepare(self)
         yield "ALTER TABLE small REPLICA IDENTITY FULL"
         yield _insert("small", _SMALL_ROW, 1, _keys(self.rows))[0]
@@ -103,10 +103,10 @@ class UpdatesFull(Workload):
 
 
 class Toast(Workload):
-    """Updates that leave a large column alone: it is not in the WAL."""
+    """Updates that do not change a large column, which is then not in the WAL."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         yield "CREATE TABLE toast (id bigint PRIMARY KEY, amount int, name text, large text)"
         yield "ALTER TABLE toast ALTER large SET STORAGE EXTERNAL"
         row = "n, 0, 'customer ' || n, repeat(md5(n::text), 128)"
@@ -118,7 +118,7 @@ class Toast(Workload):
 
 
 class Huge(Workload):
-    """One transaction; a row before it shows when the stream has come to it."""
+    """One transaction; a row before it shows when the stream has reached it."""
 
     def write(self) -> Iterator[Write]:
         """Yield the backlog."""
@@ -127,10 +127,10 @@ class Huge(Workload):
 
 
 class Tables(Workload):
-    """The same rows over all tables in turn, in short transactions."""
+    """The same rows in short transactions, one table after the other."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         for table in self.tables:
             yield f"CREATE TABLE {table} ({_SMALL})"
 
@@ -141,7 +141,7 @@ class Tables(Workload):
 
 
 class Ddl(Tables):
-    """Halfway, every table gets a column."""
+    """As `Tables`, but every table gets a column halfway."""
 
     def write(self) -> Iterator[Write]:
         """Yield the backlog."""
@@ -157,7 +157,7 @@ class Outbox(Workload):
     """Rows of an outbox, ten in a transaction."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         yield (
             "CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text NOT NULL,"
             " aggregateid text NOT NULL, type text NOT NULL, payload text)"
@@ -173,10 +173,10 @@ class Outbox(Workload):
 
 
 class Unpublished(Workload):
-    """Another table writes; ours is idle."""
+    """Only a table outside the publication is written."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield what is run before the slot is made."""
+        """Yield the statements that run before the slot is made."""
         yield from Workload.prepare(self)
         yield f"CREATE TABLE other ({_SMALL})"
 
@@ -229,7 +229,7 @@ WORKLOADS: Final = (
         ("id", "amount", "name"),
         tables=("toast",),
     ),
-    Huge("huge", "all rows in one transaction", 5_000_000, dear=True),
+    Huge("huge", "all rows in one transaction", 5_000_000, long=True),
     Ddl(
         "ddl_500",
         "500 tables, a column added to each halfway, 100 rows a transaction",

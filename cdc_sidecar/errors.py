@@ -110,10 +110,17 @@ class HttpUnavailable(UsageError):
 
 
 class DemoUnavailable(UsageError):
-    """The demo's servers are not installed or do not start."""
+    """The extra `demo` is not installed, or the demo's folder cannot be used."""
 
     code = "CDC-130"
     title = "demo cannot run"
+
+
+class ServerFailed(UsageError):
+    """A server of the demo, the tests or the benchmarks did not start, answer or stop."""
+
+    code = "CDC-131"
+    title = "local server failed"
 
 
 # --- 2xx: Postgres

@@ -1,4 +1,4 @@
-"""The servers that the tests share, started when the first test asks for them."""
+"""The servers that all tests share, started for the first test that needs them."""
 
 import secrets
 from collections.abc import Iterator
@@ -8,36 +8,37 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.waiting import await_true
 
-SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}
+SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}  # for all tests of a process
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """One Postgres for all; a test that stops or kills it starts a server of its own."""
+    """One Postgres for all tests. A test that stops or kills Postgres starts its own server."""
     with PostgresServer(settings=SLOTS, fsync=False) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaBroker]:
-    """One Kafka for all; a test that stops or kills it starts a broker of its own."""
+    """One Kafka for all tests. A test that stops or kills Kafka starts its own broker."""
     with KafkaBroker() as broker:
         yield broker
 
 
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[str]:
-    """Yield the connection string of a new database; it goes with its slots and its sessions."""
+    """Yield the connection string of a new database, which is dropped after the test."""
     with new_database(postgres) as dsn:
         yield dsn
 
 
 @contextmanager
 def new_database(postgres: PostgresServer) -> Iterator[str]:
-    """Make a database; at the end it is dropped with its slots and its sessions."""
+    """Make a database; drop it with its slots and its sessions at the end of the block."""
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -48,7 +49,7 @@ def new_database(postgres: PostgresServer) -> Iterator[str]:
 
 
 def drop_slots(admin: psycopg.Connection, database: str) -> bool:
-    """End the sessions of `database` and drop its idle slots; tell whether all slots are gone."""
+    """End the sessions of `database`, drop its idle slots; return whether none is left."""
     admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database]
     )

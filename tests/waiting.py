@@ -1,4 +1,4 @@
-"""How tests wait: for a condition, with a deadline, never for an amount of time."""
+"""Tests wait for a condition with a deadline, never for an amount of time."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ _POLL_SECONDS = 0.02
 
 
 def await_true(condition: Callable[[], object], *, deadline: float = 30.0, what: str) -> None:
-    """Return once `condition()` is true; after `deadline` seconds fail, naming `what`."""
+    """Wait until `condition()` is true; fail with `what` after `deadline` seconds."""
     end = time.monotonic() + deadline
     pause = threading.Event()
     while not condition():

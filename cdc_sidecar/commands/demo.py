@@ -1,4 +1,4 @@
-"""`cdc-sidecar demo`: real servers, a small shop, the sidecar killed on the way, and a verdict."""
+"""`cdc-sidecar demo`: a small shop on real servers, a sidecar that is killed, and a verdict."""
 
 import importlib.util
 from pathlib import Path
@@ -15,7 +15,8 @@ def demo(folder: Path, *, seconds: float | None) -> int:
     """Run the demo in `folder`; return 0 if its verdict is good, else 1.
 
     Raises:
-        DemoUnavailable: the extra `demo` is not installed, or a server does not start.
+        DemoUnavailable: the extra `demo` is not installed, or `folder` cannot be used.
+        ServerFailed: a server or the sidecar does not start.
 
     """
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
@@ -25,11 +26,6 @@ def demo(folder: Path, *, seconds: float | None) -> int:
             cause="the demo's servers are an extra of this package",
             hint="pip install 'cdc-sidecar[demo]'",
         )
-    from cdc_sidecar.demo.host import ServerError  # noqa: PLC0415 - after that question
-    from cdc_sidecar.demo.show import run_demo  # noqa: PLC0415
+    from cdc_sidecar.demo.scenario import run_demo  # noqa: PLC0415 - needs the extra
 
-    try:
-        good = run_demo(Console(), folder, seconds)
-    except ServerError as error:
-        raise DemoUnavailable(str(error)) from error
-    return 0 if good else 1
+    return 0 if run_demo(Console(), folder, seconds) else 1

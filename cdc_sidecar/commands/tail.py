@@ -1,23 +1,19 @@
-"""`cdc-sidecar tail`: the events of the topics as JSON lines, decoded by fastavro."""
+"""`cdc-sidecar tail`: prints the events of the topics as lines of JSON."""
 
 import json
 import signal
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import SchemasUnreadable, TopicMissing
+from cdc_sidecar.errors import TopicMissing
 from cdc_sidecar.events.names import message_topic, topic_part
-from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translated
-from cdc_sidecar.kafka.read import (
-    Message,
-    assign,
-    committed_reader,
-    follow,
-)
+from cdc_sidecar.kafka.messages import DecodedMessage, MessageDecoder, Undecodable
+from cdc_sidecar.kafka.read import assign, committed_reader, follow
 from cdc_sidecar.kafka.schemas import CommittedSchemas
 
 
@@ -30,10 +26,10 @@ def tail(
     limit: int | None,
     timeout: float | None,
 ) -> int:
-    """Print events until `limit`, until nothing came for `timeout` seconds, or until stopped.
+    """Print events until there are `limit`, none came for `timeout` seconds, or Ctrl-C.
 
     Raises:
-        TopicMissing: there is no such topic, or none of the service yet.
+        TopicMissing: the topic does not exist, or the service has no topic yet.
         KafkaUnavailable: the brokers cannot be reached.
 
     """
@@ -44,9 +40,9 @@ def tail(
     consumer = committed_reader(config.kafka, isolation)
     try:
         assign(consumer, topics, from_beginning=from_beginning)
-        decoder = Decoder(config)
+        decoder = MessageDecoder(CommittedSchemas(config).find)
         for message in islice(follow(consumer, timeout), limit):
-            print(json.dumps(decoder.decode(message), ensure_ascii=False), flush=True)  # noqa: T201
+            _print(as_json(decoder.decode(message)))
     except KeyboardInterrupt:
         pass
     finally:
@@ -54,11 +50,15 @@ def tail(
     return 0
 
 
+def _print(line: Mapping[str, Any]) -> None:
+    print(json.dumps(line, ensure_ascii=False), flush=True)  # noqa: T201 - the command's output
+
+
 def topics_of(config: Config) -> list[str]:
     """Return the existing topics that carry the service's events.
 
     Raises:
-        TopicMissing: there is none yet.
+        TopicMissing: there are none.
 
     """
     with translated():
@@ -69,39 +69,30 @@ def topics_of(config: Config) -> list[str]:
     found = sorted(name for name in listed if name.startswith((*known, *boxes)))
     if not found:
         raise TopicMissing(
-            f"no topic of service {config.service.name}", hint="start the sidecar, change a row"
+            f"service {config.service.name} has no topic yet",
+            hint="start the sidecar and change a row",
         )
     return found
 
 
-class Decoder:
-    """Decodes messages with the service's schemas topic."""
-
-    def __init__(self, config: Config) -> None:
-        self._reader = EventReader(CommittedSchemas(config).find)
-
-    def decode(self, message: Message) -> dict[str, Any]:
-        """Return a message as JSON can hold it: place, key, value and headers."""
-        decoded = {
-            "topic": message.topic(),
-            "partition": message.partition(),
-            "offset": message.offset(),
-            "key": self._read(message.key()),
-            "value": self._read(message.value()),
+def as_json(message: DecodedMessage) -> dict[str, Any]:
+    """Return a message as JSON can hold it."""
+    shown = {
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "key": _shown(message.key),
+        "value": _shown(message.value),
+    }
+    if message.headers:
+        shown["headers"] = {
+            name: value.decode(errors="replace") if isinstance(value, bytes) else value
+            for name, value in message.headers.items()
         }
-        headers = message.headers()
-        if headers:
-            decoded["headers"] = {
-                name: value.decode(errors="replace") if isinstance(value, bytes) else value
-                for name, value in list(headers)
-            }
-        return decoded
+    return shown
 
-    def _read(self, framed: str | bytes | None) -> Any:  # noqa: ANN401 - whatever the schema says
-        if framed is None:
-            return None
-        content = framed.encode() if isinstance(framed, str) else framed
-        try:
-            return self._reader.read(content)
-        except SchemasUnreadable:
-            return content.decode(errors="backslashreplace")
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, Undecodable):
+        return value.content.decode(errors="backslashreplace")
+    return value

@@ -1,1 +1,1 @@
-"""The demo, and the real servers that it, the tests and the benchmarks start."""
+"""The demo: a shop, a sidecar that is killed, the screen and the verdict."""

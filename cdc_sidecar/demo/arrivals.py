@@ -1,66 +1,71 @@
-"""What arrives: a `read_committed` consumer of all event topics, in a thread of its own."""
+"""The demo's consumer: it reads all event topics under `read_committed`, in a thread of its own."""
 
 import threading
 import time
-from array import array
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.demo.shop import SERVICE, key_of
-from cdc_sidecar.demo.verdict import OUTBOX, TOMBSTONE, Event, Ledger, Replica, Row
+from cdc_sidecar.demo.latencies import Latencies
+from cdc_sidecar.demo.received import Received, received
+from cdc_sidecar.demo.shop import SERVICE
+from cdc_sidecar.demo.verdict import TOMBSTONE, Event, Ledger, Replica
 from cdc_sidecar.errors import SidecarError
-from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translate, translated
+from cdc_sidecar.kafka.messages import MessageDecoder
 from cdc_sidecar.kafka.read import committed_reader
 from cdc_sidecar.kafka.schemas import CommittedSchemas
 
 _TOPICS: Final = (f"{SERVICE}.", "outbox.event.")
-_LOOK_SECONDS: Final = 0.5  # between looks for new topics
-_POLL_SECONDS: Final = 0.1
-_RECENT: Final = 2000  # latencies
+_TOPICS_SECONDS: Final = (
+    0.5  # between two requests for new topics: a request costs the broker little
+)
+_POLL_SECONDS: Final = 0.1  # the longest wait for a message, and so for the end of the thread
+_SHOWN: Final = 40  # events that are kept for the screen: more than it has lines
 
-Place = tuple[str, int]
-"""Topic and partition."""
+Partition = tuple[str, int]
+"""A topic partition: the topic and the number of the partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One event, for the screen; `latency` in seconds since its commit, where it tells that."""
+    """One event for the screen; `latency` in seconds, if the event carries its commit time."""
 
     event: Event
     latency: float | None
 
 
 class Arrivals(threading.Thread):
-    """The consumer. Hands each event to ledger and replica; `error` says why it ended early."""
+    """The consumer. It hands every event to ledger and replica.
+
+    `error` is the reason if the thread ended before `finish`.
+    """
 
     def __init__(self, config: Config, ledger: Ledger, lock: threading.Lock) -> None:
         """Connect; `lock` guards the ledger."""
         super().__init__(name="arrivals", daemon=True)
         self._consumer: Consumer = committed_reader(config.kafka)
         self._admin: AdminClient = admin_client(config.kafka)
-        self._decoder = _Decoder(config)
+        self._decoder = MessageDecoder(CommittedSchemas(config).find)
         self._ledger = ledger
         self._lock = lock
-        self._next: dict[Place, int] = {}
-        self._looked = 0.0
+        self._next: dict[Partition, int] = {}
+        self._listed_at = 0.0  # monotonic
         self._stopping = threading.Event()
         self.replica = Replica()
         self.latencies = Latencies()
         self.counts: Counter[str] = Counter()
-        self.last: deque[Arrival] = deque(maxlen=40)
+        self.last: deque[Arrival] = deque(maxlen=_SHOWN)
         self.first_at: float | None = None  # monotonic
         self.error: SidecarError | None = None
 
     @property
     def count(self) -> int:
-        """How many events have arrived, tombstones not counted."""
+        """The number of events that have arrived, without tombstones."""
         return self.counts.total()
 
     def finish(self) -> None:
@@ -72,22 +77,24 @@ class Arrivals(threading.Thread):
         """Consume until stopped."""
         try:
             while not self._stopping.is_set():
-                self._look_for_topics()
+                self._assign_new_topics()
                 with translated():
                     message = self._consumer.poll(_POLL_SECONDS)
                 if message is not None:
-                    self._take(message)
+                    self._receive(message)
         except SidecarError as error:
             self.error = error
         finally:
             self._consumer.close()
 
     def has_read_everything(self) -> bool:
-        """Tell whether it has come to the end of every partition, open transactions included.
+        """Return whether every partition was read to its end, open transactions included.
 
-        Raises SidecarError if the broker does not answer.
+        Raises:
+            KafkaUnavailable: the broker does not answer.
+
         """
-        asked = {TopicPartition(*place): OffsetSpec.latest() for place in list(self._next)}
+        asked = {TopicPartition(*partition): OffsetSpec.latest() for partition in list(self._next)}
         answers = self._admin.list_offsets(
             asked,
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
@@ -95,40 +102,43 @@ class Arrivals(threading.Thread):
         )
         with translated():
             ends = {(key.topic, key.partition): future.result() for key, future in answers.items()}
-        return all(self._next[place] >= end.offset for place, end in ends.items())
+        return all(self._next[partition] >= end.offset for partition, end in ends.items())
 
-    def _look_for_topics(self) -> None:
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+    def _assign_new_topics(self) -> None:
+        if time.monotonic() - self._listed_at < _TOPICS_SECONDS:
             return
         with translated():
             listed = self._consumer.list_topics(timeout=REQUEST_TIMEOUT).topics
-        places = {
+        partitions = {
             (name, number)
             for name, topic in listed.items()
             if name.startswith(_TOPICS)
             for number in topic.partitions
         }
-        added = sorted(places - self._next.keys())
+        added = sorted(partitions - self._next.keys())
         if added:
             with translated():
-                self._consumer.incremental_assign([TopicPartition(*place, 0) for place in added])
+                self._consumer.incremental_assign(
+                    [TopicPartition(*partition, 0) for partition in added]
+                )
         self._next |= dict.fromkeys(added, 0)
-        self._looked = time.monotonic()
+        self._listed_at = time.monotonic()
 
-    def _take(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         now = time.time()
         error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
             if error.retriable():
                 return
             raise translate(error)
         offset = message.offset() or 0
         if error is None:
-            self._keep(*self._decoder.decode(message), now)
+            self._add(received(self._decoder.decode(message)), now)
             offset += 1
         self._next[message.topic() or "", message.partition() or 0] = offset
 
-    def _keep(self, event: Event, committed_at: float | None, now: float) -> None:
+    def _add(self, arrived: Received, now: float) -> None:
+        event, committed_at = arrived.event, arrived.committed_at
         with self._lock:
             self._ledger.see(event)
         self.replica.apply(event)
@@ -140,92 +150,3 @@ class Arrivals(threading.Thread):
         if committed_at is not None:
             self.latencies.add(committed_at, now)
         self.last.append(Arrival(event, latency))
-
-
-class Latencies:
-    """Seconds from commit to consumer; those that a killed sidecar held up are kept apart."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._steady = array("d")
-        self._recent: deque[float] = deque(maxlen=_RECENT)
-        self._killed_at = float("inf")
-        self._back_at = 0.0
-        self.held_up = 0
-        self.longest = 0.0
-
-    def note_kill(self) -> None:
-        """Take note that the sidecar has just been killed."""
-        self._killed_at, self._back_at = time.time(), float("inf")
-
-    def note_back(self) -> None:
-        """Take note that the sidecar streams again."""
-        self._back_at = time.time()
-
-    def add(self, committed_at: float, now: float) -> None:
-        """Take one event's times, in seconds since 1970."""
-        self._recent.append(now - committed_at)
-        if committed_at < self._back_at and now > self._killed_at:
-            self.held_up += 1
-            self.longest = max(self.longest, now - committed_at)
-        else:
-            self._steady.append(now - committed_at)
-
-    def recent(self, share: float) -> float | None:
-        """Return a percentile of the last events."""
-        return _percentile(list(self._recent), share)
-
-    def steady(self, share: float) -> float | None:
-        """Return a percentile of all events that met a running sidecar."""
-        return _percentile(list(self._steady), share)
-
-
-def _percentile(values: list[float], share: float) -> float | None:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
-
-
-class _Decoder:
-    """Decodes with the schemas of the service."""
-
-    def __init__(self, config: Config) -> None:
-        self._reader = EventReader(CommittedSchemas(config).find)
-
-    def decode(self, message: Message) -> tuple[Event, float | None]:
-        """Return the event of a message, and when it was committed, in seconds since 1970."""
-        topic, headers = message.topic() or "", dict(message.headers() or ())
-        key, value = self._read(message.key()), self._read(message.value())
-        if "id" in headers:
-            said = {"type": _text(headers["type"]), "payload": _text(value)}
-            identity = _text(headers["id"]) or ""
-            return Event(topic, key_of([_text(key)]), identity, OUTBOX, after=said), None
-        place = key_of([_text(part) for part in (key or {}).values()])
-        if value is None:
-            return Event(topic, place, TOMBSTONE, TOMBSTONE), None
-        return _event(topic, place, value), value["source"]["ts_us"] / 1_000_000
-
-    def _read(self, framed: str | bytes | None) -> Any:  # noqa: ANN401 - whatever the schema says
-        return self._reader.read(framed) if isinstance(framed, bytes) else framed
-
-
-def _event(topic: str, key: str, value: Mapping[str, Any]) -> Event:
-    identity = f"{value['source']['commit_lsn']}/{value['transaction']['total_order']}"
-    before, after = _row(value["before"]), _row(value["after"])
-    return Event(topic, key, identity, value["op"], before, after, tuple(value["unchanged"]))
-
-
-def _row(values: Mapping[str, Any] | None) -> Row | None:
-    return values and {name: _text(value) for name, value in values.items()}
-
-
-def _text(value: Any) -> str | None:  # noqa: ANN401 - a value of the reader
-    """Spell a value as Postgres does."""
-    match value:
-        case None:
-            return None
-        case bool():
-            return "t" if value else "f"
-        case bytes():
-            return value.decode()
-        case _:
-            return str(value)

@@ -1,4 +1,4 @@
-"""The demo's auditor: a thread that reads the oracle, and how far the sidecar is behind."""
+"""The demo's auditor: a thread that reads the oracle and the sidecar's lag."""
 
 import threading
 from typing import Final
@@ -10,7 +10,7 @@ from cdc_sidecar.demo.shop import SLOT
 from cdc_sidecar.demo.verdict import Ledger
 from cdc_sidecar.errors import SidecarError
 
-_PAUSE: Final = 1.0  # seconds
+_PAUSE: Final = 1.0  # seconds between two reads, each of which decodes the WAL since the last one
 _LAG: Final = """
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint
 FROM pg_replication_slots WHERE slot_name = %s
@@ -18,10 +18,10 @@ FROM pg_replication_slots WHERE slot_name = %s
 
 
 class Auditor(threading.Thread):
-    """Tells the ledger what must come. `error` says why it ended early."""
+    """Adds the expected events to the ledger. `error` is the reason if the thread ended early."""
 
     def __init__(self, dsn: str, ledger: Ledger, lock: threading.Lock) -> None:
-        """Create the oracle's slot: what is committed from now on counts."""
+        """Create the oracle's slot. Events are expected from the next commit on."""
         super().__init__(name="auditor", daemon=True)
         self._oracle = Oracle(dsn)
         self._connection = psycopg.connect(dsn, autocommit=True)
@@ -32,23 +32,23 @@ class Auditor(threading.Thread):
         self.error: psycopg.Error | SidecarError | None = None
 
     def finish(self) -> None:
-        """Read what is left, and end; nothing may be written any more."""
+        """Read the remaining events, then end the thread. All writers must have ended."""
         self._stopping.set()
         self.join()
 
     def run(self) -> None:
-        """Read until told to finish, and once more then."""
+        """Read until `finish`, and then once more."""
         try:
             while not self._stopping.wait(_PAUSE):
-                self._look()
-            self._look()
+                self._read()
+            self._read()
         except (psycopg.Error, SidecarError) as error:
             self.error = error
         finally:
             self._oracle.close()
             self._connection.close()
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         row = self._connection.execute(_LAG, [SLOT]).fetchone()
         self.lag_bytes = row[0] if row else None
         for event in self._oracle.read():

@@ -1,4 +1,4 @@
-"""The demo's one folder: ours alone while it runs, and empty when it begins."""
+"""The demo's folder: locked while the demo runs, and emptied before it starts."""
 
 import fcntl
 import os
@@ -8,23 +8,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.demo.host import ServerError
-from cdc_sidecar.demo.scratch import reachable_folder
+from cdc_sidecar.errors import DemoUnavailable
+from cdc_sidecar.servers.scratch import reachable_folder
 
-_LOCK: Final = "demo.lock"
+_LOCK: Final = "demo.lock"  # its presence also marks a folder as ours
 
 
 @contextmanager
 def demo_folder(folder: Path) -> Iterator[Path]:
-    """Make `folder`, or empty it of an earlier demo, and hold it for the length of the block.
+    """Make `folder`, or remove an earlier demo from it; lock it during the block.
 
-    Raises ServerError if something else is in it, or if a demo runs in it.
+    Raises DemoUnavailable if something else is in it, or if a demo runs in it.
     """
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
-        raise ServerError(f"{folder} is no folder: name another with --folder")
+        raise DemoUnavailable(f"{folder} is no folder: name another with --folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / _LOCK).exists():
-        raise ServerError(f"{folder} holds something other than a demo: name another with --folder")
+        raise DemoUnavailable(
+            f"{folder} holds something other than a demo: name another with --folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -39,11 +41,13 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise ServerError(f"a demo already runs in {folder}: name another with --folder") from error
+        raise DemoUnavailable(
+            f"a demo already runs in {folder}: name another with --folder"
+        ) from error
 
 
 def _empty(folder: Path) -> None:
-    """Remove what an earlier demo left, also where Postgres had to keep its data elsewhere."""
+    """Remove the files of an earlier demo, also from the substitute for Postgres' folder."""
     shutil.rmtree(reachable_folder(folder / "postgres"))
     for path in folder.iterdir():
         if path.is_dir():

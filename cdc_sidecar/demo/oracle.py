@@ -1,7 +1,7 @@
-"""The oracle: which events must come, read by Postgres itself from a slot of its own.
+"""The oracle: the events that must arrive, read from a second slot by Postgres itself.
 
-The slot `oracle` shares the publication and nothing else with the sidecar. Only the wire's decoder
-is ours (`postgres.pgoutput`); keys, orders and rows are derived here anew.
+The slot `oracle` shares only the publication with the sidecar. Of the sidecar's code, it uses only
+the decoder of the wire (`postgres.pgoutput`); keys, order and rows are derived here again.
 """
 
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ SELECT data FROM pg_logical_slot_get_binary_changes(
 
 
 class Oracle:
-    """Reads what was committed since it was last asked; one thread may use it."""
+    """Reads the events committed since its last read; only one thread may use it."""
 
     def __init__(self, dsn: str) -> None:
-        """Connect and create the slot: what is committed from now on is expected."""
+        """Connect and create the slot. Events are expected from the next commit on."""
         self._connection = psycopg.connect(
             dsn, autocommit=True, options="-c timezone=UTC -c datestyle=ISO"
         )
@@ -44,11 +44,11 @@ class Oracle:
         self._order = 0
 
     def close(self) -> None:
-        """Close the connection; the slot goes with the server."""
+        """Close the connection. The slot stays until the server is removed."""
         self._connection.close()
 
     def read(self) -> list[Event]:
-        """Return the events of every transaction that has newly been committed."""
+        """Return the events of every transaction committed since the last read."""
         cursor = self._connection.cursor(binary=True)
         rows = cursor.execute(_READ, [SLOT, PUBLICATION]).fetchall()
         return [event for (message,) in rows for event in self._events(message)]
@@ -66,7 +66,7 @@ class Oracle:
             case Delete(oid, _, old):
                 yield from self._delete(self._relations[oid], old)
             case _:
-                pass  # ends, origins and type names make no event
+                pass  # Commit, Origin and Type make no event
 
     def _insert(self, relation: Relation, new: TupleData) -> Iterator[Event]:
         row, _ = _row(relation, new)
@@ -111,9 +111,9 @@ class Oracle:
 
 
 def _outbox_event(row: Row) -> Event:
-    said = {"type": row["type"], "payload": row["payload"]}
+    after = {"type": row["type"], "payload": row["payload"]}
     topic = f"outbox.event.{row['aggregatetype']}"
-    return Event(topic, key_of([row["aggregateid"]]), str(row["id"]), OUTBOX, after=said)
+    return Event(topic, key_of([row["aggregateid"]]), str(row["id"]), OUTBOX, after=after)
 
 
 def _is_full(relation: Relation) -> bool:
@@ -127,7 +127,7 @@ def _key(relation: Relation, row: Row) -> str:
 def _row(
     relation: Relation, data: TupleData, old: Row | None = None
 ) -> tuple[Row, tuple[str, ...]]:
-    """Return the row, and the columns not sent, which the old row fills if there is one."""
+    """Return the row and the columns that were not sent; the old row, if any, fills these."""
     columns = [column.name for column in relation.columns]
     absent = [name for name, value in zip(columns, data, strict=True) if _is_absent(value)]
     row = {name: _text(value) for name, value in zip(columns, data, strict=True)}

@@ -1,23 +1,23 @@
-"""The demo's last words: what was counted and measured, and below it the verdict."""
+"""The demo's report: the counted and measured figures, then the verdict."""
 
 import time
 from collections.abc import Iterator
 
 from cdc_sidecar.demo.screen import latency_text
+from cdc_sidecar.demo.setup import Setup
 from cdc_sidecar.demo.shop import KEYS, topic_of
-from cdc_sidecar.demo.stage import Stage
 from cdc_sidecar.demo.verdict import Verdict
 
 Line = tuple[str, str]
-"""A text and its style."""
+"""A text and its style for the screen."""
 
 
 def report_lines(
-    stage: Stage, verdict: Verdict, outages: list[float], duration: float, began: float
+    setup: Setup, verdict: Verdict, outages: list[float], duration: float, began: float
 ) -> Iterator[Line]:
-    """Yield the lines; `duration` is that of writing, `began` when the command started."""
+    """Yield the lines. `duration` is the time of writing, `began` the start of the command."""
     yield "", ""
-    for title, text in _facts(stage, outages, duration, began):
+    for title, text in _facts(setup, outages, duration, began):
         yield f"{title:<20}{text}", ""
     for detail in verdict.details:
         yield detail, "red"
@@ -25,9 +25,9 @@ def report_lines(
 
 
 def _facts(
-    stage: Stage, outages: list[float], duration: float, began: float
+    setup: Setup, outages: list[float], duration: float, began: float
 ) -> Iterator[tuple[str, str]]:
-    journal, arrivals = stage.journal, stage.arrivals
+    journal, arrivals = setup.journal, setup.arrivals
     yield "written", f"{journal.rows:,} rows in {journal.transactions:,} transactions"
     yield (
         "rolled back",
@@ -38,12 +38,12 @@ def _facts(
     rate = arrivals.count / duration if duration else 0.0
     yield "rate", f"{rate:.0f} events/s over {duration:.0f} s"
     latencies = arrivals.latencies
-    halves = [f"p{share:.0%}".strip("%") for share in (0.5, 0.99)]
+    names = [f"p{share:.0%}".strip("%") for share in (0.5, 0.99)]
     values = [latency_text(latencies.steady(share)) for share in (0.5, 0.99)]
-    parts = [f"{name} {value}" for name, value in zip(halves, values, strict=True)]
+    parts = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
     yield "commit to consumer", f"{', '.join(parts)}, without what a kill held up"
-    if stage.sidecar.kills:
-        yield "SIGKILL", _kill_text(stage, outages)
+    if setup.sidecar.kills:
+        yield "SIGKILL", _kill_text(setup, outages)
     if arrivals.first_at is not None:
         yield "first event", f"{arrivals.first_at - began:.1f} s after the start of all"
     rows = [f"{table.split('.')[1]} {arrivals.replica.count(topic_of(table)):,}" for table in KEYS]
@@ -51,9 +51,9 @@ def _facts(
     yield "took", f"{time.monotonic() - began:.1f} s in all"
 
 
-def _kill_text(stage: Stage, outages: list[float]) -> str:
-    latencies = stage.arrivals.latencies
+def _kill_text(setup: Setup, outages: list[float]) -> str:
+    latencies = setup.arrivals.latencies
     away = ", ".join(f"{seconds:.1f} s" for seconds in outages) or "not again"
-    held_up = f"{latencies.held_up:,} events held up, at most {latency_text(latencies.longest)}"
-    times = "once" if stage.sidecar.kills == 1 else f"{stage.sidecar.kills} times"
+    held_up = f"{latencies.delayed:,} events held up, at most {latency_text(latencies.longest)}"
+    times = "once" if setup.sidecar.kills == 1 else f"{setup.sidecar.kills} times"
     return f"{times}, streaming again after {away}; {held_up}"

@@ -1,4 +1,4 @@
-"""What the demo shows: a live screen on a terminal, a line every two seconds elsewhere."""
+"""The demo's output: a live screen on a terminal, otherwise a line every two seconds."""
 
 import json
 import time
@@ -16,21 +16,24 @@ from cdc_sidecar.demo.arrivals import Arrival
 from cdc_sidecar.demo.verdict import OUTBOX, Event
 from cdc_sidecar.demo.writer import Write
 
-_LINE_SECONDS: Final = 2.0
-_MAX_HEIGHT: Final = 30
-_HEADER: Final = 3
-_FOOTER: Final = 5
-_BORDER: Final = 2
-_RATE_SECONDS: Final = 3.0
+_LINE_SECONDS: Final = 2.0  # between two lines, so that a log stays short
+_MAX_HEIGHT: Final = 30  # lines: on a high terminal the demo's earlier output stays visible
+_HEADER: Final = 3  # one line and its border
+_FOOTER: Final = 5  # three lines and their border
+_BORDER: Final = 2  # lines of a panel's border
+_RATE_SECONDS: Final = 3.0  # long enough that the shown rate does not jump
 _NAMES: Final = {"c": "insert", "u": "update", "d": "delete", OUTBOX: "event"}
 _COLOURS: Final = {"c": "green", "u": "yellow", "d": "red", OUTBOX: "cyan"}
-_LONG: Final = 18  # characters of a value
+_LONG: Final = 18  # characters of a value: a line holds several values
+_PREFIX: Final = 8  # characters that are shown of a longer value: a UUID's first group
 _THOUSAND: Final = 1000
+_MILLION: Final = 1_000_000
+_WHOLE_SECONDS: Final = 10  # from here on, milliseconds tell nothing
 
 
 @dataclass(slots=True)
 class Picture:
-    """Everything that is shown at one moment."""
+    """The content of the screen at one moment."""
 
     phase: str = "starting"
     colour: str = "yellow"
@@ -50,14 +53,14 @@ class Picture:
 
 
 class Rate:
-    """How fast a counter moves, over the last three seconds."""
+    """The rate of a counter over the last `_RATE_SECONDS`."""
 
     def __init__(self) -> None:
-        """Begin without a sample."""
+        """Start without a sample."""
         self._samples: list[tuple[float, int]] = []
 
     def of(self, count: int) -> float:
-        """Take a sample and return the rate by the second."""
+        """Add a sample; return the rate per second."""
         now = time.monotonic()
         self._samples.append((now, count))
         while len(self._samples) > 1 and now - self._samples[0][0] > _RATE_SECONDS:
@@ -67,20 +70,17 @@ class Rate:
 
 
 class Screen:
-    """Where it is shown; the last picture stays."""
+    """The output. The last picture stays on the terminal."""
 
     def __init__(self, console: Console) -> None:
-        """Describe the screen; on a terminal it is drawn once `begin` was called.
-
-        The start of all is now.
-        """
+        """Describe the screen; `begin` starts drawing. Times count from now."""
         self._console = console
         self._live: Live | None = None
         self._due = 0.0
         self.began = time.monotonic()
 
     def begin(self) -> None:
-        """Start drawing, where there is a terminal."""
+        """Start drawing if the output is a terminal."""
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
@@ -96,11 +96,11 @@ class Screen:
         self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Print one line that stays, with the seconds since the start of all."""
+        """Print one line that stays, with the seconds since the start."""
         self.say(f"{time.monotonic() - self.began:6.1f} s  {text}")
 
     def show(self, picture: Picture, *, now: bool = False) -> None:
-        """Draw the picture, or print its line when one is due."""
+        """Draw the picture or, without a terminal, print a line if one is due."""
         if self._live is not None:
             height = min(self._console.height - 1, _MAX_HEIGHT)
             self._live.update(_draw(picture, height), refresh=True)
@@ -138,7 +138,7 @@ def _draw(picture: Picture, height: int) -> RenderableType:
 
 
 class _Sized:
-    """A layout of a height of its own: by itself it would fill the terminal."""
+    """A layout with a fixed height; without this class it would fill the terminal."""
 
     def __init__(self, layout: Layout, height: int) -> None:
         self._layout = layout
@@ -188,7 +188,7 @@ def _key(event: Event) -> str:
 
 
 def _summary(event: Event) -> str:
-    """Say what matters: what changed, else the first fields."""
+    """Return the changed values or, if there are none, the first fields."""
     if event.op == OUTBOX and event.after:
         return f"{event.after['type']} {event.after['payload']}"
     before, after = event.before or {}, event.after or {}
@@ -220,23 +220,25 @@ def _footer(picture: Picture) -> Panel:
 
 
 def shorten(value: str | None) -> str:
-    """Return a value that fits into a line."""
+    """Return the beginning of a long value, or the value."""
     if value is None:
         return "NULL"
-    return value if len(value) <= _LONG else f"{value[:8]}…"
+    return value if len(value) <= _LONG else f"{value[:_PREFIX]}…"
 
 
 def latency_text(seconds: float | None) -> str:
-    """Spell a latency: milliseconds below ten seconds."""
+    """Return a latency as text, in milliseconds below `_WHOLE_SECONDS`."""
     if seconds is None:
         return "-"
-    return f"{seconds * _THOUSAND:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    return f"{seconds * _THOUSAND:.0f} ms" if seconds < _WHOLE_SECONDS else f"{seconds:.0f} s"
 
 
 def size_text(size: int | None) -> str:
-    """Spell a number of bytes."""
+    """Return a number of bytes as text."""
     if size is None:
         return "-"
     if size < _THOUSAND:
         return f"{size} B"
-    return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"  # noqa: PLR2004
+    if size < _MILLION:
+        return f"{size / _THOUSAND:.0f} kB"
+    return f"{size / _MILLION:.1f} MB"

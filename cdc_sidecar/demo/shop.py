@@ -1,4 +1,4 @@
-"""The demo's shop: its tables in Postgres, and the sidecar's configuration that captures them."""
+"""The demo's shop: its tables in Postgres and the configuration of the sidecar."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SLOT: Final = "shop_cdc"
 OUTBOX_TABLE: Final = "public.outbox"
 
 MARKER_TOPIC: Final = "outbox.event.shop"
-"""Carries one event, the last of all."""
+"""The topic of a single event, which is written last."""
 
 KEYS: Final = {
     "public.customers": ("id",),
@@ -102,12 +102,15 @@ def topic_of(table: str) -> str:
 
 
 def key_of(values: Sequence[str | None]) -> str:
-    """Spell the texts of a key's columns as one key."""
+    """Return the texts of a key's columns as one text."""
     return json.dumps(values)
 
 
 def create_shop(server: str, shop: str) -> None:
-    """Create the shop's database, tables and publication, given both connection strings."""
+    """Create the shop's database, tables and publication.
+
+    `server` is the connection string of an existing database, `shop` that of the new one.
+    """
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {SERVICE}")
     with psycopg.connect(shop, autocommit=True) as connection:
@@ -115,7 +118,7 @@ def create_shop(server: str, shop: str) -> None:
 
 
 def write_config(path: Path, *, dsn: str, bootstrap_servers: str, port: int) -> None:
-    """Write the sidecar's configuration; its HTTP listens on `port` of 127.0.0.1."""
+    """Write the sidecar's configuration; its HTTP server listens on `port` of 127.0.0.1."""
     text = _CONFIG.format(
         service=SERVICE,
         dsn=dsn,
@@ -129,7 +132,7 @@ def write_config(path: Path, *, dsn: str, bootstrap_servers: str, port: int) -> 
 
 
 def read_tables(dsn: str) -> dict[str, TableRows]:
-    """Return the rows of the captured tables by topic, spelled by Postgres itself."""
+    """Return the rows of the captured tables by topic, as Postgres' own text."""
     options = "-c timezone=UTC -c datestyle=ISO"
     with psycopg.connect(dsn, options=options) as connection:
         return {topic_of(table): _read_table(connection, table) for table in KEYS}

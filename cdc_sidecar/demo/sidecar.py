@@ -1,4 +1,4 @@
-"""The demo's sidecar: the real daemon, a process of its own that is killed and started again."""
+"""The demo's sidecar: the real daemon in its own process, which is killed and started again."""
 
 import signal
 import sys
@@ -6,19 +6,21 @@ import time
 import urllib.error
 import urllib.request
 from enum import Enum
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.demo.host import ServerError, package_home
-from cdc_sidecar.demo.process import Program, ServerProcess
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import package_home
+from cdc_sidecar.servers.process import Program, ServerProcess
 
-_ASK_SECONDS: Final = 0.5
-_STOP_SECONDS: Final = 30.0
-_TAIL_LINES: Final = 12
+_REQUEST_SECONDS: Final = 0.5  # for one answer: the screen waits for it
+_STOP_SECONDS: Final = 30.0  # it ends its transaction first, which takes seconds
+_TAIL_LINES: Final = 12  # of the log, below the screen
 
 
 class Health(Enum):
-    """What the sidecar is doing, seen from outside."""
+    """The state of the sidecar, seen from outside."""
 
     STARTING = "starting"
     STREAMING = "streaming"
@@ -28,10 +30,10 @@ class Health(Enum):
 
 
 class Sidecar:
-    """One `cdc-sidecar run` at a time; its log goes on from one to the next."""
+    """One `cdc-sidecar run` at a time. All of them append to the same log."""
 
     def __init__(self, config: Path, log: Path, port: int) -> None:
-        """Describe it; `port` is that of its HTTP in `config`."""
+        """Describe the sidecar; `port` is its HTTP port in `config`."""
         command = [sys.executable, "-m", "cdc_sidecar", "run", "--config", str(config)]
         self._program = Program("Sidecar", command, package_home(), log)
         self._url = f"http://127.0.0.1:{port}/readyz"
@@ -43,7 +45,7 @@ class Sidecar:
 
     @property
     def health(self) -> Health:
-        """Ask the process, and until it streams also its `/readyz`."""
+        """The state; until the sidecar streams, this asks its `/readyz`."""
         if self._killed or self._stopped:
             return Health.KILLED if self._killed else Health.STOPPED
         if self._process is None or not self._process.is_alive():
@@ -53,16 +55,16 @@ class Sidecar:
 
     @property
     def pid(self) -> int:
-        """The process id of the one that was started last."""
+        """The process id of the last one that was started, or 0."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start it; `health` tells when it streams."""
+        """Start it without waiting until it streams."""
         self._process = ServerProcess(self._program)
         self._killed = self._ready = False
 
     def kill(self) -> None:
-        """End it with SIGKILL, in the middle of whatever it does."""
+        """End it with SIGKILL at an arbitrary moment."""
         if self._process is not None and self._process.is_alive():
             self._process.kill()
             self._killed = True
@@ -70,30 +72,40 @@ class Sidecar:
             self.killed_at = time.monotonic()
 
     def stop(self) -> None:
-        """Stop it as an operator would; raises ServerError if it does not come to its end."""
+        """Stop it with SIGTERM, as an operator would.
+
+        Raises:
+            ServerFailed: it had to be killed.
+
+        """
         if self._process is not None and self._process.is_alive():
             self._stopped = True
             self._process.stop(signal.SIGTERM, _STOP_SECONDS)
 
     def end(self) -> None:
-        """End it at once, if it still runs."""
+        """Kill it if it still runs."""
         if self._process is not None and self._process.is_alive():
             self._process.kill()
 
-    def last_words(self) -> str:
+    def log_end(self) -> str:
         """Return the end of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
 
     def await_streaming(self, seconds: float) -> None:
-        """Return once it streams; raises ServerError with the end of its log if it does not."""
+        """Wait until it streams.
+
+        Raises:
+            ServerFailed: it ends first, or does not stream within `seconds`.
+
+        """
         if self._process is None:
-            raise ServerError("the sidecar was not started")
+            raise ServerFailed("the sidecar was not started")
         self._process.await_ready(lambda: self.health is Health.STREAMING, seconds)
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(self._url, timeout=_ASK_SECONDS) as answer:  # noqa: S310 - http, ours
-                return bool(answer.status == 200)  # noqa: PLR2004
+            with urllib.request.urlopen(self._url, timeout=_REQUEST_SECONDS) as answer:  # noqa: S310 - our own address
+                return bool(answer.status == HTTPStatus.OK)
         except (OSError, urllib.error.URLError):
             return False

@@ -1,7 +1,7 @@
-"""The demo's verdict: each event seen exactly once, and the tables are what they add up to.
+"""The demo's verdict: every event arrived exactly once, and together they make up the tables.
 
-Pure: expected events come from the oracle, seen ones from a `read_committed` consumer, rows from
-the tables themselves. Nothing that the sidecar says about itself counts.
+This module is pure. The expected events come from the oracle, the seen events from a
+`read_committed` consumer, and the rows from the tables. The sidecar's own metrics are not used.
 """
 
 from collections import Counter, deque
@@ -17,15 +17,15 @@ TableRows = dict[str, Row]
 
 TOMBSTONE: Final = "tombstone"
 OUTBOX: Final = "outbox"
-_SHOWN: Final = 5  # examples in the details
+_SHOWN: Final = 5  # examples below the report: enough to start a search
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One record of a topic: what makes it that event, and what it says.
+    """One record of a topic: its identity and its content.
 
-    `identity` is "commit LSN/total order" (contract, "transaction"), an outbox row's id, or the
-    word tombstone; `unchanged` are columns whose value was not sent.
+    `identity` is "commit LSN/total order" (docs/reference/events.md), the id of an outbox row, or
+    the word tombstone. `unchanged` has the columns whose value was not sent.
     """
 
     topic: str
@@ -38,7 +38,7 @@ class Event:
 
     @property
     def content(self) -> int:
-        """A digest of what it says."""
+        """A digest of its content."""
         rows = (frozenset(row.items()) if row is not None else None for row in self.rows)
         return hash((*rows, self.unchanged))
 
@@ -50,7 +50,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is kept of an event until its counterpart has come."""
+    """The part of an event that is kept until its counterpart arrives."""
 
     identity: str
     op: str
@@ -58,19 +58,19 @@ class _Entry:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What makes it that event."""
+        """The part by which an event and its counterpart are matched."""
         return self.identity, self.op
 
 
 @dataclass(slots=True)
-class _Lane:
-    """The events of one key that have not met their counterpart, in order."""
+class _Unmatched:
+    """The events of one key that have no counterpart yet, in order."""
 
     expected: deque[_Entry] = field(default_factory=deque)
     seen: deque[_Entry] = field(default_factory=deque)
 
     def settle(self) -> bool:
-        """Let equal heads go; tell whether nothing is left."""
+        """Drop pairs of equal events from the front; return whether nothing is left."""
         while self.expected and self.seen and self.expected[0] == self.seen[0]:
             self.expected.popleft()
             self.seen.popleft()
@@ -79,14 +79,14 @@ class _Lane:
 
 @dataclass(slots=True)
 class Verdict:
-    """The counts; everything but `events` must be nothing."""
+    """The counts. All but `events` must be 0 or empty."""
 
     events: int = 0
     lost: int = 0
     repeated: int = 0
-    altered: int = 0  # came once, but say something else
-    misordered: int = 0  # keys whose events came in another order
-    different: tuple[str, ...] = ()  # tables that the events do not add up to
+    altered: int = 0  # came once, with other content
+    misordered: int = 0  # keys whose events arrived in another order
+    different: tuple[str, ...] = ()  # tables that differ from the rebuilt ones
     details: list[str] = field(default_factory=list)
 
     @property
@@ -96,7 +96,7 @@ class Verdict:
         return self.events > 0 and not wrong
 
     def __str__(self) -> str:
-        """Return the one line: `N events, 0 lost, 0 repeated, tables equal`."""
+        """Return the verdict in one line: `N events, 0 lost, 0 repeated, tables equal`."""
         tables = f"tables differ: {', '.join(self.different)}" if self.different else "tables equal"
         altered = [f"{self.altered} altered"] if self.altered else []
         misordered = [f"{self.misordered} keys out of order"] if self.misordered else []
@@ -105,71 +105,71 @@ class Verdict:
 
 
 class Ledger:
-    """Sets the events that must come against those that came, key by key and in order.
+    """Compares the expected events with the seen ones, key by key and in order.
 
-    A key whose events agree takes no memory, so it may run for as long as it likes.
+    A key whose events agree takes no memory, so a demo can run for any time.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing expected and nothing seen."""
-        self._lanes: dict[tuple[str, str], _Lane] = {}
+        """Start without events."""
+        self._keys: dict[tuple[str, str], _Unmatched] = {}
         self._events = 0
 
     def expect(self, event: Event) -> None:
-        """Take an event that the oracle knows of."""
-        self._lane(event).expected.append(_Entry(event.identity, event.op, event.content))
+        """Add an event that the oracle expects."""
+        self._unmatched(event).expected.append(_Entry(event.identity, event.op, event.content))
         self._settle(event)
 
     def see(self, event: Event) -> None:
-        """Take an event that a consumer saw."""
+        """Add an event that a consumer saw."""
         self._events += event.op != TOMBSTONE
-        self._lane(event).seen.append(_Entry(event.identity, event.op, event.content))
+        self._unmatched(event).seen.append(_Entry(event.identity, event.op, event.content))
         self._settle(event)
 
     def judge(self, different: Iterable[str]) -> Verdict:
-        """Return the verdict, given the tables that differ; both sides must be complete."""
+        """Return the verdict, given the tables that differ. Both sides must be complete."""
         verdict = Verdict(self._events, different=tuple(different))
-        for (topic, key), lane in self._lanes.items():
-            _judge_lane(verdict, f"{topic} {key}", lane)
+        for (topic, key), unmatched in self._keys.items():
+            _judge_key(verdict, f"{topic} {key}", unmatched)
         return verdict
 
-    def _lane(self, event: Event) -> _Lane:
-        return self._lanes.setdefault((event.topic, event.key), _Lane())
+    def _unmatched(self, event: Event) -> _Unmatched:
+        return self._keys.setdefault((event.topic, event.key), _Unmatched())
 
     def _settle(self, event: Event) -> None:
-        if self._lane(event).settle():
-            del self._lanes[event.topic, event.key]
+        if self._unmatched(event).settle():
+            del self._keys[event.topic, event.key]
 
 
-def _judge_lane(verdict: Verdict, place: str, lane: _Lane) -> None:
-    expected = Counter(entry.name for entry in lane.expected)
-    seen = Counter(entry.name for entry in lane.seen)
+def _judge_key(verdict: Verdict, key: str, unmatched: _Unmatched) -> None:
+    expected = Counter(entry.name for entry in unmatched.expected)
+    seen = Counter(entry.name for entry in unmatched.seen)
     lost, repeated = expected - seen, seen - expected
-    said = {entry.name: entry.content for entry in lane.seen}
+    contents = {entry.name: entry.content for entry in unmatched.seen}
     altered = [
         entry.name
-        for entry in lane.expected
-        if entry.op != TOMBSTONE and said.get(entry.name, entry.content) != entry.content
+        for entry in unmatched.expected
+        if entry.op != TOMBSTONE and contents.get(entry.name, entry.content) != entry.content
     ]
     verdict.lost += lost.total()
     verdict.repeated += repeated.total()
     verdict.altered += len(altered)
     verdict.misordered += not (lost or repeated or altered)
     kinds = {"lost": lost, "repeated": repeated, "altered": altered}
-    wrong = [f"{kind}: {place} {op} {name}" for kind, names in kinds.items() for name, op in names]
+    wrong = [f"{kind}: {key} {op} {name}" for kind, names in kinds.items() for name, op in names]
     room = max(0, _SHOWN - len(verdict.details))
-    verdict.details += (wrong or [f"out of order: {place}"])[:room]
+    verdict.details += (wrong or [f"out of order: {key}"])[:room]
 
 
 class Replica:
-    """The tables as a consumer rebuilds them from the events alone."""
+    """The tables as a consumer can rebuild them from the events alone."""
 
     def __init__(self) -> None:
-        """Begin with empty tables."""
+        """Start with empty tables."""
         self._tables: dict[str, dict[str, Row]] = {}
 
     def apply(self, event: Event) -> None:
-        """Take the next event; those of one key must come in their order."""
+        """Apply the next event. The events of one key must come in order."""
         rows = self._tables.setdefault(event.topic, {})
         if event.op in ("d", TOMBSTONE):
             rows.pop(event.key, None)
@@ -179,11 +179,11 @@ class Replica:
             rows[event.key] = {**event.after, **kept}
 
     def differences(self, tables: Mapping[str, TableRows]) -> list[str]:
-        """Return the topics whose rows are not the table's; a column added later is NULL here."""
+        """Return the topics whose rebuilt rows differ. A column that a row lacks counts as NULL."""
         return [topic for topic, actual in tables.items() if not _agree(self._rows(topic), actual)]
 
     def count(self, topic: str) -> int:
-        """Return how many rows the table of a topic has."""
+        """Return the number of rebuilt rows of a topic."""
         return len(self._rows(topic))
 
     def _rows(self, topic: str) -> Mapping[str, Row]:

@@ -1,7 +1,7 @@
-"""The demo's writers: a thread each, changing a part of the shop that is its own.
+"""The demo's writers: each is a thread that changes its own part of the shop.
 
-Transactions of one row to some hundred, inserts, updates, deletes, changed keys, and a rollback now
-and then. What it does follows from its seed; only the clock decides how far it gets.
+A transaction has one row to some hundred: inserts, updates, deletes, changed keys, and sometimes a
+rollback. The seed decides the sequence of transactions, the clock only their number.
 """
 
 import random
@@ -16,11 +16,15 @@ from typing import Final
 import psycopg
 from psycopg.types.json import Jsonb
 
-_ROLLBACK: Final = 0.06  # of all transactions
-_PATIENCE: Final = 0.5  # seconds of delay that are made up for
-_ORDERS_KEPT: Final = 300  # beyond it, more go than come
-_BULK: Final = 100  # orders of an import
-_PROFILE_BYTES: Final = 2500  # beyond what Postgres keeps in the row
+_ROLLBACK: Final = 0.06  # of all transactions: a short demo shows some
+_MAX_DELAY: Final = 0.5  # seconds that are caught up; after a longer pause the rate would jump
+_ORDERS_KEPT: Final = 300  # from here on, more orders are removed than placed
+_BULK: Final = 100  # orders of an import: one large transaction among small ones
+_PROFILE_BYTES: Final = 2500  # more than Postgres keeps in the row, so it is stored out of line
+_SHOWN: Final = 40  # transactions that are kept for the screen: more than it has lines
+_REPRICED: Final = 60  # orders: an update of many rows
+_LEAVING: Final = 20  # customers that are considered for removal at once
+_NEW_PROFILE: Final = 0.2  # of all moves: most leave the large column unchanged
 _NEXT: Final = {"placed": "paid", "paid": "packed", "packed": "shipped", "shipped": "returned"}
 _CHANNELS: Final = ("web", "app", "phone", "shop")
 _ARTICLES: Final = ("teapot", "lamp", "rug", "kettle", "chair", "clock", "mug", "shelf", "vase")
@@ -29,7 +33,7 @@ _NAMES: Final = ("Ada", "Boole", "Curie", "Dijkstra", "Euler", "Franklin", "Göd
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One transaction, for the screen."""
+    """One transaction for the screen."""
 
     what: str
     rows: int
@@ -37,16 +41,16 @@ class Write:
 
 
 class Journal:
-    """What all writers did; written by their threads, read by the screen."""
+    """The transactions of all writers: added by their threads, read by the screen."""
 
     def __init__(self) -> None:
-        """Begin with nothing written."""
+        """Start without a transaction."""
         self._lock = threading.Lock()
-        self.last: deque[Write] = deque(maxlen=40)
+        self.last: deque[Write] = deque(maxlen=_SHOWN)
         self.rows = self.transactions = self.rolled_back = self.rows_rolled_back = 0
 
     def add(self, write: Write) -> None:
-        """Take a finished transaction."""
+        """Add a finished transaction."""
         with self._lock:
             self.last.append(write)
             if write.committed:
@@ -68,12 +72,15 @@ class _Stock:
 
 
 class Writer(threading.Thread):
-    """One writer. `error` says why it ended, if it was not asked to."""
+    """One writer. `error` is the reason if the thread ended before `stop`."""
 
     def __init__(
         self, dsn: str, seed: int, journal: Journal, rate: float, has_channel: threading.Event
     ) -> None:
-        """Describe the writer: about `rate` rows a second; `has_channel` is set by ALTER TABLE."""
+        """Describe a writer of about `rate` rows a second.
+
+        `has_channel` is set when the column `channel` has been added.
+        """
         super().__init__(name=f"writer-{seed}", daemon=True)
         self._dsn = dsn
         self._random = random.Random(seed)  # noqa: S311 - no secret
@@ -86,17 +93,17 @@ class Writer(threading.Thread):
         self.error: psycopg.Error | None = None
 
     def stop(self) -> None:
-        """Let it end after the transaction at hand."""
+        """Ask the thread to end after its current transaction."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Write until stopped."""
+        """Write until `stop`."""
         try:
             with psycopg.connect(self._dsn, autocommit=True) as connection:
                 due = time.monotonic()
                 while not self._stopping.wait(due - time.monotonic()):
                     self._transact(connection)
-                    due = max(due, time.monotonic() - _PATIENCE) + self._rows / self._rate
+                    due = max(due, time.monotonic() - _MAX_DELAY) + self._rows / self._rate
         except psycopg.Error as error:
             self.error = error
 
@@ -194,10 +201,10 @@ class Writer(threading.Thread):
         return f"order {order} is {status}"
 
     def _move(self, cursor: psycopg.Cursor) -> str:
-        """Change a customer's address, which leaves the profile alone; sometimes that as well."""
+        """Change a customer's address and, sometimes, the profile."""
         customer = self._random.choice(self._stock.customers)
         email = f"{self._random.randrange(10**6)}@example.net"
-        if self._random.random() < 0.2:  # noqa: PLR2004 - one in five
+        if self._random.random() < _NEW_PROFILE:
             statement = "UPDATE customers SET email = %s, profile = %s WHERE id = %s"
             self._execute(cursor, statement, email, self._profile(), customer)
         else:
@@ -206,7 +213,7 @@ class Writer(threading.Thread):
         return f"customer {str(customer)[:8]} is now {email}"
 
     def _renumber(self, cursor: psycopg.Cursor) -> str:
-        """Change a part of a key."""
+        """Change one column of a key."""
         order = self._random.choice(list(self._stock.orders))
         numbers = self._stock.lines[order]
         old, new = self._random.choice(numbers), max(numbers) + 1
@@ -216,7 +223,7 @@ class Writer(threading.Thread):
         return f"line {order}/{old} becomes {order}/{new}"
 
     def _reprice(self, cursor: psycopg.Cursor) -> str:
-        orders = sorted(self._stock.orders)[:60]
+        orders = sorted(self._stock.orders)[:_REPRICED]
         statement = "UPDATE order_lines SET price = price + %s WHERE order_id = ANY (%s)"
         self._execute(cursor, statement, "0.10", orders)
         return "lines repriced"
@@ -239,18 +246,18 @@ class Writer(threading.Thread):
             del self._stock.orders[order], self._stock.lines[order]
 
     def _forget(self, cursor: psycopg.Cursor) -> str:
-        """Delete the oldest customers, those without orders."""
+        """Delete old customers without orders."""
         statement = (
             "DELETE FROM customers c WHERE id = ANY (%s)"
             " AND NOT EXISTS (SELECT FROM orders WHERE customer_id = c.id) RETURNING id"
         )
-        self._execute(cursor, statement, self._stock.customers[:20])
+        self._execute(cursor, statement, self._stock.customers[:_LEAVING])
         gone = {customer for (customer,) in cursor.fetchall()}
         self._stock.customers = [kept for kept in self._stock.customers if kept not in gone]
         return f"customers leave: {len(gone)}"
 
     def _prune(self, cursor: psycopg.Cursor) -> str:
-        """Delete what the outbox has long handed over: no events."""
+        """Delete old rows of the outbox. This makes no events."""
         statement = "DELETE FROM outbox WHERE id = ANY (%s)"
         self._execute(cursor, statement, self._stock.outbox)
         self._stock.outbox.clear()
@@ -269,7 +276,7 @@ class Writer(threading.Thread):
 
 
 def write_marker(dsn: str) -> None:
-    """Write the last row of all, into the outbox; its event comes on a topic of its own."""
+    """Write the very last row into the outbox. Its event has its own topic."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         statement = "INSERT INTO outbox VALUES (%s, 'shop', 'shop', 'ShopClosed', '{}')"
         connection.execute(statement, [uuid.uuid4()])

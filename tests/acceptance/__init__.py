@@ -1,1 +1,1 @@
-"""Promises about the whole, as its user meets it."""
+"""Tests of the whole sidecar as its user sees it."""

@@ -1,4 +1,4 @@
-"""Brokers of a test's own, and services that publish to them."""
+"""Brokers for a single test, and services that publish to them."""
 
 import threading
 import time
@@ -9,7 +9,8 @@ import psycopg
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from cdc_sidecar.demo.servers import KafkaBroker, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.own_postgres import ITEMS
 from tests.acceptance.wire import Wire
@@ -36,7 +37,7 @@ def service_on(
     timeout: str = "6s",
     **replaced: str,
 ) -> Service:
-    """Return a service with table `items` on brokers of its own.
+    """Return a service with table `items` on its own brokers.
 
     The sidecar reaches them at `seen_at` if that is another address than the tests'. It gives up
     on a request soon, and on a transaction after `timeout`.
@@ -51,7 +52,7 @@ def service_on(
 
 @contextmanager
 def broker_behind_wire() -> Iterator[tuple[KafkaBroker, Wire]]:
-    """Start a broker that is reached through the proxy, and directly by the tests."""
+    """Start a broker that the sidecar reaches through the proxy, and the tests directly."""
     port, wired = free_port(), free_port()
     broker = KafkaBroker(properties=QUICK)
     broker.properties |= {
@@ -76,7 +77,7 @@ def insert(service: Service, start: int, rows: int = 50) -> None:
 
 @contextmanager
 def written_meanwhile(service: Service, statement: str, pause: float) -> Iterator[None]:
-    """Run a statement again and again, `pause` seconds apart; a failure of it is the test's."""
+    """Run a statement every `pause` seconds; if it fails, the test fails."""
     stop, errors = threading.Event(), list[BaseException]()
 
     def write() -> None:
@@ -100,14 +101,17 @@ def written_meanwhile(service: Service, statement: str, pause: float) -> Iterato
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Print how long it took until all was published again."""
+    """Print the time until everything was published again."""
     began = time.monotonic()
     yield
     print(f"{what}: published again within {time.monotonic() - began:.1f} s")
 
 
 def end_of(kafka: str, topic: str, *, decided: bool) -> int:
-    """Return the sum of the ends of a topic's partitions: of all, or of what is decided."""
+    """Return the sum of the end offsets of a topic's partitions.
+
+    It includes open transactions or ends at the last stable offsets.
+    """
     isolation = IsolationLevel.READ_COMMITTED if decided else IsolationLevel.READ_UNCOMMITTED
     admin = AdminClient({"bootstrap.servers": kafka})
     partitions = admin.list_topics(topic, timeout=20).topics[topic].partitions

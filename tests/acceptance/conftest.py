@@ -1,4 +1,4 @@
-"""A service to test with: a database, its tables, a sidecar beside it, and the oracle."""
+"""Services for tests: a database, its tables, a sidecar and the oracle."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.events import Oracle, assert_same_events, read_events
 from tests.acceptance.sidecar import CONFIG, Sidecar
 from tests.waiting import await_true
@@ -21,7 +23,7 @@ MARKS = '[messages]\nprefixes = ["mark"]\n'
 
 @dataclass
 class Service:
-    """One service: where its rows and its events are."""
+    """One service with its database, its sidecar and its topics."""
 
     name: str
     dsn: str
@@ -35,7 +37,7 @@ class Service:
                 connection.execute(statement.encode())
 
     def oracle(self) -> Oracle:
-        """Make a second slot; what is written from now on must arrive."""
+        """Make a second slot. Events are expected from the next commit on."""
         return Oracle(self.dsn, self.name, f"oracle_{secrets.token_hex(4)}")
 
     def current_lsn(self) -> int:
@@ -50,7 +52,7 @@ class Service:
         return [f"{self.name}.public.{table}" for table in tables]
 
     def await_published(self, deadline: float = 60.0) -> None:
-        """Wait until everything that is written now is published."""
+        """Wait until everything that has been committed by now is published."""
         self.sql("SELECT pg_logical_emit_message(true, 'mark', 'x')")
         goal = self.current_lsn()
 
@@ -80,14 +82,14 @@ class Service:
 def make_service(
     database: str, kafka: KafkaBroker, tmp_path: Path
 ) -> Iterator[Callable[..., Service]]:
-    """Make services on one database; `more` is appended to the configuration."""
+    """Make services on one database. `more` is appended to the configuration."""
     with service_maker(database, kafka.bootstrap_servers, tmp_path) as make:
         yield make
 
 
 @contextmanager
 def service_maker(dsn: str, kafka: str, folder: Path) -> Iterator[Callable[..., Service]]:
-    """Give a function that makes services; at the end their sidecars are ended."""
+    """Yield a function that makes services; end their sidecars after the test."""
     made: list[Service] = []
 
     def make(more: str = TABLES, name: str | None = None, **replaced: str) -> Service:
@@ -112,7 +114,7 @@ def service_maker(dsn: str, kafka: str, folder: Path) -> Iterator[Callable[..., 
 
 @pytest.fixture
 def service(make_service: Callable[..., Service]) -> Service:
-    """Give a service with one keyed table `items`, published, and its sidecar not yet started."""
+    """Yield a service with one published table `items`. Its sidecar is not started yet."""
     made = make_service(TABLES + MARKS)
     made.sql(
         "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
@@ -126,12 +128,12 @@ Services = Callable[..., Service]
 
 @pytest.fixture
 def services(tmp_path: Path, kafka: KafkaBroker) -> Iterator[Services]:
-    """Make services on servers of a test's own."""
+    """Make services on the servers of a single test."""
     yield from services_in(tmp_path, kafka)
 
 
 def services_in(folder: Path, kafka: KafkaBroker) -> Iterator[Services]:
-    """Yield a maker of services on any server, each name in a database of its own.
+    """Yield a function that makes services on any server, each name in its own database.
 
     `words` replace words of the connection string that the sidecar uses.
     """

@@ -1,4 +1,4 @@
-"""What controls share: the sidecar with rules off, and by how much the oracle is contradicted."""
+"""Parts of negative controls: a sidecar without some rules, and its difference to the oracle."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from tests.acceptance.conftest import Service
 from tests.acceptance.events import Event, Oracle, read_events
 from tests.acceptance.sabotage import Rule, program
 
-SPLIT = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1us"'}  # after each part, however fast
+SPLIT = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1us"'}  # shorter than any part takes
 
 
 def start(service: Service, failpoint: str = "", *rules: Rule, split: bool = False) -> None:
@@ -22,14 +22,14 @@ def start(service: Service, failpoint: str = "", *rules: Rule, split: bool = Fal
 
 
 def stream_on(service: Service, *rules: Rule) -> None:
-    """Start the sidecar without `rules` and wait until all is published."""
+    """Start the sidecar without `rules`; wait until everything is published."""
     start(service, "", *rules)
     service.sidecar.await_phase("streaming", deadline=60)
     service.await_published()
 
 
 def assert_seen(service: Service, oracle: Oracle, *, lost: int = 0, repeated: int = 0) -> None:
-    """Check that the comparison with the oracle fails, and by how many rows."""
+    """Check that the comparison with the oracle fails by this number of rows."""
     with pytest.raises(AssertionError, match=r"events lost|expected,"):
         service.assert_exactly_once(oracle, "items")
     seen = read_events(service.kafka, service.name, service.topics("items"))
@@ -39,5 +39,5 @@ def assert_seen(service: Service, oracle: Oracle, *, lost: int = 0, repeated: in
 
 
 def _rows(events: Iterable[Event]) -> Counter[Event]:
-    """Count events without their identity: a row published anew may have another."""
+    """Count events without their identity: a row that is published again may have another one."""
     return Counter(replace(event, identity=None) for event in events)

@@ -1,4 +1,4 @@
-"""Reads a Dockerfile and runs its steps without a container engine: every path under one folder."""
+"""Runs the steps of a Dockerfile without a container engine, with a folder in place of `/`."""
 
 import shlex
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One instruction of one stage, the first of which has number 0."""
+    """One instruction and its stage. The first stage has number 0."""
 
     stage: int
     keyword: str
@@ -18,7 +18,7 @@ class Instruction:
 
 
 def read_dockerfile(path: Path) -> list[Instruction]:
-    """Return the instructions in order; those before the first FROM are not for us."""
+    """Return the instructions from the first FROM on."""
     instructions: list[Instruction] = []
     stage = -1
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
@@ -31,9 +31,9 @@ def read_dockerfile(path: Path) -> list[Instruction]:
 
 @dataclass(slots=True)
 class Stage:
-    """Where a stage's steps are run: `root` stands for `/`, `context` is the build's own folder.
+    """The folders of a stage: `root` stands for `/`, `context` is the context of the build.
 
-    `programs` says what to run for a program that the stage's image would bring.
+    `programs` maps a program of the stage's image to the program that is run instead.
     """
 
     root: Path
@@ -43,7 +43,7 @@ class Stage:
     folder: str = "/"
 
     def follow(self, instruction: Instruction) -> None:
-        """Do what the instruction says; raises ValueError for one that we cannot do."""
+        """Run an instruction; raise ValueError if it is not supported."""
         match instruction.keyword:
             case "WORKDIR":
                 self.folder = instruction.arguments
@@ -78,7 +78,7 @@ class Stage:
         )
 
     def _inside(self, path: str) -> Path:
-        """Return where `path`, seen from the working directory, is on this machine."""
+        """Return the path on this machine; a relative one starts at the working directory."""
         return self.root / str(Path(self.folder, path)).lstrip("/")
 
 

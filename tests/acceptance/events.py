@@ -1,8 +1,8 @@
-"""What must come and what came: events read from a second slot, and from Kafka.
+"""The expected events, read from a second slot, and the published events, read from Kafka.
 
-The oracle reads the same WAL through a slot of its own, by SQL, and derives the events from
-Postgres's messages; it shares only the decoder of the wire with the sidecar, none of its
-transcoding, batching or skipping.
+The oracle reads the same WAL through a second slot, with SQL, and derives the events from Postgres'
+messages. Of the sidecar's code it uses only the decoder of the wire, none of its transcoding,
+batching or skipping.
 """
 
 import json
@@ -34,7 +34,7 @@ Records = list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One record: a tombstone has neither op nor identity."""
+    """One record. A tombstone has neither op nor identity."""
 
     topic: str
     key: str
@@ -55,7 +55,7 @@ class Oracle:
             connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
 
     def expected(self) -> list[Event]:
-        """Return every event since the slot was made, in order."""
+        """Return all events since the slot was made, in order."""
         events: list[Event] = []
         commit_lsn = order = 0
         for message in self._messages():
@@ -128,7 +128,7 @@ def _dump(value: object) -> str:
 def read_topics(
     kafka: str, topics: Iterable[str], isolation: str = "read_committed"
 ) -> dict[Place, Records]:
-    """Return key, value and headers of every record by partition, as a consumer sees them."""
+    """Return key, value and headers of each record that a consumer sees, by partition."""
     consumer = Consumer({
         "bootstrap.servers": kafka, "group.id": "tests", "enable.auto.commit": False,
         "isolation.level": isolation, "enable.partition.eof": True,
@@ -151,7 +151,7 @@ def read_topics(
             headers: Any = message.headers() or []
             records[place].append((message.key(), message.value(), headers))
         else:
-            assert error.code() == KafkaError._PARTITION_EOF, error.str()  # noqa: SLF001
+            assert error.code() == KafkaError._PARTITION_EOF, error.str()  # noqa: SLF001 - its name
             ended.add(place)
     consumer.close()
     return records
@@ -194,14 +194,14 @@ def _texts(row: dict[str, Any]) -> dict[str, str | None]:
 
 
 def count_differences(expected: list[Event], seen: dict[Place, list[Event]]) -> tuple[int, int]:
-    """Return how many of the expected events are missing, and how many there are beyond them."""
+    """Return the number of missing events and the number of surplus events."""
     wanted = Counter(expected)
     found = Counter(event for events in seen.values() for event in events)
     return (wanted - found).total(), (found - wanted).total()
 
 
 def assert_same_events(expected: list[Event], seen: dict[Place, list[Event]]) -> None:
-    """Check that every partition holds just the expected events of its keys, in their order."""
+    """Check that every partition holds exactly the expected events of its keys, in order."""
     home = {(event.topic, event.key): place for place, events in seen.items() for event in events}
     lost = [event for event in expected if (event.topic, event.key) not in home]
     assert not lost, f"{len(lost)} of {len(expected)} events lost, the first: {lost[0]}"

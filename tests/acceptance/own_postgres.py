@@ -1,4 +1,4 @@
-"""What tests ask and do where the Postgres server may be stopped, starved, frozen or promoted."""
+"""Functions for tests that stop, freeze, promote or restrict their own Postgres server."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ITEMS = (
 
 
 def ask(dsn: str, query: str, *parameters: object) -> object:
-    """Return the first column of the first row, or None where there is no row."""
+    """Return the first column of the first row, or None if there is no row."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute(query.encode(), parameters or None).fetchone()
     return row[0] if row else None
@@ -36,7 +36,7 @@ def slot_column(service: Service, column: str) -> object:
 
 
 def published_ids(service: Service) -> list[int]:
-    """Return the ids of the items that were published, in their order, with repeats."""
+    """Return the ids of the published items in order, repeated ones included."""
     seen = read_events(service.kafka, service.name, service.topics("items"))
     events = [event for place in seen.values() for event in place if event.op]
     ordered = sorted(events, key=lambda event: [int(n) for n in str(event.identity).split("/")])
@@ -44,7 +44,7 @@ def published_ids(service: Service) -> list[int]:
 
 
 def metric(sidecar: Sidecar, name: str) -> float:
-    """Return the value of a metric, with its labels in its name; NaN where it is not shown."""
+    """Return a metric by its name with labels, or NaN if it is not shown."""
     for line in sidecar.get("/metrics")[1].splitlines():
         if line.startswith(f"cdc_sidecar_{name} "):
             return float(line.rpartition(" ")[2])
@@ -52,7 +52,7 @@ def metric(sidecar: Sidecar, name: str) -> float:
 
 
 def halt_of(sidecar: Sidecar, *, deadline: float = 60.0) -> dict[str, Any]:
-    """Wait until the sidecar ends by itself with status 3; return why."""
+    """Wait until the sidecar ends with exit status 3; return the reason."""
     assert sidecar.await_exit(deadline) == 3, sidecar.log_text()
     assert "Traceback" not in sidecar.log_text()
     return sidecar.events("sidecar_halted")[-1]
@@ -60,7 +60,7 @@ def halt_of(sidecar: Sidecar, *, deadline: float = 60.0) -> dict[str, Any]:
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """Freeze a process; it goes on at the end."""
+    """Freeze a process during the block."""
     os.kill(pid, signal.SIGSTOP)
     try:
         await_stopped(pid)
@@ -70,6 +70,6 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 def await_stopped(pid: int) -> None:
-    """Wait until a process stands still."""
+    """Wait until a process is frozen."""
     stat = Path(f"/proc/{pid}/stat")
     await_true(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="it stood still")

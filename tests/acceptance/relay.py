@@ -1,4 +1,4 @@
-"""A TCP relay between sidecar and Postgres, whose connections a test may cut."""
+"""A TCP relay between sidecar and Postgres whose connections a test can cut."""
 
 import socket
 import struct
@@ -12,7 +12,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close sends RST
 
 @dataclass
 class Relay:
-    """The relay; listens on a port of its own."""
+    """The relay. It listens on its own port."""
 
     target: int  # port on 127.0.0.1
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
@@ -21,11 +21,11 @@ class Relay:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._listener.getsockname()[1])
 
     def reset(self) -> None:
-        """Cut every connection, on both sides with a reset."""
+        """Cut every connection with a reset on both sides."""
         pairs, self._pairs = self._pairs, []
         for pair in pairs:
             for end in pair:
@@ -35,7 +35,7 @@ class Relay:
 
     @contextmanager
     def swallowing(self) -> Iterator[None]:
-        """Swallow what is sent, as a network does that lost a route; then reset."""
+        """Drop all data, as a network that lost a route does; then reset."""
         self._flowing.clear()
         try:
             yield

@@ -1,7 +1,7 @@
-"""The sidecar with rules of its own switched off: `python -m tests.acceptance.sabotage RULE… run`.
+"""The sidecar with some of its rules off: `python -m tests.acceptance.sabotage RULE… run`.
 
-What the negative controls start instead of `python -m cdc_sidecar`: a test that sees no harm in
-this one would see none in the other.
+The negative controls start it instead of `python -m cdc_sidecar`. A test that finds no fault in
+this sidecar could not find one in the real sidecar either.
 """
 
 import sys
@@ -20,7 +20,7 @@ from cdc_sidecar.runtime.publisher import Publisher
 
 
 class Rule(Enum):
-    """A rule that can be switched off, by what must hold."""
+    """A rule that can be switched off, named by what must hold."""
 
     ONE_COMMIT = "I1: the position is committed with its events"
     FENCE_THEN_READ = "I2: the position that counts is read after the fence"
@@ -33,7 +33,7 @@ class Rule(Enum):
 
 
 def _replace(owner: object, name: str, wrap: Callable[[Any], object]) -> None:
-    """Replace a member by `wrap` of it; one that was renamed is an error."""
+    """Replace a member by `wrap(member)`; fail if there is no member of this name."""
     setattr(owner, name, wrap(getattr(owner, name)))
 
 
@@ -56,7 +56,7 @@ def _commit_position_apart() -> None:
 def _believe_the_look() -> None:
     looked = []
 
-    def wrap(read: Any) -> object:  # noqa: ANN401
+    def wrap(read: Any) -> object:  # noqa: ANN401 - as above
         def read_and_remember(self: Claimant, *where: object) -> object:
             looked.append(read(self, *where))
             return looked[-1]
@@ -90,7 +90,7 @@ def _check_no_slot() -> None:
 
 
 def _skip_nothing() -> None:
-    def wrap(start: Any) -> object:  # noqa: ANN401
+    def wrap(start: Any) -> object:  # noqa: ANN401 - as above
         return lambda self, slot, _position, publication: start(self, slot, 0, publication)
 
     _replace(ReplicationConnection, "start", wrap)
@@ -102,7 +102,7 @@ def _forget_the_cursor() -> None:
 
 
 def _keep_the_producer() -> None:
-    def wrap(commit: Any) -> object:  # noqa: ANN401
+    def wrap(commit: Any) -> object:  # noqa: ANN401 - as above
         return lambda self, *waiting: commit(self, *waiting) or True
 
     _replace(TransactionalProducer, "commit", wrap)
@@ -121,7 +121,7 @@ _OFF: dict[Rule, Callable[[], None]] = {
 
 
 def program(*rules: Rule) -> tuple[str, ...]:
-    """Return the module and its first words that run the sidecar without `rules`."""
+    """Return the module and the first arguments that run the sidecar without `rules`."""
     return ("tests.acceptance.sabotage", *(rule.name for rule in rules))
 
 

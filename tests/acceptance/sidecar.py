@@ -1,4 +1,4 @@
-"""The sidecar as a user runs it: its own process, its configuration file, its HTTP port."""
+"""The sidecar as a user runs it: a process, a configuration file and an HTTP port."""
 
 import json
 import os
@@ -43,13 +43,13 @@ level = "debug"
 
 
 class Sidecar:
-    """One configured sidecar, started and ended as often as a test likes."""
+    """One configured sidecar, which a test can start and end several times."""
 
     def __init__(self, config: Path, port: int) -> None:
         self.config = config
         self.port = port
         self.log_path = config.with_suffix(".log")
-        self.program: tuple[str, ...] = ("cdc_sidecar",)  # the module to run, and its first words
+        self.program: tuple[str, ...] = ("cdc_sidecar",)  # the module and its first arguments
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
@@ -70,12 +70,12 @@ class Sidecar:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The process that was started last."""
+        """The last process that was started."""
         assert self._process is not None
         return self._process
 
     def await_phase(self, phase: str, deadline: float = 40.0) -> None:
-        """Wait until `/status` says so; fail at once when the process ends."""
+        """Wait until `/status` shows this state; fail at once if the process ends."""
 
         def reached() -> bool:
             assert self.process.poll() is None, f"it ended:\n{self.log_text()}"
@@ -85,12 +85,12 @@ class Sidecar:
         await_true(reached, deadline=deadline, what=f"phase {phase}")
 
     def status(self) -> dict[str, Any] | None:
-        """Return `/status`, or None while nobody answers."""
+        """Return `/status`, or None if there is no answer."""
         code, body = self.get("/status")
         return json.loads(body) if code == 200 else None
 
     def get(self, path: str) -> tuple[int, str]:
-        """Return status and body of a GET; (0, "") while nobody answers."""
+        """Return status and body of a GET, or (0, "") if there is no answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
@@ -106,24 +106,24 @@ class Sidecar:
         self.process.wait(10)
 
     def terminate(self, deadline: float = 75.0) -> int:
-        """Ask it to stop; return its exit status."""
+        """Stop it with SIGTERM; return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(deadline)
 
     def await_exit(self, deadline: float = 60.0) -> int:
-        """Wait until it ends by itself; return its exit status."""
+        """Wait until it ends without a signal; return its exit status."""
         return self.process.wait(deadline)
 
     def log_text(self) -> str:
-        """Return everything that it printed so far."""
+        """Return its whole output so far."""
         return self.log_path.read_text()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the log's events of one name."""
+        """Return the events of one name in its log."""
         return [event for event in self.all_events() if event.get("event") == name]
 
     def all_events(self) -> list[dict[str, Any]]:
-        """Return the log's events in their order."""
+        """Return the events in its log, in order."""
         lines = self.log_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -140,7 +140,7 @@ class Sidecar:
         )
 
     def close(self) -> None:
-        """End whatever is still running."""
+        """End the process if it still runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self.kill()

@@ -1,6 +1,6 @@
-"""`make soak`: storm, kills and cuts of the wire for as long as asked, compared round by round.
+"""`make soak`: a storm of changes, kills and cuts of the wire, compared round by round.
 
-Each round has a database, topics and an oracle of its own, so that no run is too long to compare.
+Each round has its own database, topics and oracle, so that a long run can be compared too.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import broker_behind_wire, service_on
 from tests.acceptance.conftest import Service, service_maker
 from tests.acceptance.events import (
@@ -27,13 +27,13 @@ from tests.acceptance.wire import Api, Cut, Wire
 from tests.conftest import SLOTS, new_database
 
 ROUND: Final = 15.0  # seconds of storm; the comparison takes about as long
-_LAST: Final = 5.0  # seconds: a shorter rest is not worth a round
-_CATCH_UP: Final = 120.0  # seconds
+_LAST: Final = 5.0  # seconds: no round is started for less
+_CATCH_UP: Final = 120.0  # seconds to publish the rest of a round: some ten are usual
 
 
 @dataclass
 class Totals:
-    """What all rounds came to."""
+    """The figures of all rounds."""
 
     rounds: int = 0
     transactions: int = 0
@@ -42,7 +42,7 @@ class Totals:
     events: int = 0
     lost: int = 0
     repeated: int = 0
-    faults: int = 0  # rounds that ended in another way, or out of order
+    faults: int = 0  # rounds that failed otherwise, or were out of order
 
     def __str__(self) -> str:
         """Return the last line of a soak."""
@@ -53,7 +53,7 @@ class Totals:
 
 
 class Progress:
-    """One line that is written anew on a terminal; elsewhere a line for each round."""
+    """One line that is overwritten on a terminal; otherwise a line for each round."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -62,11 +62,11 @@ class Progress:
 
     @property
     def left(self) -> float:
-        """Seconds that the soak still has."""
+        """The seconds that remain."""
         return self._begun + self._seconds - time.monotonic()
 
     def show(self, totals: Totals, storm: Storm | None = None) -> None:
-        """Say how far it is; `storm` is under way and not in the totals."""
+        """Show the progress. `storm` is running and not in the totals yet."""
         if storm is not None and not self._terminal:
             return
         transactions = totals.transactions + (storm.transactions if storm else 0)
@@ -81,7 +81,7 @@ class Progress:
 
 
 def main() -> int:
-    """Soak; return 0, or 1 when an event was lost, repeated or out of order."""
+    """Run all rounds; return 1 if an event was lost, repeated or out of order, else 0."""
     arguments = _arguments()
     seed = arguments.seed
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
@@ -125,7 +125,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _round(service: Service, wire: Wire, seed: str, progress: Progress, totals: Totals) -> None:
-    """Let it storm, kill and cut until the round is over; then compare."""
+    """Run writers, kills and cuts until the round is over; then compare."""
     chance = random.Random(seed)  # noqa: S311 - reproducible
     service.sidecar.start_and_stream()
     oracle = service.oracle()
@@ -150,7 +150,7 @@ def _round(service: Service, wire: Wire, seed: str, progress: Progress, totals: 
 
 
 def _compare(service: Service, oracle: Oracle, totals: Totals) -> None:
-    """Add what was lost and repeated; fail then, or when the order is another."""
+    """Add the lost and the repeated events; fail if there are any or the order differs."""
     expected = oracle.expected()
     seen = read_events(service.kafka, service.name, service.topics("items"))
     lost, repeated = count_differences(expected, seen)

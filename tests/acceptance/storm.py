@@ -1,4 +1,4 @@
-"""A storm: writers that change everything while the sidecar is killed at random moments."""
+"""A storm: writers change all kinds of rows while the sidecar is killed at random moments."""
 
 import random
 import threading
@@ -9,14 +9,14 @@ import psycopg
 from tests.acceptance.conftest import Service
 from tests.acceptance.sidecar import Sidecar
 
-WRITERS = 4
+WRITERS = 4  # so that transactions overlap; each has its own ids
 _KEYS = 300  # per writer, so that writers do not wait for each other
 _pause = threading.Event()  # never set
 
 
 @dataclass
 class Storm:
-    """Writers on table `items`; the same seed draws the same statements."""
+    """Writers on table `items`. The same seed gives the same statements."""
 
     service: Service
     seed: int
@@ -54,7 +54,7 @@ class Storm:
 
 
 def kill_at_any_moment(sidecar: Sidecar, chance: random.Random, number: int) -> None:
-    """Kill the sidecar before, while or after it streams; every other time it streams again."""
+    """Kill the sidecar at a random moment; wait until it streams only after every second kill."""
     _pause.wait(chance.uniform(0, 1.5))
     sidecar.kill()
     sidecar.start()
@@ -63,7 +63,7 @@ def kill_at_any_moment(sidecar: Sidecar, chance: random.Random, number: int) -> 
 
 
 def _transaction(connection: psycopg.Connection, chance: random.Random, base: int) -> bool:
-    """Run a transaction of several statements; now and then all or part of it is rolled back.
+    """Run a transaction of several statements; sometimes roll back all or part of it.
 
     Return whether it was committed.
     """

@@ -1,4 +1,4 @@
-"""What a migration does to a captured table, when rows of both layouts wait to be read."""
+"""A captured table is migrated while rows of both layouts wait to be read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ _LISTED = '\n[[tables]]\nname = "public.tasks"\ncolumns = {}\n' + _MARKS
 
 
 def _records(service: Service, table: str) -> list[tuple[Any, Any]]:
-    """Return key and row of every event of a table, by its ordinal."""
+    """Return key and row of every event of a table by its ordinal."""
     reader = read_registry(service.kafka, service.name)
     found = [
         (value["source"]["commit_lsn"], reader.read(key), value["after"])

@@ -1,11 +1,12 @@
-"""Three brokers, one of them killed while changes are written: survived by itself (B7, B8)."""
+"""One of three brokers is killed during writes: the sidecar recovers without help (B7, B8)."""
 
 import time
 from collections.abc import Callable
 
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
-from cdc_sidecar.demo.servers import KafkaBroker, KafkaCluster
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka_cluster import KafkaCluster
 from tests.acceptance.brokers import QUICK, end_of, service_on, written_meanwhile
 from tests.acceptance.conftest import TABLES, Service
 from tests.waiting import await_true
@@ -42,7 +43,7 @@ def test_the_coordinator_and_then_a_leader_killed_under_changes_lose_and_repeat_
 
 
 def _found(cluster: KafkaCluster, service: Service, transactional_id: str) -> KafkaBroker:
-    """Return the coordinator; it says so, unless it became one since: then it is asked anew."""
+    """Return the coordinator. Ask again if its log does not confirm it: it may have changed."""
     for _ in range(3):
         coordinator = cluster.brokers[_coordinator(service, transactional_id)]
         if f"transactionalId {transactional_id} " in coordinator.log_path.read_text():
@@ -69,14 +70,14 @@ def _all_in_sync(service: Service) -> bool:
 
 
 def _is_decided(service: Service) -> bool:
-    """Tell whether a consumer sees all: a commit is answered before its markers are written."""
+    """Return whether a consumer sees everything: markers are written after the commit's answer."""
     (topic,) = service.topics("items")
     ends = [end_of(service.kafka, topic, decided=decided) for decided in (True, False)]
     return ends[0] == ends[1]
 
 
 def _coordinator(service: Service, transactional_id: str) -> int:
-    """Return the node that leads the id's partition of Kafka's own topic."""
+    """Return the node that leads the partition of this id in `__transaction_state`."""
     partitions = _topics(service)["__transaction_state"].partitions
     return int(partitions[abs(_java_hash(transactional_id)) % len(partitions)].leader)
 

@@ -1,4 +1,4 @@
-"""The demo proves what it says: its verdict is good with our sidecar, and bad where it must be."""
+"""The verdict of the demo is good with the sidecar, and bad if anything is wrong."""
 
 import re
 import signal
@@ -182,7 +182,7 @@ def _demo(folder: Path, *options: str) -> Sequence[str]:
 
 
 def _left_running(folder: Path) -> list[str]:
-    """Return the commands of the processes that were told of `folder`."""
+    """Return the commands of the processes that have `folder` in their command line."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

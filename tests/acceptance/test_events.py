@@ -1,4 +1,4 @@
-"""Every kind of change arrives as the contract says."""
+"""Every kind of change arrives as docs/reference/events.md describes it."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
 
 
 def _records(service: Service, topic: str) -> list[tuple[Any, Any]]:
-    """Return decoded key and value of every record of a topic, partition by partition."""
+    """Return the decoded key and value of every record of a topic, partition by partition."""
     reader = read_registry(service.kafka, service.name)
     return [
         (

@@ -1,4 +1,4 @@
-"""Killed anywhere, the sidecar publishes each event once (I1–I5, B3, B10)."""
+"""A sidecar that is killed at any point publishes each event once (I1–I5, B3, B10)."""
 
 import itertools
 from dataclasses import dataclass
@@ -23,25 +23,25 @@ _IN_EACH_PART = {
     Failpoint.AFTER_COMMIT,
     Failpoint.BEFORE_ACKNOWLEDGE,
 }
-"""Points that a split transaction passes once for each of its parts."""
-_HITS = (1, 2, 4)
+"""The failpoints that a split transaction passes once for each of its parts."""
+_HITS = (1, 2, 4)  # passes: the first, the second and a later one
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Where the sidecar is killed: at which pass of a point, and during what."""
+    """A kill of the sidecar: the failpoint, its pass, and the workload."""
 
     failpoint: Failpoint
     workload: Workload
     hit: int = 1
 
     def __str__(self) -> str:
-        """Return its name in the list of tests."""
+        """Return the name of the test case."""
         return f"{self.workload.value}-{self.failpoint.value}-{self.hit}"
 
 
 def _hits(failpoint: Failpoint, workload: Workload) -> tuple[int, ...]:
-    """Return at which passes of the point the sidecar is killed."""
+    """Return the passes of the failpoint at which the sidecar is killed."""
     inside = workload is Workload.SPLIT and failpoint in _IN_EACH_PART
     return _HITS if inside else (1,)
 
@@ -55,13 +55,13 @@ def _every_kill() -> list[Kill]:
 
 
 def _draw(failpoint: Failpoint) -> Kill:
-    """Draw a kill at a point: each seed gives neighbours different workloads."""
+    """Draw a kill at a failpoint. Neighbouring cases get different workloads."""
     workloads, place = list(Workload), list(Failpoint).index(failpoint)
     workload = workloads[(SEED + place) % len(workloads)]
     return Kill(failpoint, workload, chance(failpoint.value).choice(_hits(failpoint, workload)))
 
 
-# the seed differs between pytest's processes, which must agree about the names of tests
+# without SEED each process of pytest would draw another name for the same test
 @pytest.mark.parametrize("where", _every_kill() if LONG else list(Failpoint), ids=str)
 def test_a_sidecar_killed_at_any_failpoint_publishes_each_event_once(
     service: Service, where: Kill | Failpoint

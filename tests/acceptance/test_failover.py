@@ -1,13 +1,13 @@
-"""A failover that lost nothing is gone through; whatever else has another past halts (B5, I7)."""
+"""The sidecar follows a failover without loss, and halts on any other history (B5, I7)."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.failpoints import VARIABLE
 from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
@@ -25,14 +25,14 @@ _NO_FENCE = {VARIABLE: "after_init_transactions#1=kill"}
 
 @pytest.fixture
 def primary() -> Iterator[PostgresServer]:
-    """Give a server that may have a standby."""
+    """Yield a server that can have a standby."""
     with PostgresServer(fsync=False) as server:
         yield server
 
 
 @pytest.fixture
 def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
-    """Give its standby, which keeps its logical slots too."""
+    """Yield its standby, which also keeps the logical slots."""
     with PostgresServer(fsync=False, settings=_STANDBY).follow(primary, "standby") as server:
         yield server
 
@@ -40,7 +40,7 @@ def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
 def _service_on_both(
     services: Services, primary: PostgresServer, standby: PostgresServer, name: str
 ) -> Service:
-    """Return a service that streams from whichever may be written to."""
+    """Return a service that streams from the server that accepts writes."""
     service = services(
         primary,
         name,
@@ -92,7 +92,7 @@ def test_a_failover_to_a_standby_that_has_everything_loses_and_repeats_nothing(
 
 
 def _assert_one_on_the_standby_disturbs_nobody(service: Service, other: Service) -> None:
-    """See that it is refused, although the lock on the primary does not keep it out there."""
+    """Check that it is refused, although the lock on the primary does not exclude it."""
     other.sidecar.start(environment=_NO_FENCE)
     await_true(lambda: other.sidecar.events("session_ended"), what="it was refused")
     ended = other.sidecar.events("session_ended")[0]
@@ -102,7 +102,7 @@ def _assert_one_on_the_standby_disturbs_nobody(service: Service, other: Service)
 
 
 def _await_synced(service: Service, standby: PostgresServer) -> None:
-    """Wait until the standby's copy of the slot would survive a promotion."""
+    """Wait until the standby's copy of the slot can survive a promotion."""
     query = "SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = %s"
 
     def synced() -> bool:
@@ -200,7 +200,7 @@ def test_a_restored_backup_halts_also_when_more_was_written_since(
 
 
 def _recover(server: PostgresServer) -> None:
-    """Start it as one starts a restored backup: it recovers, and begins a timeline of its own."""
+    """Start it like a restored backup: it recovers and begins a new timeline."""
     server.settings["restore_command"] = "false"
     (server.data_folder / "recovery.signal").touch()
     server.start()

@@ -1,4 +1,4 @@
-"""What follows a halt: the process ends, or it stays and tells why (`[shutdown] on_halt`)."""
+"""After a halt the process ends, or stays and shows the reason (`[shutdown] on_halt`)."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ STAY = TABLES + '[messages]\nprefixes = ["mark"]\n[shutdown]\non_halt = "stay"\n
 
 @pytest.fixture
 def halted(make_service: Callable[..., Service]) -> Service:
-    """Give a service whose sidecar has streamed, halted in mid-stream, and stays."""
+    """Yield a service whose sidecar has halted while streaming, and stays."""
     service = make_service(STAY)
     service.sql(
         "CREATE TABLE items (id bigint PRIMARY KEY, n numeric(9, 2))",
@@ -109,6 +109,6 @@ def test_wrong_usage_ends_the_process_even_where_halts_stay(
 
 
 def _kafka_threads(service: Service) -> list[str]:
-    """Return the names of librdkafka's threads: none is there without a client."""
+    """Return the names of librdkafka's threads. Without a client there are none."""
     tasks = Path(f"/proc/{service.sidecar.process.pid}/task").glob("*/comm")
     return [name for name in (task.read_text() for task in tasks) if name.startswith("rdk:")]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.brokers import end_of, service_on
 from tests.acceptance.conftest import Service
 from tests.acceptance.events import read_topics

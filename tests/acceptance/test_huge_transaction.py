@@ -1,4 +1,4 @@
-"""A transaction of millions of rows: flat memory, one commit, once even if killed (B6, B70)."""
+"""A transaction of millions of rows: flat memory, one commit, exactly once (B6, B70)."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.events.binary import encode_string
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.brokers import service_on
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import read_registry
@@ -21,27 +21,27 @@ from tests.acceptance.sidecar import Sidecar
 from tests.effort import LONG
 from tests.waiting import await_true
 
-ROWS = 10_000_000 if LONG else 1_000_000
-MEMORY = 150_000_000  # bytes, at any moment
-_PATIENCE = 3600.0 if LONG else 300.0  # seconds
-_SMALL = 2_000_000_000  # where the ids of small transactions begin
+ROWS = 10_000_000 if LONG else 1_000_000  # far more than fit into the memory below
+MEMORY = 150_000_000  # bytes that are promised, at any moment
+_PATIENCE = 3600.0 if LONG else 300.0  # seconds until everything is published
+_SMALL = 2_000_000_000  # the first id of the small transactions
 
 
 @dataclass
 class Seen:
-    """The rows that a `read_committed` consumer has read of table `items`."""
+    """The rows of table `items` that a `read_committed` consumer has read."""
 
     small: list[int] = field(default_factory=list)
-    huge: bytearray = field(default_factory=lambda: bytearray(ROWS + 1))  # 1 where the id came
+    huge: bytearray = field(default_factory=lambda: bytearray(ROWS + 1))  # 1 at ids that arrived
     orders: bytearray = field(default_factory=lambda: bytearray(ROWS + 1))
     commit_lsn: int = 0  # of the huge transaction
-    block: bytes = b""  # its `transaction.id`, as its events spell it
+    block: bytes = b""  # its `transaction.id`, as in its events
 
 
 def _read(service: Service) -> Seen:
-    """Read the topic; check that every id comes once, and each partition is in order.
+    """Read the topic; check that every id arrives once and each partition is in order.
 
-    Events of the huge transaction are not decoded whole: its id in Avro stands before the ordinal.
+    Of an event of the huge transaction, only the ordinal is decoded: it follows the id in Avro.
     """
     seen, reader = Seen(), read_registry(service.kafka, service.name)
     last: dict[int, tuple[int, int]] = {}
@@ -64,7 +64,7 @@ def _read(service: Service) -> Seen:
 
 
 def _enter(seen: Seen, reader: EventReader, key: bytes, value: bytes) -> tuple[int, int]:
-    """Decode an event whole; remember the huge transaction's id when it is its first."""
+    """Decode a complete event; keep the transaction id if it is the first of the huge one."""
     event = reader.read(value)
     commit, block = event["source"]["commit_lsn"], event["transaction"]
     if _varint(key, 5) < _SMALL:
@@ -74,7 +74,7 @@ def _enter(seen: Seen, reader: EventReader, key: bytes, value: bytes) -> tuple[i
 
 
 def _varint(encoded: bytes, at: int) -> int:
-    """Decode one of Avro's longs that is not negative."""
+    """Decode a non-negative long of Avro."""
     number = shift = 0
     while encoded[at] > 127:
         number |= (encoded[at] & 127) << shift
@@ -84,7 +84,7 @@ def _varint(encoded: bytes, at: int) -> int:
 
 
 def _records(kafka: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield partition, key and value of every record that is decided now."""
+    """Yield partition, key and value of every record up to the last stable offset."""
     consumer = Consumer({
         "bootstrap.servers": kafka, "group.id": "tests", "enable.auto.commit": False,
         "isolation.level": "read_committed", "enable.partition.eof": True,
@@ -100,7 +100,7 @@ def _records(kafka: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
             error, partition = message.error(), int(message.partition() or 0)
             key, value = message.key(), message.value()
             if error is not None:
-                assert error.code() == KafkaError._PARTITION_EOF, error.str()  # noqa: SLF001
+                assert error.code() == KafkaError._PARTITION_EOF, error.str()  # noqa: SLF001 - its name
                 ended.add(partition)
             elif key is not None and value is not None:
                 yield partition, key, value
@@ -108,7 +108,7 @@ def _records(kafka: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _peak(sidecar: Sidecar) -> int:
-    """Return the most bytes of memory that the process has held."""
+    """Return the largest memory of the process so far, in bytes."""
     status = Path(f"/proc/{sidecar.process.pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
@@ -185,7 +185,7 @@ def test_brokers_that_stand_still_inside_a_huge_transaction_cost_no_more_memory(
 
 
 class _Still:
-    """Tells whether a process has held the same memory for half a second."""
+    """Watches whether the memory of a process has been constant for half a second."""
 
     def __init__(self, sidecar: Sidecar) -> None:
         self._status = Path(f"/proc/{sidecar.process.pid}/statm")

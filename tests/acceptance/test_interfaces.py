@@ -1,4 +1,4 @@
-"""Others read us: Confluent's deserializer, Kafka's console consumer, probes and people."""
+"""The interfaces for others: Confluent's deserializer, Kafka's consumer, probes, people."""
 
 import io
 import json
@@ -12,8 +12,8 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.events.reader import without_logical_types
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import Records, read_topics
 from tests.waiting import await_true
@@ -226,7 +226,7 @@ def test_a_secret_never_shows(service: Service, tmp_path: Path) -> None:
 
 
 def test_a_records_partition_is_the_java_clients(service: Service) -> None:
-    """The reference values come from Kafka's own `Utils.murmur2`, as documented for it."""
+    """The expected values are those of Kafka's own `Utils.murmur2`."""
     topic = _publish_one(service)
     for (_, partition), records in read_topics(service.kafka, [topic]).items():
         for key, _, _ in records:

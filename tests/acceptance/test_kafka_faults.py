@@ -1,4 +1,4 @@
-"""The broker killed, frozen, or its wire cut: nothing lost, nothing repeated (B7, B8, I8)."""
+"""A broker that is killed, frozen or cut off loses and repeats nothing (B7, B8, I8)."""
 
 import itertools
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cdc_sidecar.demo.servers import KafkaBroker
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.brokers import QUICK, broker_behind_wire, insert, service_on, timed
 from tests.acceptance.conftest import Service
 from tests.acceptance.wire import Api, Cut, Wire
@@ -19,7 +19,7 @@ _AT_START = (Api.INIT_PRODUCER_ID, Api.FETCH, Api.FIND_COORDINATOR, Api.METADATA
 
 @pytest.fixture
 def own_kafka() -> Iterator[KafkaBroker]:
-    """Give a broker that a test may kill."""
+    """Yield a broker that a test can kill."""
     with KafkaBroker(properties=QUICK) as broker:
         yield broker
 
@@ -93,6 +93,6 @@ def test_the_wire_cut_at_a_request_loses_and_repeats_nothing(
 
 @pytest.fixture(scope="module")
 def wired() -> Iterator[tuple[KafkaBroker, Wire]]:
-    """Give a broker that is reached through the proxy, and directly by the tests."""
+    """Yield a broker that the sidecar reaches through the proxy, and the tests directly."""
     with broker_behind_wire() as both:
         yield both

@@ -1,4 +1,4 @@
-"""Many small rows into topics that take small batches only: published, not aborted for ever."""
+"""Small rows for topics that accept only small batches are published, not aborted again."""
 
 from collections.abc import Callable
 
@@ -9,15 +9,15 @@ from tests.acceptance.events import read_topics
 from tests.acceptance.own_postgres import ITEMS
 from tests.waiting import await_true
 
-ROWS = 2000
-LIMIT = 20_000  # bytes; the rows together are ten times as long
+ROWS = 2000  # of about 100 bytes
+LIMIT = 20_000  # bytes; all rows together have ten times as many
 _OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
 _LABEL = "(SELECT string_agg(md5(n || '-' || k), '') FROM generate_series(1, 3) k)"
 """Text that no compression makes shorter than its batch's limit."""
 
 
 def _outbox_service(make_service: Callable[..., Service], more: str = "") -> Service:
-    """Give a service with an outbox alone: no topic of its own is known when it starts."""
+    """Yield a service that has only an outbox, so none of its topics is known at start."""
     service = make_service(_OUTBOX + more)
     service.sql(
         "CREATE TABLE outbox (id int PRIMARY KEY, aggregatetype text, aggregateid text,"
@@ -48,7 +48,7 @@ def _await_outbox(service: Service, times: int = 1) -> None:
 
 
 def _outbox_ids(service: Service, topic: str) -> list[int]:
-    """Return the ids of a topic's events, sorted: what was repeated shows."""
+    """Return the sorted ids of a topic's events, repeated ones included."""
     records = [record for each in read_topics(service.kafka, [topic]).values() for record in each]
     return sorted(int(dict(headers)["id"]) for _, _, headers in records)
 
@@ -68,7 +68,7 @@ def test_outbox_topics_that_the_sidecar_makes_with_a_small_limit_take_many_small
 def test_outbox_topics_made_by_hand_with_a_small_limit_take_many_small_rows(
     make_service: Callable[..., Service],
 ) -> None:
-    """One that is there at start is looked at; one met in mid-stream costs one more session."""
+    """The limit of a topic is read at start; a topic that appears later costs one session."""
     service = _outbox_service(make_service)
     sidecar, kinds = service.sidecar, (f"{service.name}_early", f"{service.name}_late")
     _make_topic(service, f"outbox.event.{kinds[0]}")

@@ -1,4 +1,4 @@
-"""A position that is gone never passes for a first start (I7)."""
+"""A lost position is never taken for a first start (I7)."""
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -17,7 +17,7 @@ from tests.waiting import await_true
 
 @pytest.fixture
 def streaming(service: Service) -> Service:
-    """Give a service whose sidecar has published item 1 and streams."""
+    """Yield a service whose sidecar has published item 1 and streams."""
     service.sidecar.start(environment={"CDC_SIDECAR__PUBLISH__TRANSACTION_TIMEOUT": '"6s"'})
     service.sidecar.await_phase("streaming")
     service.sql("INSERT INTO items VALUES (1, 1, 'a')")
@@ -35,7 +35,7 @@ def _delete(service: Service) -> None:
 
 
 def _empty(service: Service) -> None:
-    """Delete every record; Kafka lets nobody do that while the topic is purely compacted."""
+    """Delete every record, which Kafka does not allow while the topic is purely compacted."""
     _set_policy(service, "delete")
     admin = AdminClient({"bootstrap.servers": service.kafka})
     everything = TopicPartition(_topic(service), 0, -1)

@@ -1,4 +1,4 @@
-"""A slot that the server invalidates is warned of before; then exit 3, and the setting (B4)."""
+"""Before the server invalidates a slot there is a warning; then exit status 3 (B4)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
@@ -20,7 +20,7 @@ from tests.waiting import await_true
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
-    """Give a server that keeps four segments of WAL for a slot, and no checkpoint but by hand."""
+    """Yield a server that keeps four WAL segments for a slot and makes no checkpoint itself."""
     settings = {
         "max_slot_wal_keep_size": "64MB",
         "max_wal_size": "10GB",
@@ -49,7 +49,7 @@ def _setting(service: Service, name: str, value: str) -> Iterator[None]:
 
 
 def _write_wal(service: Service, status: str) -> None:
-    """Fill segment after segment until the slot has this status."""
+    """Fill WAL segments until the slot has this status."""
 
     def reached() -> bool:
         service.sql("SELECT pg_logical_emit_message(false, 'noise', '')", "SELECT pg_switch_wal()")
@@ -99,7 +99,7 @@ def test_a_slot_in_danger_while_running_is_warned_of_and_when_lost_it_is_the_end
     own_postgres: PostgresServer, services: Services
 ) -> None:
     service = _streaming(services, own_postgres, "lost_running")
-    with psycopg.connect(service.dsn) as holding:  # what was not ended must be read again
+    with psycopg.connect(service.dsn) as holding:  # the unfinished transaction must be read again
         holding.execute("INSERT INTO items VALUES (2, 2, 'never committed')")
         with _setting(service, "max_wal_size", "32MB"):
             _write_wal(service, "extended")

@@ -1,4 +1,4 @@
-"""The position is moved by a person, and by nobody else (`cdc-sidecar position`)."""
+"""Only a person moves the position (`cdc-sidecar position`)."""
 
 import json
 import subprocess
@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.events import read_topics
 from tests.acceptance.own_postgres import published_ids, slot_column
@@ -21,7 +21,7 @@ MORE = TABLES + '[messages]\nprefixes = ["mark"]\n'
 
 @pytest.fixture
 def stopped(service: Service) -> Service:
-    """Give a service whose sidecar has published item 1 and was stopped."""
+    """Yield a service whose sidecar has published item 1 and was stopped."""
     service.sidecar.start_and_stream()
     service.sql("INSERT INTO items VALUES (1, 1, 'a')")
     service.await_published()
@@ -31,7 +31,7 @@ def stopped(service: Service) -> Service:
 
 @pytest.fixture
 def gapped(stopped: Service) -> Service:
-    """Give one whose slot was dropped and made again, with item 2 in between."""
+    """Yield such a service whose slot was dropped and made again after item 2."""
     slot = f"{stopped.name}_cdc"
     stopped.sql(
         f"SELECT pg_drop_replication_slot('{slot}')",
@@ -49,7 +49,7 @@ def _show(service: Service) -> dict[str, Any]:
 
 
 def _move(service: Service, *arguments: str, status: int = 0) -> "subprocess.CompletedProcess[str]":
-    """Call a command that moves the position, and expect its exit status."""
+    """Run a command that moves the position; check its exit status."""
     run = service.sidecar.run(*arguments)
     assert run.returncode == status, run.stdout + run.stderr
     assert "Traceback" not in run.stderr

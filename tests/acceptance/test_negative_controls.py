@@ -1,4 +1,4 @@
-"""The suite sees: with one rule switched off, what the rule protects against shows (I1–I5, I7)."""
+"""With one rule switched off, the tests find the fault that the rule prevents (I1–I5, I7)."""
 
 import signal
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from tests.acceptance.sabotage import Rule
 from tests.effort import LONG
 from tests.waiting import await_true
 
-ROWS = 30
+ROWS = 30  # enough that a missing part is seen
 BOTH = (True, False) if LONG else (True,)
-"""With the rule off; the long run also shows that the same way, with the rule on, does no harm."""
+"""Whether the rule is off. The long run also shows that with the rule on nothing is wrong."""
 
 sabotaged = pytest.mark.parametrize("off", BOTH, ids=lambda off: "rule_off" if off else "rule_on")
 
@@ -26,7 +26,7 @@ def _insert(service: Service, rows: int = ROWS, label: str = "'x'") -> None:
 
 
 def _insert_and_die(service: Service, failpoint: str, *rules: Rule) -> Oracle:
-    """Write rows to a sidecar that is killed at the failpoint that they reach."""
+    """Write rows for a sidecar that is killed at the failpoint that they reach."""
     start(service, failpoint, *rules)
     service.sidecar.await_phase("streaming")
     oracle = service.oracle()

@@ -1,4 +1,4 @@
-"""Kafka away: memory flat, Postgres kept and free to stop, caught up without a hand (B7, B57)."""
+"""While Kafka is away memory is flat and Postgres can stop; then all is published (B7, B57)."""
 
 import time
 from collections import Counter
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import QUICK, service_on, written_meanwhile
 from tests.acceptance.conftest import Service, Services, services_in
 from tests.acceptance.events import Oracle
@@ -21,8 +22,8 @@ from tests.acceptance.own_postgres import (
 from tests.effort import LONG
 from tests.waiting import await_true
 
-OUTAGE = 600.0 if LONG else 15.0  # seconds
-ROW_BYTES = 5000
+OUTAGE = 600.0 if LONG else 15.0  # seconds: in the short one all queues are full for a while
+ROW_BYTES = 5000  # so that few rows fill the queues
 _WRITE = (
     "WITH last AS (SELECT coalesce(max(id), 0) id FROM items)"
     f" INSERT INTO items SELECT id + n, n, repeat('x', {ROW_BYTES})"
@@ -30,26 +31,26 @@ _WRITE = (
 )
 _WIDE = "repeat('x', 20000)"
 _PAUSE = 0.01 if LONG else 0.02  # seconds between two such transactions
-_GROWTH_ALLOWED = 40_000_000  # bytes of memory
-_MEMORY_ALLOWED = 150_000_000
-_NOTICED_WITHIN = 3 * 3.0  # seconds
+_GROWTH_ALLOWED = 40_000_000  # bytes of memory beyond that before the outage
+_MEMORY_ALLOWED = 150_000_000  # bytes that are promised
+_NOTICED_WITHIN = 3 * 3.0  # seconds: three times the promised ones
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[KafkaBroker]:
-    """Start one broker for all."""
+    """Start one broker for all tests."""
     with KafkaBroker(properties=QUICK) as started:
         yield started
 
 
 @pytest.fixture
 def own_kafka(broker: KafkaBroker) -> KafkaBroker:
-    """Give a broker that a test may kill; it runs, whatever became of the test before."""
+    """Yield a running broker that a test can kill."""
     return broker if broker.is_running() else broker.start()
 
 
 class Watch:
-    """What must hold all the time that Kafka is away."""
+    """The conditions that must hold throughout an outage of Kafka."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -60,7 +61,7 @@ class Watch:
         self.peak_away = 0
 
     def is_over(self) -> bool:
-        """Look twice a second; tell whether the outage has lasted long enough."""
+        """Check the conditions; return whether the outage has lasted long enough."""
         self.peak_away = self.peak
         now = time.monotonic()
         if now - self._looked > 0.5:
@@ -69,7 +70,7 @@ class Watch:
         return now - self._began > OUTAGE
 
     def measured(self) -> float:
-        """Take the memory into account; return the position."""
+        """Add the memory to the samples; return the position."""
         self.peak = max(self.peak, self._memory())
         return metric(self._service.sidecar, "position_lsn_bytes")
 
@@ -122,14 +123,14 @@ def _rows(service: Service) -> int:
 
 
 def _assert_each_once(service: Service) -> None:
-    """Check that the topic holds one event for each row; rows were inserted only."""
+    """Check that the topic holds one event for each row. All rows were only inserted."""
     keys = Counter(_keys(service.kafka, *service.topics("items")))
     repeated = keys.total() - len(keys)
     assert (len(keys), repeated) == (_rows(service), 0)
 
 
 def _keys(kafka: str, topic: str) -> Iterator[bytes]:
-    """Yield the keys of a topic as a consumer sees them, whatever its size."""
+    """Yield the keys of a topic of any size as a consumer sees them."""
     consumer = Consumer({
         "bootstrap.servers": kafka, "group.id": "tests", "enable.auto.commit": False,
         "isolation.level": "read_committed", "enable.partition.eof": True,
@@ -143,14 +144,14 @@ def _keys(kafka: str, topic: str) -> Iterator[bytes]:
         if error is None:
             yield bytes(message.key() or b"")
         else:
-            assert error.code() == KafkaError._PARTITION_EOF, error.str()  # noqa: SLF001
+            assert error.code() == KafkaError._PARTITION_EOF, error.str()  # noqa: SLF001 - its name
             unread.discard(message.partition())
     consumer.close()
 
 
 @pytest.fixture
 def services(tmp_path: Path, own_kafka: KafkaBroker) -> Iterator[Services]:
-    """Make services on servers of a test's own."""
+    """Make services on the servers of a single test."""
     yield from services_in(tmp_path, own_kafka)
 
 
@@ -165,7 +166,7 @@ _HELD_BACK = f"{_WALSENDERS} AND wait_event = 'WalSenderWriteData'"
 def test_postgres_stops_at_once_while_kafka_is_away_and_nothing_is_lost(
     own_kafka: KafkaBroker, services: Services
 ) -> None:
-    """A quiet stream and one with a full queue; then two sessions that wait to begin."""
+    """Covers a quiet stream and one with a full queue, then two sessions that wait to begin."""
     with PostgresServer(fsync=False) as postgres:
         rows = {"quiet": 1, "full": 1000}
         both = {name: services(postgres, name) for name in rows}
@@ -198,7 +199,7 @@ def _oracle_of_a_stream(service: Service) -> Oracle:
 
 
 def _stop_and_start(postgres: PostgresServer, walsenders: int) -> None:
-    """Stop Postgres within three times what is promised; start it, and wait for the sidecars."""
+    """Stop Postgres in three times the promised time; start it and wait for the sidecars."""
     began = time.monotonic()
     postgres.stop("fast", seconds=3 * 2.0)
     print(f"Postgres stopped within {time.monotonic() - began:.1f} s")

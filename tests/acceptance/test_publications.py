@@ -1,4 +1,4 @@
-"""A publication that changes: what the server would skip silently is an error (I7)."""
+"""A changed publication, with which the server silently skips changes, is an error (I7)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.own_postgres import halt_of, published_ids
 
 _ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["id", "n", "label"]\n' + MARKS
-_LOOKED = 10  # seconds in which the guardian looks
+_LOOKED = 10  # seconds: the guardian checks once in this time
 _SMALL = {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1us"'}
 
 
 @pytest.fixture
 def listed(make_service: Callable[..., Service]) -> Service:
-    """Give a service with one table, which configuration and publication name."""
+    """Yield a service whose configuration and publication name one table."""
     service = make_service(_ITEMS)
     service.sql(
         "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
@@ -74,7 +74,7 @@ def test_rows_written_before_the_publication_was_made_are_not_skipped_but_refuse
 
 
 def _split(service: Service) -> None:
-    """Publish the first part of a transaction, and no more."""
+    """Publish only the first part of a transaction."""
     service.sidecar.start_and_stream()
     service.sidecar.kill()
     service.sql("INSERT INTO items SELECT n, n, 'row ' || n FROM generate_series(1, 20000) n")

@@ -1,7 +1,7 @@
-"""The README's steps work as they are written, for a user who types them in order.
+"""The steps of the README work as they are written, for a user who types them in order.
 
-Replaced is only what a user would replace: hosts, ports, the database's name. The line that
-installs is left out: test_wheel installs the wheel.
+Only the values that a user would replace are replaced: hosts, ports and the name of the database.
+The line that installs the package is left out, because test_wheel installs the wheel.
 """
 
 import json
@@ -18,7 +18,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.sidecar import Sidecar
 
 README = Path(__file__).parents[2] / "README.md"
@@ -29,7 +31,7 @@ _RUN = "cdc-sidecar run --config orders.toml"
 
 @dataclass
 class Reader:
-    """Someone who follows the README in a folder of their own."""
+    """A user who follows the README in an empty folder."""
 
     folder: Path
     blocks: list[tuple[str, str]]
@@ -37,16 +39,16 @@ class Reader:
     port: int
 
     def block(self, kind: str, containing: str = "") -> str:
-        """Return the one block of a kind that contains a text."""
+        """Return the only block of a language that contains a text."""
         (found,) = [text for name, text in self.blocks if name == kind and containing in text]
         return found
 
     def type(self, containing: str) -> str:
-        """Run a shell block as it stands; return what it printed."""
+        """Run a shell block unchanged; return its output."""
         return self.run(self.block("sh", containing))
 
     def run(self, script: str) -> str:
-        """Run a script in the reader's shell; it must end with 0."""
+        """Run a script in the reader's shell; check that it ends with status 0."""
         done = subprocess.run(
             ["/bin/sh", "-e", "-c", script],
             cwd=self.folder,
@@ -60,7 +62,7 @@ class Reader:
         return done.stdout
 
     def start_sidecar(self) -> Sidecar:
-        """Run the block that streams, in a terminal of its own."""
+        """Run the block that streams in a second terminal."""
         script = self.block("sh", _RUN)
         assert script.strip() == _RUN
         sidecar = Terminal(self.folder / "orders.toml", self.port)
@@ -88,7 +90,7 @@ class Terminal(Sidecar):
 
 @pytest.fixture
 def reader(database: str, postgres: PostgresServer, kafka: KafkaBroker, tmp_path: Path) -> Reader:
-    """Return a reader with a database, the README's table in it, and the tools on the path."""
+    """Return a reader with a database, the README's table, and the tools on the path."""
     section = _SECTION.search(README.read_text(encoding="utf-8"))
     assert section
     words, port = conninfo_to_dict(database), free_port()
@@ -132,7 +134,7 @@ def test_the_steps_of_the_readme_bring_a_row_to_kafka(reader: Reader, database: 
 
 
 def prepare(reader: Reader) -> str:
-    """Follow step 3, and keep what it exports; return the exports as a script."""
+    """Follow step 3; return its exports as a script."""
     script = reader.block("sh", "export OWNER")
     exports = "".join(line + "\n" for line in script.splitlines() if line.startswith("export "))
     reader.run(script)
@@ -142,7 +144,7 @@ def prepare(reader: Reader) -> str:
 
 
 def assert_least_privilege(database: str) -> None:
-    """Check that the role that streams may replicate and log in, and nothing more (B54)."""
+    """Check that the role that streams can only replicate and log in (B54)."""
     query = (
         "SELECT rolcanlogin, rolreplication, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls"
         " FROM pg_roles WHERE rolname = 'cdc_sidecar'"

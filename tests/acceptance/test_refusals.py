@@ -1,4 +1,4 @@
-"""What a machine cannot decide is refused, with exit status 3 and the way on (I7, B2, B4, B5)."""
+"""Cases that a person must decide end with exit status 3 and a hint (I7, B2, B4, B5)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import TABLES, Service
 from tests.acceptance.own_postgres import halt_of
 
@@ -18,7 +18,7 @@ CREATE = (
 
 
 def _halt(service: Service, *arguments: str, status: int = 3) -> dict[str, Any]:
-    """Start the sidecar, expect it to end by itself, and return why."""
+    """Start the sidecar, wait until it ends without a signal, and return the reason."""
     service.sidecar.start(*arguments)
     assert service.sidecar.await_exit() == status, service.sidecar.log_text()
     assert "Traceback" not in service.sidecar.log_text()

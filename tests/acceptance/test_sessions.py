@@ -1,4 +1,4 @@
-"""Sessions begin, wait, end and begin again without a hand (B1, B9, B56, B57)."""
+"""Sessions start, wait, end and start again without help (B1, B9, B56, B57)."""
 
 import json
 import signal
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.demo.postgres_server import StopMode
-from cdc_sidecar.demo.servers import PostgresServer, installed_postgres
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.postgres import PostgresServer, StopMode
+from cdc_sidecar.servers.postgres_installation import installed_postgres
 from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.events import Oracle, read_events
 from tests.acceptance.own_postgres import ITEMS, halt_of, metric, slot_column
@@ -103,7 +103,7 @@ def test_postgres_restarted_in_mid_commit_is_waited_for_and_nothing_is_lost(
         oracle = service.oracle()
         service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 5000) n")
         assert not service.sidecar.events("transaction_published"), "it is behind"
-        postgres.stop(mode, seconds=6)  # under 2 s is promised; three times that is asserted
+        postgres.stop(mode, seconds=6)  # three times the promised 2 s
         await_true(lambda: service.sidecar.get("/readyz")[0] == 503, what="readyz red")
         assert service.sidecar.get("/livez")[0] == 200
         postgres.start()

@@ -1,4 +1,4 @@
-"""Killed, frozen or cut off: another session goes on within its time (B9, B51, B56)."""
+"""After a kill, a freeze or a cut, another session continues in time (B9, B51, B56)."""
 
 import signal
 import threading
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service, Services
 from tests.acceptance.own_postgres import (
     ITEMS,
@@ -23,19 +23,19 @@ from tests.effort import LONG
 from tests.waiting import await_true
 
 _TIMEOUT = 4  # seconds, wal_sender_timeout
-_TAKE_OVER = _TIMEOUT + 10  # seconds, promised
-_SILENCE = 10  # seconds, the least after which a frozen walsender is given up
+_TAKE_OVER = _TIMEOUT + 10  # seconds that are promised
+_SILENCE = 10  # seconds, the shortest time after which a frozen walsender is abandoned
 
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
-    """Give a server that soon notices who has gone."""
+    """Yield a server that soon notices closed connections."""
     with PostgresServer(fsync=False, settings={"wal_sender_timeout": f"{_TIMEOUT}s"}) as server:
         yield server
 
 
 def _pair(postgres: PostgresServer, services: Services, name: str) -> tuple[Service, Service]:
-    """Return two sidecars of one service: the first not yet started, for the second."""
+    """Return two sidecars of one service. The first is not started yet."""
     first, second = services(postgres, name), services(postgres, name)
     first.sql(*ITEMS)
     return first, second
@@ -141,7 +141,7 @@ def test_a_lost_connection_ends_the_session_before_anything_more_is_published_un
         for cuts in range(1, 4):
             published = len(service.sidecar.events("transaction_published"))
             await_true(
-                lambda before=published: (  # type: ignore[misc]
+                lambda before=published: (  # type: ignore[misc]  # mypy cannot infer the default
                     len(service.sidecar.events("transaction_published")) > before + 3
                 ),
                 what="it is in the middle of it",
@@ -154,7 +154,7 @@ def test_a_lost_connection_ends_the_session_before_anything_more_is_published_un
 
 
 def _cut(relay: Relay, sidecar: Sidecar, how: str, cuts: int) -> None:
-    """Cut the wire for the so-manieth time; wait for the signals, and for the next stream."""
+    """Cut the wire; wait for the signals of this cut and for the next stream."""
     since = time.monotonic()
     if how == "reset":
         relay.reset()
@@ -184,7 +184,7 @@ def _assert_nothing_is_published_after_its_session(sidecar: Sidecar) -> None:
 
 
 class _Writer:
-    """Writes one row after the other, beside the relay."""
+    """Writes rows one after the other, not through the relay."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -194,7 +194,7 @@ class _Writer:
         self._thread.start()
 
     def end(self) -> int:
-        """Stop; return how many rows were written."""
+        """Stop; return the number of rows that were written."""
         self._ending.set()
         self._thread.join(30)
         return self._rows

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from cdc_sidecar.demo.servers import PostgresServer
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import TABLES, Service
 from tests.conftest import drop_slots
 from tests.waiting import await_true
@@ -20,7 +20,7 @@ CREATE = (
 
 
 def _topics(service: Service) -> set[str]:
-    """Return the topics whose name has the service's in it."""
+    """Return the topics whose names contain the service's name."""
     listed = AdminClient({"bootstrap.servers": service.kafka}).list_topics(timeout=20).topics
     return {name for name in listed if service.name in name}
 
@@ -53,7 +53,7 @@ def _run_once(service: Service, *rows: str) -> None:
 
 @pytest.fixture
 def stopped(make_service: Callable[..., Service]) -> Service:
-    """Give a stopped service; topic `others` was made by its user, and all else by the sidecar."""
+    """Yield a stopped service. Its user made the topic `others`, the sidecar everything else."""
     service = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n')
     service.sql(*CREATE)
     _make(service, f"{service.name}.public.others")

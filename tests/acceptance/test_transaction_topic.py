@@ -1,4 +1,4 @@
-"""The transaction topic brackets and counts what every source transaction published (B70)."""
+"""The transaction topic has BEGIN, END and counts of every source transaction (B70)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def _counted(events: list[Event], service: Service) -> dict[str, dict[str, int]]
 
 
 def _assert_bracketed(service: Service, events: list[Event]) -> list[Any]:
-    """Check the boundaries against the oracle's events; return the ENDs."""
+    """Check the transaction metadata against the oracle's events; return the ENDs."""
     found, expected = _boundaries(service), _counted(events, service)
     begins, ends = found[::2], found[1::2]
     assert {bound["status"] for bound in begins} == {"BEGIN"}
@@ -139,7 +139,7 @@ def test_a_split_transaction_is_whole_and_its_counters_run_on_wherever_it_was_ki
 
 
 def _write_wide(service: Service) -> None:
-    """Write one transaction of about eleven parts; its rows on one page share their LSN."""
+    """Write one transaction of about eleven parts. The rows of a page share one LSN."""
     with psycopg.connect(service.dsn) as connection, connection.cursor() as cursor:
         for start in range(0, 10_000, 2000):
             with cursor.copy("COPY items FROM STDIN") as copy:
@@ -152,7 +152,7 @@ def _write_wide(service: Service) -> None:
 
 
 def _blocks(service: Service, *tables: str) -> dict[str, dict[str, list[tuple[int, int]]]]:
-    """Return total order and that of the table of each event, by transaction and topic."""
+    """Return the total order and the order in the table of each event, by transaction and topic."""
     reader = read_registry(service.kafka, service.name)
     found: dict[str, dict[str, list[tuple[int, int]]]] = {}
     for (topic, _), records in read_topics(service.kafka, service.topics(*tables)).items():

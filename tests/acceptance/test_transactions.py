@@ -1,4 +1,4 @@
-"""What may happen to an open Kafka transaction from outside: nothing lost, nothing repeated."""
+"""Outside events in an open Kafka transaction lose and repeat nothing."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka import KafkaError
 
-from cdc_sidecar.demo.servers import KafkaBroker
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.brokers import broker_behind_wire, end_of, service_on
 from tests.acceptance.conftest import Service
 from tests.acceptance.control import assert_seen, start, stream_on
@@ -17,7 +17,7 @@ from tests.waiting import await_true
 
 @pytest.fixture(scope="module")
 def wired() -> Iterator[tuple[KafkaBroker, Wire]]:
-    """Give a broker behind the proxy."""
+    """Yield a broker behind the proxy."""
     with broker_behind_wire() as both:
         yield both
 
@@ -26,10 +26,10 @@ def wired() -> Iterator[tuple[KafkaBroker, Wire]]:
 def test_an_end_of_a_transaction_that_arrives_during_the_next_cannot_commit_half_of_it(
     wired: tuple[KafkaBroker, Wire], make_service: Callable[..., Service], *, off: bool
 ) -> None:
-    """Kafka 4.3 verifies partitions, yet takes the late EndTxn of a client of protocol 1.
+    """Kafka 4.3 verifies partitions, but accepts a late EndTxn from a client of protocol 1.
 
-    Same producer, same epoch, and a transaction is open: nothing tells it from the right one. A new
-    epoch does (I8).
+    It has the producer and the epoch of the open transaction, so the broker cannot distinguish it
+    from the right EndTxn. With a new epoch it can (I8).
     """
     broker, wire = wired
     address = f"127.0.0.1:{wire.port}"
@@ -65,7 +65,7 @@ def test_an_end_of_a_transaction_that_arrives_during_the_next_cannot_commit_half
 def test_a_transaction_that_the_broker_aborts_while_we_stand_still_is_published_by_a_new_session(
     wired: tuple[KafkaBroker, Wire], make_service: Callable[..., Service]
 ) -> None:
-    """Nobody took over: what looks like a rival's fence is the broker's time-out."""
+    """There is no rival: the broker's time-out causes the same error as a fence."""
     service = service_on(wired[0].bootstrap_servers, make_service, timeout="2s")
     sidecar, (topic,) = service.sidecar, service.topics("items")
     start(service, "after_produce=delay")
@@ -73,7 +73,7 @@ def test_a_transaction_that_the_broker_aborts_while_we_stand_still_is_published_
     oracle = service.oracle()
     service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 30) n")
     await_true(lambda: end_of(service.kafka, topic, decided=False) == 30, what="all is delivered")
-    before = len(sidecar.events("session_ended"))  # requests of 2 s may be too short to begin with
+    before = len(sidecar.events("session_ended"))  # with requests of only 2 s the start may fail
     sidecar.process.send_signal(signal.SIGSTOP)
     await_true(
         lambda: end_of(service.kafka, topic, decided=True) > 30, what="the broker aborted it"

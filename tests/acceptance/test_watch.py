@@ -1,4 +1,4 @@
-"""The slot is watched, and its signals tell the truth (B1, B4, B50, B51, B52)."""
+"""The slot is monitored, and health and metrics are correct (B1, B4, B50, B51, B52)."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.own_postgres import (
     ask,
@@ -18,12 +18,12 @@ from tests.waiting import await_true
 
 _ONLY_ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n' + MARKS
 _CHUNKS = 250 if LONG else 50  # of 4 MB of WAL each
-_LAG_ALLOWED = 16_000_000
+_LAG_ALLOWED = 16_000_000  # bytes: one segment of WAL
 
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
-    """Give a server whose settings a test may change."""
+    """Yield a server whose settings a test can change."""
     with PostgresServer(fsync=False) as server:
         yield server
 
@@ -85,14 +85,14 @@ def test_an_idle_stream_is_told_from_one_that_is_held_back(
 
 
 def _hold_back(postgres: PostgresServer, standby: str) -> None:
-    """Let slots with failover wait until a standby's slot has received what they send."""
+    """Make slots with failover wait for a standby's slot."""
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET synchronized_standby_slots = '{standby}'".encode())
         connection.execute("SELECT pg_reload_conf()")
 
 
 def _write_noise(idle: Service) -> None:
-    """Write to a table that is not published, and look at the slot all the while."""
+    """Write to a table that is not published; check the slot after each write."""
     lags = []
     for _ in range(_CHUNKS):
         idle.sql("INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 3800)")

@@ -1,6 +1,6 @@
-"""The wheel, and the image made of it, work for a user who can write nowhere.
+"""The wheel and its image work for a user who has no write permission.
 
-The builder's steps of the Dockerfile are run as they stand, with a folder in place of `/`.
+The builder's steps of the Dockerfile are run unchanged, with a folder in place of `/`.
 """
 
 import json
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.demo.host import package_home, server_user
-from cdc_sidecar.demo.process import can_read
-from cdc_sidecar.demo.scratch import TemporaryFolder
+from cdc_sidecar.servers.host import package_home, server_user
+from cdc_sidecar.servers.process import can_read
+from cdc_sidecar.servers.scratch import TemporaryFolder
 from tests.acceptance.dockerfile import Instruction, Stage, read_dockerfile
 
 _PROJECT = package_home()
@@ -26,13 +26,13 @@ _DOCKERFILE = read_dockerfile(_PROJECT / "Dockerfile")
 _BUILDER, _FINAL = 0, 1
 _INSTALLED = "/opt/cdc-sidecar"
 
-# A file may be opened, but no byte goes into it: as near as we come to a read-only file system.
+# A file can be opened, but not written: the closest to a read-only file system.
 _WRITE_NOTHING = ("/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
 
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Path]:
-    """Yield the folder that stands for the root of the image."""
+    """Yield the folder that replaces the root of the image."""
     folder = TemporaryFolder()
     python = _python_for_everyone(folder.path / "python")
     builder = Stage(
@@ -161,7 +161,7 @@ def _stage(number: int) -> list[Instruction]:
 
 
 def _said(keyword: str) -> str:
-    """Return the arguments of the final stage's one instruction `keyword`."""
+    """Return the arguments of the only instruction `keyword` in the final stage."""
     (instruction,) = (step for step in _stage(_FINAL) if step.keyword == keyword)
     return instruction.arguments
 
@@ -171,7 +171,7 @@ def _entrypoint() -> list[str]:
 
 
 def _run(image: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run `command` with the environment of the image, as a user who can write nowhere."""
+    """Run `command` with the environment of the image, as a user without write permission."""
     said = dict(setting.split("=", 1) for setting in _said("ENV").split())
     said["PATH"] = said["PATH"].replace(_INSTALLED, f"{image}{_INSTALLED}").replace("$PATH", "/bin")
     user = server_user()
@@ -195,7 +195,7 @@ def _pins() -> set[tuple[str, str]]:
 
 
 def _python_for_everyone(folder: Path) -> Path:
-    """Return this Python's interpreter, or a copy in `folder` if other users cannot get to it."""
+    """Return this Python's interpreter, or a copy in `folder` if other users cannot reach it."""
     user, binary = server_user(), Path(sys.executable).resolve()
     standard_library = Path(sysconfig.get_path("stdlib"))
     if user is None or can_read(user, binary, standard_library):
@@ -212,12 +212,12 @@ _not_needed = shutil.ignore_patterns("test", "site-packages", "__pycache__", "co
 
 
 def _environment(image: Path) -> dict[str, str]:
-    """Return what the builder's steps run with: this process's own, and the libraries."""
+    """Return the environment of the builder's steps: that of this process, and the libraries."""
     return {**os.environ, **_libraries(image)}
 
 
 def _libraries(image: Path) -> dict[str, str]:
-    """Return what a copied interpreter needs to find its own library."""
+    """Return the variables with which a copied interpreter finds its own library."""
     return {"LD_LIBRARY_PATH": str(image / "python" / "lib")}
 
 

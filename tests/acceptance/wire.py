@@ -1,7 +1,8 @@
 """A TCP proxy between sidecar and broker that understands Kafka's request header.
 
-Kafka protocol guide, "Protocol Primitives" and "Request Header": each message is its length in four
-bytes; a request begins with api key, api version and correlation id, a response with the latter.
+Kafka protocol guide, "Protocol Primitives" and "Request Header": each message begins with its
+length in four bytes. Then a request has api key, api version and correlation id, a response only
+the correlation id.
 The broker must advertise the proxy's address.
 """
 
@@ -16,7 +17,7 @@ from typing import Self
 
 
 class Api(Enum):
-    """Api keys of the requests that the transaction protocol uses."""
+    """The api keys of the requests in the transaction protocol."""
 
     PRODUCE = 0
     FETCH = 1
@@ -28,7 +29,7 @@ class Api(Enum):
 
 
 class Cut(Enum):
-    """What happens to the next request of an api."""
+    """The fault of the next request of an api."""
 
     REQUEST_LOST = "request lost"
     RESPONSE_LOST = "response lost"
@@ -41,7 +42,7 @@ DELAY = 3.0  # seconds; the clients under test wait 1.5
 
 @dataclass
 class Wire:
-    """The proxy; `arm` cuts one request, `hold` keeps one back until `release`."""
+    """The proxy. `arm` cuts one request; `hold` delays one until `release`."""
 
     broker_port: int
     port: int
@@ -54,7 +55,7 @@ class Wire:
     _sockets: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Start to listen."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -73,14 +74,14 @@ class Wire:
             self._armed = (api, cut)
 
     def hold(self, api: Api) -> None:
-        """Keep back the next request of this api; its connection goes on without it."""
+        """Hold back the next request of this api; its connection continues without it."""
         with self._lock:
             self._holding = api
 
     def release(self) -> int:
-        """Deliver the request kept back, on a connection of its own; return the error code.
+        """Send the held request over a new connection; return the error code of the answer.
 
-        The code stands after the throttle time, as in the response of EndTxn up to version 2.
+        The code follows the throttle time, as in responses of EndTxn up to version 2.
         """
         assert self._held, "no request was kept back"
         with socket.create_connection(("127.0.0.1", self.broker_port)) as broker:
@@ -96,13 +97,13 @@ class Wire:
             return True
 
     def disarm(self) -> None:
-        """Cut nothing any more."""
+        """Cut no further request."""
         with self._lock:
             self._armed = None
 
     @property
     def armed(self) -> bool:
-        """Whether the cut is still to come."""
+        """Whether the cut has not happened yet."""
         return self._armed is not None
 
     def _take(self, api_key: int) -> Cut | None:
@@ -160,7 +161,7 @@ class Wire:
 
 @contextlib.contextmanager
 def _both(*sockets: socket.socket) -> Iterator[None]:
-    """Close both ends when either is over."""
+    """Close both ends when either one ends."""
     try:
         yield
     except OSError:
@@ -172,7 +173,7 @@ def _both(*sockets: socket.socket) -> Iterator[None]:
 
 
 def _read(source: socket.socket) -> bytes:
-    """Read one message with its length; empty at the end, also in the middle of one."""
+    """Read one message with its length; return nothing if the connection ends first."""
     head = _read_exactly(source, 4)
     if not head:
         return b""

@@ -1,4 +1,4 @@
-"""What is written while the sidecar is killed: from one row to a transaction of many parts."""
+"""The transactions that are written while the sidecar is killed: small, bulk and split."""
 
 from enum import Enum
 from typing import Final
@@ -13,7 +13,7 @@ _WIDE: Final = "x" * 800  # so that a part of 1 MB holds about 900 rows
 
 
 class Workload(Enum):
-    """Each writes rows with ids from `start` on, and at least one event."""
+    """The workloads. Each writes rows with ids from `start` on and makes at least one event."""
 
     ONE_ROW = "one_row"
     SMALL = "small"
@@ -22,12 +22,12 @@ class Workload(Enum):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the sidecar must be told, so that it is split."""
+        """The configuration with which the sidecar splits it."""
         split = self is Workload.SPLIT
         return {"CDC_SIDECAR__PUBLISH__SPLIT_AFTER": '"1us"'} if split else {}
 
     def write(self, service: Service, start: int) -> None:
-        """Write it to table `items`."""
+        """Write its rows to table `items`."""
         match self:
             case Workload.ONE_ROW:
                 service.sql(f"INSERT INTO items VALUES ({start}, 0, 'one')")
@@ -56,7 +56,7 @@ def _write_small(service: Service, start: int) -> None:
 
 
 def _copy(service: Service, start: int, rows: int, label: str) -> None:
-    """Write rows by one COPY: those of one page share their LSN."""
+    """Write rows with one COPY: the rows of a page share one LSN."""
     with (
         psycopg.connect(service.dsn, autocommit=True) as connection,
         connection.cursor() as cursor,

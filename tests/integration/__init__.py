@@ -1,1 +1,1 @@
-"""Promises that need a real Postgres or a real Kafka."""
+"""Tests of one layer against a real Postgres or a real Kafka."""

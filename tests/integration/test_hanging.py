@@ -7,10 +7,10 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.config.model import Kafka, Publish
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.kafka.hanging import find_hanging, read_timestamp
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.read import committed_reader, high_watermark
+from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.waiting import await_true
 
 

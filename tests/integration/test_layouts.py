@@ -1,4 +1,4 @@
-"""What the catalog says of a table is what the wire says, and stays true for a replay."""
+"""The catalog describes a table as the wire does, and its facts stay valid for a replay."""
 
 from collections.abc import Iterator
 
@@ -399,7 +399,7 @@ def test_a_new_label_of_an_enum_changes_no_schema(source: Source) -> None:
 
 
 def _replayed(source: Source, *meanwhile: str, before: tuple[str, ...]) -> None:
-    """Publish, let the catalog move on, and see that a replay gives the same bytes."""
+    """Publish, change the catalog, and check that a replay gives the same bytes."""
     source.run(*before)
     frames = source.frames()
     first = source.session(shop.table("public.t"))

@@ -1,4 +1,4 @@
-"""Runs of records reach Kafka whole and in order, however little room librdkafka has for them."""
+"""Runs of records reach Kafka whole and in order, even if librdkafka's queue is small."""
 
 import uuid
 from typing import Any
@@ -8,12 +8,12 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.config.model import Kafka, Publish
-from cdc_sidecar.demo.servers import KafkaBroker
 from cdc_sidecar.errors import TransactionFailed
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.servers.kafka import KafkaBroker
 
-_RUN = 40
-_RECORDS = 2_000
+_RUN = 40  # records that are handed over together: several topics have theirs in turn
+_RECORDS = 2_000  # more than librdkafka's queue in these tests holds
 
 
 def _topics(kafka: KafkaBroker, count: int) -> list[str]:
@@ -55,7 +55,7 @@ def test_runs_that_do_not_fit_are_handed_on_in_order_as_room_comes(kafka: KafkaB
         )
         for number in range(_RECORDS)
     ]
-    records[500] = (*records[500], 0)  # with a partition of its own, in the middle of a run
+    records[500] = (*records[500], 0)  # with an explicit partition, in the middle of a run
     records[900] = (names[900 // _RUN % 2], b"without a key", None)
     waits: list[float] = []
     producer = _producer(kafka, queue_buffering_max_messages=_RUN - 3)

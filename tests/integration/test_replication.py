@@ -5,13 +5,13 @@ from cdc_sidecar.postgres.replication import ReplicationConnection
 from tests.integration.source import PUBLICATION, SLOT, config_of, source_of
 from tests.waiting import await_true
 
-_ROWS = 600
-_OWN_BUFFER = 16_384  # bytes that libpq takes at once, unless it is told otherwise
+_ROWS = 600  # of 1 kB: more than libpq's default buffer holds, several times
+_OWN_BUFFER = 16_384  # bytes that libpq reads at once by default
 _SENT = "SELECT FROM pg_stat_replication WHERE pid = %s AND sent_lsn >= %s"
 
 
 def test_one_read_takes_what_the_socket_holds(database: str) -> None:
-    """Rows of 1 kB come by the hundred, not by the dozen: each read costs both sides."""
+    """A read returns hundreds of rows of 1 kB, not a dozen, because each read costs both sides."""
     with source_of(database) as source:
         source.run("CREATE TABLE shop (id int PRIMARY KEY, note text)")
         source.stream()
@@ -30,7 +30,7 @@ def test_one_read_takes_what_the_socket_holds(database: str) -> None:
 
 
 def _reads(connection: ReplicationConnection) -> list[int]:
-    """Read until all rows have come; return how many bytes came with each read."""
+    """Read until all rows have arrived; return the number of bytes of each read."""
     frames: list[bytes] = []
     sizes = []
     while len(frames) < _ROWS and connection.wait(timeout=10.0):

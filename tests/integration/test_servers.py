@@ -1,4 +1,4 @@
-"""The servers of the demo and the tests keep promises of their own."""
+"""The servers for the demo, the tests and the benchmarks start, stop, restart and clean up."""
 
 import importlib.util
 import os
@@ -15,19 +15,18 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from psycopg.conninfo import conninfo_to_dict
 
-from cdc_sidecar.demo.host import UNPRIVILEGED_USER, cache_folder, package_home
-from cdc_sidecar.demo.process import can_read
-from cdc_sidecar.demo.servers import (
-    KafkaBroker,
-    PostgresServer,
-    ServerError,
-    installed_postgres,
-)
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import UNPRIVILEGED_USER, cache_folder, package_home
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
+from cdc_sidecar.servers.postgres_installation import installed_postgres
+from cdc_sidecar.servers.process import can_read
 from tests.waiting import await_true
 
 _START_BOTH = """
 import signal
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
 
 postgres, kafka = PostgresServer(fsync=False).start(), KafkaBroker().start()
 print(postgres.pid, kafka.pid, postgres.dsn(), sep="|", flush=True)
@@ -36,7 +35,7 @@ _AND_HANG = "signal.pause()"
 
 _START_POSTGRES_AND_HANG = """
 import signal
-from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer
 
 print(PostgresServer(fsync=False).start().data_folder, flush=True)
 signal.pause()
@@ -45,7 +44,7 @@ signal.pause()
 _START_FROM_A_THREAD = """
 import threading
 import psycopg
-from cdc_sidecar.demo.servers import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer
 
 with PostgresServer(fsync=False) as server:
     server.stop()
@@ -58,7 +57,9 @@ with PostgresServer(fsync=False) as server:
 _START_IN_FOLDER = """
 import psycopg
 from pathlib import Path
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, scratch_folder
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
+from cdc_sidecar.servers.scratch import scratch_folder
 
 with PostgresServer(Path(".demo/postgres"), fsync=False) as postgres, KafkaBroker():
     with psycopg.connect(postgres.dsn()) as connection:
@@ -125,7 +126,7 @@ def test_an_installed_postgres_runs_as_well() -> None:
 
 def test_the_tools_of_postgres_come_with_it(postgres: PostgresServer) -> None:
     assert os.access(postgres.bin("pgbench"), os.X_OK)
-    with pytest.raises(ServerError, match="has no pgbranch"):
+    with pytest.raises(ServerFailed, match="has no pgbranch"):
         postgres.bin("pgbranch")
 
 
@@ -139,7 +140,7 @@ def test_the_users_own_settings_do_not_steer_the_servers(monkeypatch: pytest.Mon
 
 def test_a_postgres_that_cannot_start_says_why() -> None:
     with (
-        pytest.raises(ServerError, match=r'(?s)ended at start.*"wal_level": "nonsense"'),
+        pytest.raises(ServerFailed, match=r'(?s)ended at start.*"wal_level": "nonsense"'),
         PostgresServer(settings={"wal_level": "nonsense"}),
     ):
         pass
@@ -148,7 +149,7 @@ def test_a_postgres_that_cannot_start_says_why() -> None:
 def test_a_postgres_that_does_not_answer_in_time_is_ended() -> None:
     server = PostgresServer(fsync=False)
     try:
-        with pytest.raises(ServerError, match="gave no answer within 0 s"):
+        with pytest.raises(ServerFailed, match="gave no answer within 0 s"):
             server.start(seconds=0)
         assert not server.is_running()
     finally:
@@ -157,7 +158,7 @@ def test_a_postgres_that_does_not_answer_in_time_is_ended() -> None:
 
 def test_a_kafka_that_cannot_start_says_why() -> None:
     with (
-        pytest.raises(ServerError, match=r"(?s)StorageTool.*process\.roles"),
+        pytest.raises(ServerFailed, match=r"(?s)StorageTool.*process\.roles"),
         KafkaBroker(properties={"process.roles": "nonsense"}),
     ):
         pass
@@ -166,7 +167,7 @@ def test_a_kafka_that_cannot_start_says_why() -> None:
 def test_kafka_keeps_what_was_committed_over_a_kill() -> None:
     with KafkaBroker(properties={"broker.session.timeout.ms": "2000"}) as broker:
         _publish_in_a_transaction(broker.bootstrap_servers, "kept")
-        # a broker that is killed before it has written the markers may forget them (Kafka 4.3.1)
+        # a broker that is killed before it writes the markers may lose them (Kafka 4.3.1)
         assert _read_committed(broker.bootstrap_servers, "kept") == b"kept"
         broker.kill()
         broker.start()
@@ -221,13 +222,13 @@ def test_servers_start_from_a_clone_that_only_root_may_enter(tmp_path: Path) -> 
     scratch, program, data = map(Path, output.strip().split("|"))
     assert program.is_relative_to(scratch)
     assert data.is_relative_to(scratch)
-    command = [sys.executable, "-m", "cdc_sidecar.demo.servers", "clean"]
+    command = [sys.executable, "-m", "cdc_sidecar.servers", "clean"]
     subprocess.run(command, cwd=clone, env=_environment(clone), check=True)
     assert not scratch.exists()
 
 
 def _private_clone(folder: Path) -> Path:
-    """Copy the package, and the wheel of Postgres, to where only we can go."""
+    """Copy the package and the wheel of Postgres into a folder that only this user can enter."""
     folder.chmod(0o700)
     clone = folder / "clone"
     shutil.copytree(package_home() / "cdc_sidecar", clone / "cdc_sidecar")
@@ -268,7 +269,7 @@ def _processes(dsn: str) -> list[int]:
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether the process is gone, or is a zombie that nobody has read the status of."""
+    """Return whether the process has ended or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Postgres is the oracle of its own values: what was inserted is what consumers read, exactly."""
+"""Consumers read exactly the values that were inserted. Postgres itself is the oracle."""
 
 import json
 import re
@@ -18,8 +18,8 @@ from cdc_sidecar.errors import Unrepresentable
 from tests.integration.source import Source, source_of
 from tests.unit import shop
 
-_VALUES = 240  # in each transaction that Hypothesis draws; many more exceed its buffer
-_TRANSACTIONS = 8
+_VALUES = 240  # in each transaction that Hypothesis draws; many more would exceed its buffer
+_TRANSACTIONS = 8  # that Hypothesis draws for each table
 _PREPARE = """
 CREATE EXTENSION citext; CREATE EXTENSION ltree;
 CREATE TYPE mood AS ENUM ('sad', 'o''k', 'très "bien", oui', 'NULL');
@@ -35,7 +35,7 @@ _OUTPUT = "CASE WHEN {0} IS NOT NULL THEN format('%s', {0}) END"
 
 @dataclass(frozen=True)
 class Case:
-    """One column: its type, what is put in, what Postgres says of it, and how that is read."""
+    """One column: its type, its inputs, Postgres' own text of a value, and how it is compared."""
 
     type: str
     inputs: Inputs
@@ -51,8 +51,8 @@ def _float(shown: bytes) -> object:
 
 
 def _spell(number: float | None) -> object:
-    """Spell what JSON has no number for."""
-    if number is None or (number == number and abs(number) != float("inf")):  # noqa: PLR0124
+    """Return a number as JSON can hold it: NaN and the infinities as text."""
+    if number is None or (number == number and abs(number) != float("inf")):  # noqa: PLR0124 - NaN is unequal to itself
         return number
     return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(number)]
 
@@ -313,14 +313,14 @@ _FAMILIES: dict[str, list[Case]] = {
 
 @pytest.fixture
 def source(database: str) -> Iterator[Source]:
-    """Return a database with our types, whose tables are not published yet."""
+    """Return a database with the types of the tests and without a publication."""
     with source_of(database) as opened:
         opened.run(_PREPARE)
         yield opened
 
 
 class Oracle:
-    """One table with a column for each case, and what both sides say about its rows."""
+    """One table with a column for each case, read from Postgres and from the events."""
 
     def __init__(self, source: Source, cases: list[Case]) -> None:
         """Create the table and stream it."""
@@ -331,7 +331,7 @@ class Oracle:
         source.stream()
 
     def check(self, rows: Sequence[tuple[str | None, ...]]) -> None:
-        """Insert rows of inputs, and compare each value that is published with Postgres's."""
+        """Insert rows of inputs; compare each published value with Postgres' own."""
         names = ", ".join(f"c{place}" for place in range(len(self._cases)))
         written = ", ".join(case.write or f"%s::{case.type}" for case in self._cases)
         self._source.run_many(f"INSERT INTO public.t ({names}) VALUES ({written})", rows)
@@ -355,7 +355,7 @@ class Oracle:
 
 
 def _edge_rows(cases: list[Case]) -> list[tuple[str | None, ...]]:
-    """Return rows in which every edge stands once, and one row of NULLs."""
+    """Return rows that contain every edge once, and one row of NULLs."""
     return [*zip_longest(*(case.edges for case in cases)), (None,) * len(cases)]
 
 
@@ -371,7 +371,7 @@ def test_values_are_published_as_postgres_shows_them(source: Source, family: str
         max_examples=_TRANSACTIONS,
         deadline=None,
         database=None,
-        phases=[Phase.generate],  # many values in each example: to shrink them takes minutes
+        phases=[Phase.generate],  # an example has many values: shrinking it takes minutes
         suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(row, min_size=count, max_size=count))
@@ -468,7 +468,7 @@ def test_with_full_identity_an_untouched_toasted_column_is_filled_from_the_old_r
 
 def test_an_untouched_toasted_key_is_taken_from_the_old_key(source: Source) -> None:
     _toasting(source, "DEFAULT")
-    # a key column has to fit an index page, so it is long enough to be toasted and no longer
+    # long enough to be toasted, short enough for an index page
     source.run(
         "CREATE TABLE public.named (name text PRIMARY KEY, pad text, n int)",
         "ALTER TABLE public.named ALTER name SET STORAGE EXTERNAL, ALTER pad SET STORAGE PLAIN",

@@ -18,8 +18,9 @@ from benchmarks.meters import (
     drained,
 )
 from benchmarks.picture import draw
-from benchmarks.report import Results, Row, halves, markdown, summarise, tables
+from benchmarks.report import Results, Row, halves, summarise
 from benchmarks.source import Backlog
+from benchmarks.tables import markdown, tables
 from benchmarks.targets import outcomes, target_table
 from benchmarks.truth import Truth, beginning
 from benchmarks.workloads import WORKLOADS, Workload
@@ -52,7 +53,7 @@ class Contender:
     publishes = True
     pid = 1
     registry = ""
-    last_words = ""
+    log_end = ""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -263,7 +264,7 @@ def test_each_target_of_what_was_run_is_measured_and_none_of_what_was_not() -> N
     debezium = replace(ROW, contender="debezium", rates=(30.0,), cpu={"debezium": 40.0})
     plain = replace(ROW, contender="sidecar_python", rates=(50.0,))
     rows = [ROW, replace(debezium), plain]
-    found = {one.what: one for one in outcomes(Results("today", quick=False, rows=rows))}
+    found = {one.target: one for one in outcomes(Results("today", quick=False, rows=rows))}
     assert found["small/debezium, events/s"].measured == pytest.approx(200 / 30)
     assert found["small/debezium, events/s"].is_met
     assert not found["small, plain Python/debezium"].is_met
@@ -271,8 +272,63 @@ def test_each_target_of_what_was_run_is_measured_and_none_of_what_was_not() -> N
     assert found["small, CPU/debezium"].measured == pytest.approx(0.075)
     assert found["peak RSS of all drains, MB"].measured == 70.4
     assert len(found) == 5
-    steady = {one.what for one in outcomes(Results("today", quick=True, latencies=[LATENCY]))}
+    steady = {one.target for one in outcomes(Results("today", quick=True, latencies=[LATENCY]))}
     assert steady == {"p50 at 1,000 commits/s, ms", "p99 at 1,000 commits/s, ms"}
+
+
+def _verdicts(table: str) -> dict[str, str]:
+    rows = [line.strip("| ").split("|") for line in table.splitlines()[2:]]
+    return {row[0].strip(): row[3].strip() for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("rates", "verdict"),
+    [
+        ((100.0, 114.0), "**no**"),
+        ((114.0, 100.0), "**no**"),
+        ((100.0, 116.0), "too noisy to judge"),
+        ((116.0, 100.0), "too noisy to judge"),
+        ((100.0,), "**no**"),
+    ],
+    ids=["quiet", "quiet, reversed", "noisy", "noisy, reversed", "no control"],
+)
+def test_a_missed_target_of_a_noisy_workload_is_not_judged(
+    rates: tuple[float, ...], verdict: str
+) -> None:
+    rows = [replace(ROW, rates=rates), replace(ROW, contender="pg_recvlogical", rates=(100.0,))]
+    table = target_table(Results("today", quick=True, rows=rows))
+    assert _verdicts(table)["small/pg_recvlogical, events/s"] == verdict
+
+
+def test_a_target_that_is_met_is_met_in_a_noisy_run() -> None:
+    rows = [
+        replace(ROW, rates=(500.0, 900.0)),
+        replace(ROW, contender="pg_recvlogical", rates=(100.0,)),
+    ]
+    table = target_table(Results("today", quick=True, rows=rows))
+    assert _verdicts(table)["small/pg_recvlogical, events/s"] == "yes"
+
+
+def test_noise_of_either_workload_counts_for_their_ratio() -> None:
+    for noisy in ("tables_1", "tables_1000"):
+        rows = [
+            replace(
+                ROW,
+                workload=name,
+                rates=(rate, rate * 1.3) if name == noisy else (rate, rate),
+            )
+            for name, rate in (("tables_1", 100.0), ("tables_1000", 40.0))
+        ]
+        table = target_table(Results("today", quick=False, rows=rows))
+        assert _verdicts(table)["tables_1000/tables_1, events/s"] == "too noisy to judge"
+
+
+def test_a_target_without_a_control_is_judged_in_a_noisy_run() -> None:
+    slow = replace(LATENCY, percentiles={"p50": 8.1, "p99": 20.0})
+    noisy = replace(ROW, rates=(100.0, 200.0), peak=151.0)
+    verdicts = _verdicts(target_table(Results("today", quick=True, rows=[noisy], latencies=[slow])))
+    assert verdicts["p50 at 1,000 commits/s, ms"] == "**no**"
+    assert verdicts["peak RSS of all drains, MB"] == "**no**"
 
 
 def test_a_missed_target_stands_out() -> None:

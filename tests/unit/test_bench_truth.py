@@ -60,7 +60,7 @@ def _take(ledger: RowLedger, rows: Sequence[Row]) -> Ledger:
     for number, (key, n, at) in enumerate(rows):
         spelled = {"id": key, "n": n, "at": at.isoformat().replace("+00:00", "Z")}
         record = Record("run.public.items", number, {"before": None, "after": spelled})
-        ledger.take(cast("Message", record), {b"value": record.payload}.__getitem__)
+        ledger.add(cast("Message", record), {b"value": record.payload}.__getitem__)
     return ledger
 
 
@@ -119,7 +119,7 @@ def test_outbox_events_are_judged(came: Sequence[str], verdict: tuple[int, int, 
     for number, payload in enumerate(came):
         record = Record("run.event.order", number, payload, b"7")
         known = {b"42": b"42", b"value": payload.encode()}
-        ledger.take(cast("Message", record), known.__getitem__)
+        ledger.add(cast("Message", record), known.__getitem__)
     assert _judge(ledger) == verdict
 
 

@@ -1,7 +1,6 @@
 """Whatever librdkafka raises inside a transaction ends the session, never the process."""
 
 import gc
-import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,8 +38,8 @@ def test_a_fatal_error_that_is_logged_on_is_a_failed_transaction() -> None:
 
 
 def _client_threads() -> int:
-    names = (Path(f"/proc/self/task/{task}/comm") for task in os.listdir("/proc/self/task"))
-    return sum(name.read_text(encoding="ascii").startswith("rdk:") for name in names)
+    names = [path.read_text(encoding="ascii") for path in Path("/proc/self/task").glob("*/comm")]
+    return sum(name.startswith("rdk:") for name in names)
 
 
 def test_a_producer_that_was_dropped_leaves_no_thread_though_its_error_is_kept() -> None:

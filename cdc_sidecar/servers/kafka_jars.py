@@ -1,13 +1,14 @@
 # ruff: noqa: E501 - a coordinate and a checksum do not break
-"""Kafka 4.3.1 for the JVM: the jars of Maven Central that make it up, and their checksums.
+"""Kafka 4.3.1 for the JVM: its jars in Maven Central and their checksums.
 
-What Maven resolves for `org.apache.kafka:kafka_2.13` and `kafka-tools`, with `log4j-slf4j-impl` so that
-the server's log is written at all. Written down, because to resolve it takes half a minute, and so that
-everyone runs the same bytes. Each line: group:artifact:version, base64 of SHA-256.
+The list is the result of resolving `org.apache.kafka:kafka_2.13` and `kafka-tools`, and of
+`log4j-slf4j-impl`, without which the server writes no log. It is stored here because resolving takes
+half a minute, and because every machine then runs the same files. Each line has group:artifact:version
+and the SHA-256 of the file in base64.
 """
 
 KAFKA_VERSION = "4.3.1"
-TOTAL_BYTES = 56_428_588
+TOTAL_BYTES = 56_428_588  # of all jars, for the progress bar
 
 KAFKA_JARS = """\
 at.yawk.lz4:lz4-java:1.10.2 JS2r1YbSIUmjFmGor8GlB0dxTrGimL1KbngMjJGhOGY=

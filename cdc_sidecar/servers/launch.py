@@ -1,12 +1,12 @@
-"""Run as a script, never imported: becomes a server that dies with the process that asked for it.
+"""A script, never imported: it becomes a server that ends with the process that started it.
 
-``launch.py start PARENT USER PROGRAM ARGUMENT…`` gives up root for the numeric USER (``-`` keeps
-the user), asks the kernel for SIGKILL when the parent is gone, and becomes PROGRAM under the same
-process id. ``launch.py read USER PATH…`` succeeds if that user can read each file and enter each
-folder named.
+``launch.py start PARENT USER PROGRAM ARGUMENT…`` changes to the numeric USER (``-`` keeps the
+current user), asks the kernel for SIGKILL at the end of PARENT, and becomes PROGRAM under the same
+process id. ``launch.py read USER PATH…`` succeeds if that user can read every file and enter every
+folder that is named.
 
-A script of its own, because ``preexec_fn`` is unsafe beside threads, and because the interpreter
-may lie where the unprivileged user cannot go: root loads it, then it changes who it is.
+It is a script of its own for two reasons. ``preexec_fn`` is unsafe in a process with threads. And
+the unprivileged user may not be able to read the interpreter: root loads it, then changes the user.
 """
 
 import ctypes
@@ -14,11 +14,11 @@ import os
 import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main(arguments: list[str]) -> int:
-    """Obey the command line; returns an exit status only where nothing was started."""
+    """Run the command line; return an exit status if no program was started."""
     match arguments:
         case ["start", parent, user, *command]:
             _start(int(parent), user, command)
@@ -34,7 +34,7 @@ def _start(parent: int, user: str, command: list[str]) -> None:
     _become(user)
     _die_with(parent)  # after the change of user, which clears the request
     _restore_signals()
-    os.execv(command[0], command)  # noqa: S606 - no shell is what we want
+    os.execv(command[0], command)  # noqa: S606 - a shell is not wanted
 
 
 def _become(user: str) -> None:
@@ -49,18 +49,18 @@ def _die_with(parent: int) -> None:
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         sys.exit(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
     if os.getppid() != parent:
-        sys.exit("the process that asked for this server is gone")
+        sys.exit("the process that started this server has ended")
 
 
 def _restore_signals() -> None:
-    """Undo what Python, and whoever started it, would hand on through exec."""
+    """Undo signal settings of Python and of its parent that `exec` would pass on."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _readable(path: str) -> bool:
-    folder = os.path.isdir(path)  # noqa: PTH112 - pathlib would double the time to start
+    folder = os.path.isdir(path)  # noqa: PTH112 - importing pathlib would double the start time
     return os.access(path, os.R_OK | os.X_OK if folder else os.R_OK)
 
 

@@ -1,24 +1,25 @@
-"""What our Postgres and our Kafka have in common: a life that starts, stops and starts again."""
+"""The base class of all servers: start, stop, kill, restart, and the folder with the data."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cdc_sidecar.demo.host import ServerError
-from cdc_sidecar.demo.process import Program, ServerProcess
-from cdc_sidecar.demo.scratch import TemporaryFolder
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.process import Program, ServerProcess
+from cdc_sidecar.servers.scratch import TemporaryFolder
 
 
-class Server(ABC):
+class ManagedServer(ABC):
     """A server on 127.0.0.1 with a folder of its own.
 
-    Start and stop it as often as you like: data and ports stay. As a context manager it starts on
-    entry; on exit it is stopped, and its data is removed if no folder was given.
+    It can be stopped and started again any number of times; data and ports stay the same. As a
+    context manager it starts on entry; on exit it stops, and its data is removed if no folder was
+    given.
     """
 
     def __init__(self, name: str, folder: Path | None) -> None:
-        """Describe the server; nothing runs yet."""
+        """Describe the server without starting it."""
         self._name = name
         self._temporary = TemporaryFolder() if folder is None else None
         self._folder = self._temporary.path if self._temporary else Path(folder or "").resolve()
@@ -34,48 +35,62 @@ class Server(ABC):
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the server."""
         self.close()
 
     @property
     def pid(self) -> int:
-        """The process id of the server itself; raises ServerError if it was never started."""
+        """The process id of the server itself.
+
+        Raises:
+            ServerFailed: the server was never started.
+
+        """
         return self._started().pid
 
     @property
     def log_path(self) -> Path:
-        """Where everything that the server says is appended."""
+        """The file to which the server's output is appended."""
         return self._folder / f"{self._name.lower()}.log"
 
     @property
     def data_folder(self) -> Path:
-        """Where its data is."""
+        """The folder with the server's data."""
         return self._folder / "data"
 
     def is_running(self) -> bool:
-        """Tell whether the server runs."""
+        """Return whether the server runs."""
         return self._process is not None and self._process.is_alive()
 
     @abstractmethod
     def start(self) -> Self:
-        """Start, and return once the server answers; raises ServerError if it does not."""
+        """Start the server; return when it answers.
+
+        Raises:
+            ServerFailed: it does not start or does not answer in time.
+
+        """
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop in order; does nothing where nothing runs."""
+        """Shut the server down in order; do nothing if it does not run."""
 
     def kill(self) -> None:
-        """End every process of the server with SIGKILL; returns when all of them are gone."""
+        """End every process of the server with SIGKILL; return when all of them have ended."""
         if self.is_running():
             self._started().kill()
 
     def restart(self) -> Self:
-        """Stop in order and start again."""
+        """Stop the server in order and start it again."""
         self.stop()
         return self.start()
 
     def close(self) -> None:
-        """Stop for good: in order if the data is kept, else at once, and remove it."""
+        """Stop the server for good.
+
+        If a folder was given, the server shuts down in order and its data stays. Otherwise it is
+        killed and its data removed.
+        """
         if self._temporary is None:
             self.stop()
         else:
@@ -87,11 +102,11 @@ class Server(ABC):
 
     def _launch(self, program: Program) -> ServerProcess:
         if self.is_running():
-            raise ServerError(f"{self._name} already runs as process {self.pid}")
+            raise ServerFailed(f"{self._name} already runs as process {self.pid}")
         self._process = ServerProcess(program)
         return self._process
 
     def _started(self) -> ServerProcess:
         if self._process is None:
-            raise ServerError(f"{self._name} was not started")
+            raise ServerFailed(f"{self._name} was not started")
         return self._process

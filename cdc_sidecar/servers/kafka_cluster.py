@@ -1,16 +1,16 @@
-"""Three Kafka brokers that know each other, each of which may be killed and started again."""
+"""A cluster of three Kafka brokers, each of which can be killed and started again."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
-from cdc_sidecar.demo.host import free_port
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.kafka_server import KafkaBroker
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka_download import kafka_class_path
 
-NODES: Final = (1, 2, 3)
-_HEAP: Final = ("-Xms128m", "-Xmx256m")
+NODES: Final = (1, 2, 3)  # the smallest cluster that keeps a quorum when one broker is killed
+_HEAP: Final = ("-Xms128m", "-Xmx256m")  # half of one broker's: three share the machine
 _REPLICATED: Final = {
     "offsets.topic.replication.factor": "3",
     "transaction.state.log.replication.factor": "3",
@@ -21,10 +21,10 @@ _REPLICATED: Final = {
 
 
 class KafkaCluster:
-    """Brokers by node id, each one broker and controller; two of them are a quorum."""
+    """Three nodes, by node id. Each is broker and controller; two of them form a quorum."""
 
     def __init__(self, *, properties: Mapping[str, str] | None = None) -> None:
-        """Describe the brokers; nothing runs yet. `properties` come on top of ours, on each."""
+        """Describe the brokers without starting them. `properties` override ours on each broker."""
         controllers = {node: free_port() for node in NODES}
         voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in controllers.items())
         common = {"controller.quorum.voters": voters, **_REPLICATED, **(properties or {})}
@@ -40,7 +40,7 @@ class KafkaCluster:
             broker.cluster_id = self.brokers[NODES[0]].cluster_id
 
     def __enter__(self) -> Self:
-        """Start all brokers at once: alone, none would find a quorum."""
+        """Start all brokers at the same time: a single one would wait for a quorum."""
         kafka_class_path()
         try:
             self._each(lambda broker: broker.start())
@@ -55,12 +55,12 @@ class KafkaCluster:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the cluster."""
         self.close()
 
     @property
     def bootstrap_servers(self) -> str:
-        """What a client's `bootstrap.servers` wants."""
+        """The value of a client's `bootstrap.servers`."""
         return ",".join(broker.bootstrap_servers for broker in self.brokers.values())
 
     def close(self) -> None:

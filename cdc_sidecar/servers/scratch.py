@@ -1,4 +1,7 @@
-"""The one folder of ours under the system's temporary folder, reachable by the servers' user."""
+"""The folder for data and programs of servers, which the servers' user can reach.
+
+It lies in the system's temporary folder; its name is made from the path of the clone.
+"""
 
 import fcntl
 import functools
@@ -10,28 +13,35 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from cdc_sidecar.demo.host import ServerError, package_home, server_user
-from cdc_sidecar.demo.process import can_read
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import package_home, server_user
+from cdc_sidecar.servers.process import can_read
+
+# Used if the servers' user cannot enter the folder that TMPDIR names.
+_SYSTEM_FOLDERS: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - we check who owns our folder
+_DIGEST_LENGTH: Final = 12  # hexadecimal digits: 48 bits tell all clones apart, paths stay short
 
 
 class TemporaryFolder:
-    """A folder that is gone after `remove`, or else, whatever ends this process, before the next.
+    """A folder that `remove` deletes.
 
-    Its owner holds a lock inside it; a folder whose lock nobody holds is swept away.
+    If its owner is killed first, the next TemporaryFolder deletes it: the owner holds a lock in its
+    folder, and a folder whose lock is free has no owner.
     """
 
     def __init__(self) -> None:
-        """Make the folder; the servers' user may enter it."""
+        """Make the folder. The servers' user can enter it."""
         with locked(scratch_folder() / "runs.lock"):
-            for left in scratch_folder().glob("run-*"):
-                _remove_unless_held(left)
+            for earlier in scratch_folder().glob("run-*"):
+                _remove_unless_held(earlier)
             self.path = Path(tempfile.mkdtemp(prefix="run-", dir=scratch_folder()))
             self.path.chmod(0o755)
             self._lock = _hold(self.path / "lock")
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder and everything in it."""
         shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
@@ -39,44 +49,49 @@ class TemporaryFolder:
 
 
 def scratch_folder() -> Path:
-    """Return our folder, made if it is missing; its name follows from the clone's path.
+    """Return our folder; make it if it is missing.
 
-    Raises ServerError if something of another user bears its name.
+    Raises:
+        ServerFailed: it is not a folder, or it belongs to another user.
+
     """
     folder = _scratch_path()
     folder.mkdir(mode=0o755, exist_ok=True)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
-        raise ServerError(f"{folder} is not a folder of ours: remove it, or set TMPDIR")
+        raise ServerFailed(
+            f"{folder} is not a folder of the current user",
+            hint="remove it, or set TMPDIR to another folder",
+        )
     folder.chmod(0o755)
     return folder
 
 
 def remove_scratch_folder() -> None:
-    """Remove our folder with all that is in it; no server may be running in it."""
+    """Remove our folder and everything in it. No server may be running in it."""
     if _scratch_path().exists():
         shutil.rmtree(scratch_folder())
 
 
 def reachable_folder(folder: Path) -> Path:
-    """Make `folder` or, where the servers' user cannot get to it, its stand-in in our own folder.
+    """Make and return `folder` or, if the servers' user cannot reach it, a substitute.
 
-    The same `folder` always has the same stand-in.
+    The substitute lies in our own folder; the same `folder` always gets the same one.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     user = server_user()
     if user is None or can_read(user, folder):
         return folder
-    stand_in = scratch_folder() / f"data-{_digest(folder)}"
-    stand_in.mkdir(exist_ok=True)
-    stand_in.chmod(0o755)
-    return stand_in
+    substitute = scratch_folder() / f"data-{_digest(folder)}"
+    substitute.mkdir(exist_ok=True)
+    substitute.chmod(0o755)
+    return substitute
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, among all processes, for the length of the block."""
+    """Hold the lock file `path`, which is shared by all processes, during the block."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -86,7 +101,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _hold(path: Path) -> int | None:
-    """Take the lock file `path` until the descriptor is closed; None if another has it."""
+    """Lock `path` until the descriptor is closed; return None if another process has the lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,12 +125,15 @@ def _scratch_path() -> Path:
 @functools.cache
 def _temporary_base() -> Path:
     user = server_user()
-    candidates = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
+    candidates = [Path(tempfile.gettempdir()), *_SYSTEM_FOLDERS]
     for folder in candidates:
         if user is None or can_read(user, folder):
             return folder
-    raise ServerError(f"user {user} can enter none of {[*map(str, candidates)]}: set TMPDIR")
+    raise ServerFailed(
+        f"user {user} cannot enter {', '.join(map(str, candidates))}",
+        hint="set TMPDIR to a folder that every user can enter",
+    )
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:_DIGEST_LENGTH]

