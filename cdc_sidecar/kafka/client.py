@@ -1,4 +1,4 @@
-"""What all of our Kafka clients share: their settings, and how their errors are told apart."""
+"""What all Kafka clients of the sidecar share: settings, and the translation of errors."""
 
 import logging
 from collections.abc import Iterator
@@ -19,10 +19,12 @@ from cdc_sidecar.errors import (
     TransactionFailed,
 )
 
-REQUEST_TIMEOUT: Final = 20.0  # seconds, of one admin request
+REQUEST_TIMEOUT: Final = 20.0
+"""Seconds for one admin request: the brokers answer in milliseconds, and an election of leaders or
+a controller that moves takes less than this."""
 
 LOGGER: Final = logging.getLogger("librdkafka")
-"""Where librdkafka's own lines go; `cdc_sidecar.logs` decides what becomes of them."""
+"""The logger of librdkafka's own lines; `cdc_sidecar.logs` forwards its warnings."""
 
 _REFUSED: Final = frozenset({
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - confluent-kafka's own spelling of local codes
@@ -50,7 +52,7 @@ _FENCED: Final = frozenset({
 
 
 def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
-    """Return the settings of a new client; secrets are read now, and ours stand above the user's.
+    """Return the settings of a new client. Secrets are read now; `owned` settings take precedence.
 
     Raises:
         SecretUnavailable: a secret cannot be read.
@@ -62,9 +64,9 @@ def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
 
 
 def _note_error(error: KafkaError) -> None:
-    """Take what librdkafka reports beside the calls; the calls themselves tell what matters.
+    """Log what librdkafka reports outside of calls; the calls themselves raise what matters.
 
-    Without it a fatal error would come out of `flush` as Python's SystemError.
+    Without this callback a fatal error would leave `flush` as Python's SystemError.
     """
     LOGGER.info("%s: %s", error.name(), error.str())
 
@@ -73,7 +75,7 @@ def admin_client(config: Kafka) -> AdminClient:
     """Return a new admin client.
 
     Raises:
-        KafkaSettingInvalid: librdkafka does not take a setting.
+        KafkaSettingInvalid: librdkafka does not accept a setting.
 
     """
     settings: dict[str, Any] = {**client_settings(config), "logger": LOGGER}
@@ -83,7 +85,7 @@ def admin_client(config: Kafka) -> AdminClient:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate confluent-kafka's errors into ours, where they enter."""
+    """Translate the errors of confluent-kafka into ours."""
     try:
         yield
     except KafkaException as error:
@@ -91,7 +93,7 @@ def translated() -> Iterator[None]:
 
 
 def translate(error: KafkaError) -> SidecarError:
-    """Return our error for one of Kafka's."""
+    """Return our error for an error of Kafka."""
     fact = f"{error.name()}: {error.str()}"
     if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001
         return KafkaSettingInvalid(error.str(), hint="correct [kafka.client]")

@@ -1,8 +1,8 @@
-"""Which topics the sidecar made: records `topic/<name>` in the schemas topic.
+"""The ledger of the topics that the sidecar created: records `topic/<name>` in the schemas topic.
 
-A record is written after its topic was made, with the id that the broker gave it. So a topic whose
-record was lost to a crash is not in the ledger, and one that somebody made anew under the same
-name has another id: what the ledger does not vouch for is never removed.
+A record is written after its topic was created, with the id that the broker gave it. A topic whose
+record was lost in a crash is therefore missing from the ledger, and a topic that somebody created
+again under the same name has another id. Teardown removes only what the ledger names by its id.
 """
 
 import json
@@ -18,23 +18,25 @@ from cdc_sidecar.kafka.client import LOGGER, REQUEST_TIMEOUT, client_settings, t
 from cdc_sidecar.kafka.read import committed_reader, read_records
 
 RECORD_VERSION: Final = 1
+"""A newer version of the sidecar raises it when older ones must not read its records."""
 PREFIX: Final = b"topic/"
 
 
 class Ledger:
-    """The ledger of one service; used where topics are made, and where they are removed."""
+    """The ledger of one service; written when topics are created, read when they are removed."""
 
     def __init__(self, config: Kafka, topic: str) -> None:
         self._config = config
         self._topic = topic
 
     def write(self, made: Mapping[str, str]) -> None:
-        """Remember topics that were just made, with their ids.
+        """Record topics that were just created, with their ids.
 
-        Not in the sidecar's transactions: a topic is there whether they commit or not.
+        The records are not part of the sidecar's transactions: a topic exists whether those commit
+        or not.
 
         Raises:
-            KafkaUnavailable: the brokers did not take a record; its topic is not remembered.
+            KafkaUnavailable: the brokers did not take a record; its topic is not in the ledger.
 
         """
         settings: dict[str, Any] = client_settings(self._config, acks="all")
@@ -50,10 +52,10 @@ class Ledger:
                 key, value = PREFIX + name.encode(), _value(name, identifier)
                 producer.produce(self._topic, value, key, 0, on_delivery=delivered)
             if producer.flush(REQUEST_TIMEOUT) or failures:
-                raise KafkaUnavailable(f"topics {', '.join(made)} were made but not remembered")
+                raise KafkaUnavailable(f"topics {', '.join(made)} were created but not recorded")
 
     def read(self) -> dict[str, str]:
-        """Return the topics that were made, each with its id; the schemas topic must exist.
+        """Return the topics that were created, each with its id; the schemas topic must exist.
 
         Raises:
             KafkaUnavailable: it cannot be read.

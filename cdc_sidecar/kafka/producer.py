@@ -1,7 +1,7 @@
-"""The transactional producer: disposable, never rewound, its outcome never guessed (I8).
+"""The transactional producer: it is disposable, and the outcome of a commit is never guessed (I8).
 
-After any error a producer is dropped, never closed: closing would wait for an abort without limit.
-The protocol facts behind this are in `docs/explanation/exactly-once.md`.
+After an error a producer is dropped and never closed, because closing waits for an abort without
+limit. `docs/explanation/exactly-once.md` has the protocol facts behind this.
 """
 
 import time
@@ -50,9 +50,9 @@ _PLAIN: Final = 3  # of a record: topic, value, key
 def producer_settings(
     config: Kafka, publish: Publish, transactional_id: str, smallest: int
 ) -> dict[str, Any]:
-    """Return the producer's settings; `smallest` is the smallest limit of a topic, in bytes.
+    """Return the settings of a producer; `smallest` is the smallest limit of a topic, in bytes.
 
-    A record's own limit is its topic's: who makes the record checks it, librdkafka does not.
+    librdkafka does not check the limits of topics: whoever makes a record does.
     """
     timeout = round(publish.transaction_timeout * 1000)
     defaults = {"linger.ms": LINGER, "compression.type": "lz4"}
@@ -104,7 +104,7 @@ class TransactionalProducer:
         """Make the client; nothing is sent yet.
 
         Raises:
-            KafkaSettingInvalid: librdkafka does not take a setting.
+            KafkaSettingInvalid: librdkafka does not accept a setting.
 
         """
         self._timeout = settings["transaction.timeout.ms"] / 1000
@@ -115,8 +115,8 @@ class TransactionalProducer:
         """Fence every earlier producer and wait until its last transaction is decided.
 
         Raises:
-            KafkaUnavailable: no answer within `deadline` seconds, or stopping meanwhile.
-            KafkaRefused: the id or its time-out is not allowed.
+            KafkaUnavailable: no answer within `deadline` seconds, or `stopping` returned true.
+            KafkaRefused: the transactional id or its time-out is not allowed.
 
         """
         until = time.monotonic() + deadline
@@ -131,10 +131,10 @@ class TransactionalProducer:
                 return
 
     def begin(self) -> None:
-        """Begin a transaction; local until the first record.
+        """Begin a transaction; the brokers learn of it with the first record.
 
         Raises:
-            TransactionFailed: the producer is in no state to begin one.
+            TransactionFailed: the producer cannot begin one in its present state.
 
         """
         try:
@@ -160,7 +160,7 @@ class TransactionalProducer:
             waiting(waited)
             if waited > self._timeout:
                 raise TransactionFailed(
-                    "records wait in the client for longer than the transaction may"
+                    "the brokers have not taken the records within the transaction's time-out"
                 )
 
         try:
@@ -199,7 +199,7 @@ class TransactionalProducer:
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; tell whether the producer may be used again.
 
-        While the brokers do not answer, `waiting` is called every second with the seconds so far.
+        `waiting` is called every second with the seconds so far while the brokers do not answer.
 
         Raises:
             TransactionFailed: the outcome is unknown; the position decides.
@@ -228,7 +228,7 @@ class TransactionalProducer:
             while self._producer.flush(SLICE):
                 waiting(time.monotonic() - begun)
                 if time.monotonic() > until:
-                    raise TransactionFailed("records were not delivered within the time-out")
+                    raise TransactionFailed("the records were not delivered within the time-out")
         except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
@@ -266,13 +266,15 @@ class TransactionalProducer:
         del self._producer
 
     def _failure(self, exception: KafkaException | SystemError) -> SidecarError:
-        """Translate an error of the open transaction: whatever it says, the outcome is unknown.
+        """Translate an error of the open transaction, whose outcome is unknown whatever it says.
 
-        A SystemError is a fatal error after which librdkafka had more to log: confluent-kafka then
-        calls our logger while the error's exception is set.
+        A SystemError stands for a fatal error after which librdkafka logged another line:
+        confluent-kafka then calls our logger while the exception of the error is set.
         """
         if isinstance(exception, SystemError):
-            return self._fatal_cause() or TransactionFailed("librdkafka gave the producer up")
+            return self._fatal_cause() or TransactionFailed(
+                "a fatal error of librdkafka, without its code"
+            )
         error = exception.args[0]
         translated_error = translate(error)
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - its spelling
@@ -282,7 +284,7 @@ class TransactionalProducer:
         return TransactionFailed(translated_error.fact)
 
     def _fatal_cause(self) -> SidecarError | None:
-        """Ask for the code behind a fatal error, which `produce` and `flush` do not tell."""
+        """Ask for the code of a fatal error, which `produce` and `flush` do not report."""
         try:
             self._producer.abort_transaction(SLICE)
         except KafkaException as exception:

@@ -1,7 +1,7 @@
-"""Reading topics: one of ours from a place to its end, or events as they come.
+"""Reading topics: an internal topic from an offset to its end, or events as they arrive.
 
-librdkafka reports as end, both in its EOF event and in its watermarks, the last *stable* offset of
-a `read_committed` consumer; only an admin request tells the high watermark.
+For a `read_committed` consumer librdkafka reports the last *stable* offset as the end, both in its
+EOF event and in its watermarks. Only an admin request returns the high watermark.
 """
 
 import time
@@ -26,14 +26,16 @@ Reader = confluent_kafka.Consumer
 """A consumer that commits nothing."""
 Message = confluent_kafka.Message
 
-READ_TIMEOUT: Final = 60.0  # seconds without any progress
+READ_TIMEOUT: Final = 60.0
+"""Seconds without a record after which a topic counts as unreadable: as long as a new producer may
+take to fence, which also ends the transactions that hold up the reader."""
 
 
 def high_watermark(admin: AdminClient, topic: str) -> int:
     """Return the offset after the last record of partition 0, committed or not.
 
     Raises:
-        KafkaUnavailable: no answer.
+        KafkaUnavailable: the brokers do not answer.
 
     """
     partition = TopicPartition(topic, 0)
@@ -47,10 +49,10 @@ def high_watermark(admin: AdminClient, topic: str) -> int:
 
 
 def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader:
-    """Return a consumer that commits no offsets and disturbs nobody.
+    """Return a consumer that commits no offsets and joins no group.
 
     Raises:
-        KafkaSettingInvalid: librdkafka does not take a setting.
+        KafkaSettingInvalid: librdkafka does not accept a setting.
 
     """
     settings = client_settings(
@@ -71,11 +73,12 @@ def read_records(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of the committed records of partition 0 from offset `start`.
 
-    With `high` it goes on until the stable end reaches that high watermark: what an earlier
-    producer left in doubt is then decided. Without, it ends at the stable end.
+    With `high` the reader goes on until the stable end reaches that high watermark: a transaction
+    of an earlier producer that was in doubt is then decided. Without it the reader ends at the
+    stable end.
 
     Raises:
-        KafkaUnavailable: nothing came for too long, or another producer holds a transaction open.
+        KafkaUnavailable: nothing arrived for too long, or another producer has a transaction open.
 
     """
     with translated():
@@ -99,12 +102,12 @@ def read_records(
             raise translate(error)
     raise KafkaUnavailable(
         f"topic {topic} was not read to its end within {READ_TIMEOUT:.0f} s",
-        cause="the brokers are away, or another producer holds a transaction open there",
+        cause="the brokers do not answer, or another producer has a transaction open there",
     )
 
 
 def assign(consumer: Reader, topics: Iterable[str], *, from_beginning: bool) -> None:
-    """Read every partition of the topics, from the beginning or from now on.
+    """Assign every partition of the topics, from the beginning or from now on.
 
     Raises:
         TopicMissing: a topic does not exist.
@@ -127,7 +130,7 @@ def assign(consumer: Reader, topics: Iterable[str], *, from_beginning: bool) -> 
 
 
 def follow(consumer: Reader, timeout: float | None) -> Iterator[Message]:
-    """Yield messages as they come, until nothing came for `timeout` seconds."""
+    """Yield messages as they arrive, until nothing has arrived for `timeout` seconds."""
     last = time.monotonic()
     while timeout is None or time.monotonic() - last < timeout:
         with translated():

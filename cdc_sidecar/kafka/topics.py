@@ -18,9 +18,10 @@ from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
 from cdc_sidecar.kafka.hanging import Partition
 
 DEFAULT_LIMIT: Final = 1_048_588
-"""Kafka's default of max.message.bytes; assumed of a topic that is yet to be made."""
+"""Kafka's default of max.message.bytes, assumed for a topic that does not exist yet."""
 
-PROBE_TIMEOUT: Final = 3.0  # seconds, of the question whether a broker answers
+PROBE_TIMEOUT: Final = 3.0
+"""Seconds for the question whether a broker answers: a shutdown waits for it at most."""
 
 INTERNAL_SETTINGS: Final = {
     "cleanup.policy": "compact",
@@ -30,7 +31,8 @@ INTERNAL_SETTINGS: Final = {
     "max.compaction.lag.ms": "3600000",
     "unclean.leader.election.enable": "false",
 }
-"""Of the position and schemas topics: small segments, so that compaction keeps up."""
+"""Settings of the position and schemas topics. A segment that is open is not compacted, so segments
+are small, and a start reads little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class TopicCatalog:
         """Return those of the topics that exist.
 
         Raises:
-            KafkaUnavailable: no answer.
+            KafkaUnavailable: the brokers do not answer.
 
         """
         wanted = set(names)
@@ -155,10 +157,10 @@ class TopicCatalog:
         return described
 
     def identify(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the ids of those of the topics that exist; a topic made anew has another.
+        """Return the ids of the topics that exist; a topic that was created again has another id.
 
         Raises:
-            KafkaUnavailable: no answer.
+            KafkaUnavailable: the brokers do not answer.
 
         """
         wanted = TopicCollection(sorted(names))
@@ -173,11 +175,11 @@ class TopicCatalog:
         return found
 
     def delete(self, name: str) -> None:
-        """Delete a topic; one that is gone already is no fault.
+        """Delete a topic; a topic that does not exist is not an error.
 
         Raises:
-            KafkaRefused: the broker does not let us.
-            KafkaUnavailable: no answer.
+            KafkaRefused: the sidecar is not allowed to.
+            KafkaUnavailable: the brokers do not answer.
 
         """
         answers = self._admin.delete_topics([name], operation_timeout=10, request_timeout=20)
@@ -188,14 +190,14 @@ class TopicCatalog:
                 raise translate(error.args[0]) from error
 
     def facts(self, name: str) -> TopicFacts | None:
-        """Return what is known of a topic, or None before it was ensured."""
+        """Return what is known of a topic; None if it was not described yet."""
         topic = self._known.get(name)
         return TopicFacts(topic.partitions, topic.max_message_bytes) if topic else None
 
     def smallest_limit(self) -> int:
-        """Return the smallest max.message.bytes of the topics described, and of those to be made.
+        """Return the smallest max.message.bytes of the described topics and of those to be created.
 
-        At most Kafka's default: what the brokers set for topics to be made is not known.
+        It is at most Kafka's default: what the brokers set for new topics is not known.
         """
         limits = [topic.max_message_bytes for topic in list(self._known.values())]
         configured = self._config.config.get("max.message.bytes", "") if self._config.create else ""
@@ -204,17 +206,17 @@ class TopicCatalog:
         return min([*limits, DEFAULT_LIMIT])
 
     def ensure(self, names: Iterable[str]) -> None:
-        """See that topics for events exist; make the missing ones where that is configured.
+        """Make sure that topics for events exist; create missing ones if that is configured.
 
         Raises:
-            TopicMissing: they are missing and `[topics] create` is not set.
-            KafkaRefused: the broker does not let us make them.
+            TopicMissing: topics are missing and `[topics] create` is not set.
+            KafkaRefused: the sidecar is not allowed to create them.
 
         """
         self._ensure(names, {}, self._config.partitions or 1)
 
     def ensure_internal(self, names: Iterable[str]) -> None:
-        """See that the position and schemas topics exist and are fit.
+        """Make sure that the position and schemas topics exist and keep their records.
 
         Raises:
             TopicMissing: as in `ensure`.
@@ -229,8 +231,8 @@ class TopicCatalog:
                 raise TopicUnfit(
                     f"{name} has cleanup.policy={topic.cleanup_policy} and "
                     f"{topic.partitions} partition(s)",
-                    cause="under another policy than compact the position would be deleted",
-                    hint="give it one partition and cleanup.policy=compact, and nothing else",
+                    cause="with a policy other than compact the position would be deleted",
+                    hint="give it one partition, and cleanup.policy=compact alone",
                 )
 
     def _ensure(self, names: Iterable[str], settings: Mapping[str, str], partitions: int) -> None:
@@ -254,15 +256,17 @@ class TopicCatalog:
             self._remember(self.identify(made))
 
     def _await(self, names: list[str]) -> None:
-        """Wait until topics that were just made show in the metadata."""
+        """Wait until topics that were just created appear in the metadata."""
         deadline = time.monotonic() + REQUEST_TIMEOUT
         while len(self.describe(names)) != len(names):
             if time.monotonic() > deadline:
-                raise KafkaUnavailable(f"topics {', '.join(names)} were made but do not show")
+                raise KafkaUnavailable(
+                    f"topics {', '.join(names)} were created but do not appear in the metadata"
+                )
             time.sleep(0.05)
 
     def _create(self, names: list[str], settings: Mapping[str, str], partitions: int) -> list[str]:
-        """Make topics; return those that we made, not somebody else meanwhile."""
+        """Create topics; return those that we created, and not another process at the same time."""
         replicas = self._config.replication_factor or 1
         limits = {} if settings else self._config.config
         durable = {
