@@ -214,23 +214,6 @@ def check_version(server: Server) -> None:
         )
 
 
-def holds_lock(connection: psycopg.Connection, backend_pid: int) -> bool:
-    """Tell whether a backend is alive and holds an advisory lock."""
-    query = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = %s"
-    return connection.execute(query, (backend_pid,)).fetchone() is not None
-
-
-def lock_holder(connection: psycopg.Connection, key: int) -> int | None:
-    """Return the process id that holds an advisory lock of this database, or None."""
-    query = (
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-        " AND classid = %s AND objid = %s"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    row = connection.execute(query, (key >> 32, key & 0xFFFFFFFF)).fetchone()
-    return row[0] if row else None
-
-
 def read_slot(connection: psycopg.Connection, name: str) -> SlotStatus | None:
     """Return the status of a slot, or None where there is none of this name."""
     known = connection.info.server_version >= 170000  # noqa: PLR2004 - both columns are new

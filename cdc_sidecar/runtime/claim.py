@@ -27,8 +27,9 @@ from cdc_sidecar.kafka.topics import Topics
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.lsn import format_lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
+from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.slot import Server, check_version, read_server, read_slot
+from cdc_sidecar.postgres.walsender import SystemIdentity
 from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.resources import Resources
 

@@ -23,8 +23,9 @@ from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, Topics
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
+from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.slot import Server, SlotStatus, check_version, read_server, read_slot
+from cdc_sidecar.postgres.walsender import SystemIdentity
 from cdc_sidecar.runtime import preflight
 
 T = TypeVar("T")

@@ -28,8 +28,9 @@ from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
+from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.slot import Server, SlotStatus
+from cdc_sidecar.postgres.walsender import SystemIdentity
 
 
 def check_primary(connection: ReplicationConnection, server: Server) -> None:

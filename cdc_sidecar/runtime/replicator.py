@@ -184,7 +184,8 @@ class Replicator:
         lsn = self._acknowledgement.lsn
         news = lsn > self._reported
         silent = time.monotonic() - self._connection.last_received > self._silence / 2
-        self._connection.send_status(lsn, reply_requested=silent)
+        if not self._connection.send_status(lsn, reply_requested=silent):
+            return  # a status stays due
         self._status_at = time.monotonic()
         self._reported = lsn
         self._reply_wanted = False

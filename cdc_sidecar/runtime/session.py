@@ -19,11 +19,11 @@ from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.ledger import Ledger
 from cdc_sidecar.kafka.topics import Topics
+from cdc_sidecar.postgres.lock import holds_lock, lock_holder, lock_key
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.pgoutput import Relation
-from cdc_sidecar.postgres.replication import ReplicationConnection, lock_key
+from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.sentinel import Sentinel
-from cdc_sidecar.postgres.slot import holds_lock, lock_holder
 from cdc_sidecar.postgres.types import LayoutFacts
 from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.claim import Claim, Claimant, View

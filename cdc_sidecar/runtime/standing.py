@@ -10,8 +10,9 @@ from cdc_sidecar.errors import SidecarError, SlotAhead
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
+from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.slot import Server, SlotStatus, read_server, read_slot
+from cdc_sidecar.postgres.walsender import SystemIdentity
 from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.inspection import read_current_position
 

@@ -1,13 +1,23 @@
 """The replication connection against a real walsender."""
 
-from cdc_sidecar.postgres.lsn import ZERO
-from cdc_sidecar.postgres.replication import ReplicationConnection
-from tests.integration.source import PUBLICATION, SLOT, config_of, source_of
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from cdc_sidecar.postgres.lsn import ZERO, Lsn, parse_lsn
+from cdc_sidecar.postgres.replication import STATUS_TIMEOUT, ReplicationConnection
+from tests.acceptance.own_postgres import frozen
+from tests.integration.source import PUBLICATION, SLOT, Source, config_of, source_of
 from tests.waiting import await_true
 
 _ROWS = 600
 _OWN_BUFFER = 16_384  # bytes that libpq takes at once, unless it is told otherwise
 _SENT = "SELECT FROM pg_stat_replication WHERE pid = %s AND sent_lsn >= %s"
+_ACTIVE = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
+_CONFIRMED = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND confirmed_flush_lsn = %s"
+_MOST_STATUSES = 2_000_000  # many times what the kernel's largest buffers hold
 
 
 def test_one_read_takes_what_the_socket_holds(database: str) -> None:
@@ -19,14 +29,70 @@ def test_one_read_takes_what_the_socket_holds(database: str) -> None:
             f"INSERT INTO shop SELECT n, repeat('x', 1000) FROM generate_series(1, {_ROWS}) n"
         )
         ((end,),) = source.reader.execute("SELECT pg_current_wal_lsn()")
-        connection = ReplicationConnection(config_of(database))
-        try:
-            connection.start(SLOT, ZERO, PUBLICATION)
+        with _streaming(database) as connection:
             sent = (connection.backend_pid, end)
             await_true(lambda: source.reader.execute(_SENT, sent).rowcount, what="all rows sent")
             assert max(_reads(connection)) > 2 * _OWN_BUFFER
-        finally:
-            connection.close()
+
+
+def test_a_status_that_a_frozen_server_does_not_read_is_not_sent_until_it_reads_again(
+    database: str,
+) -> None:
+    """Nothing blocks for long meanwhile, and what was given up is not acknowledged."""
+    with source_of(database) as source:
+        source.stream()
+        end = _write(source)
+        with _streaming(database) as connection:
+            with frozen(connection.backend_pid):
+                _fill(connection)
+                began = time.monotonic()
+                assert not connection.send_status(end)
+                assert time.monotonic() - began < 10 * STATUS_TIMEOUT
+            await_true(lambda: connection.send_status(end), what="the status was sent")
+            _await_confirmed(source.reader, end)
+
+
+def test_the_slot_is_free_and_the_last_status_confirmed_when_the_stream_has_ended(
+    database: str,
+) -> None:
+    with source_of(database) as source:
+        source.stream()
+        end = _write(source)
+        with _streaming(database) as connection:
+            assert connection.send_status(end)
+            connection.end(timeout=30.0)
+            assert not source.reader.execute(_ACTIVE, (SLOT,)).rowcount
+            _await_confirmed(source.reader, end)
+
+
+@contextmanager
+def _streaming(database: str) -> Iterator[ReplicationConnection]:
+    connection = ReplicationConnection(config_of(database))
+    try:
+        connection.start(SLOT, ZERO, PUBLICATION)
+        yield connection
+    finally:
+        connection.close()
+
+
+def _write(source: Source) -> Lsn:
+    """Write to the WAL; return where it ends."""
+    source.run("CREATE TABLE written (id int PRIMARY KEY)", "INSERT INTO written VALUES (1)")
+    ((end,),) = source.reader.execute("SELECT pg_current_wal_lsn()::text")
+    return parse_lsn(end)
+
+
+def _fill(connection: ReplicationConnection) -> None:
+    """Send statuses that acknowledge nothing until the buffers on the way are full."""
+    for _ in range(_MOST_STATUSES):
+        if not connection.send_status(ZERO):
+            return
+    raise AssertionError("the buffers never filled")
+
+
+def _await_confirmed(reader: psycopg.Connection, lsn: Lsn) -> None:
+    confirmed = (SLOT, f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}")
+    await_true(lambda: reader.execute(_CONFIRMED, confirmed).rowcount, what="it was confirmed")
 
 
 def _reads(connection: ReplicationConnection) -> list[int]:

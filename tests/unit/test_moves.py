@@ -14,8 +14,8 @@ from cdc_sidecar.kafka.position import (
     decode_position,
 )
 from cdc_sidecar.postgres.lsn import Lsn
-from cdc_sidecar.postgres.replication import SystemIdentity
 from cdc_sidecar.postgres.slot import SlotStatus
+from cdc_sidecar.postgres.walsender import SystemIdentity
 from cdc_sidecar.runtime.moves import MoveKind, NothingToMove, Plan, plan_acceptance, plan_reset
 from cdc_sidecar.runtime.standing import Standing
 
