@@ -13,7 +13,8 @@ from cdc_sidecar.config.model import Config, Log
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import format_lsn
-from cdc_sidecar.postgres.slot import SlotStatus, read_server, read_slot
+from cdc_sidecar.postgres.server import read_server
+from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 from cdc_sidecar.runtime.inspection import read_current_position
 
 _TIMEOUT: Final = 5.0  # seconds

@@ -28,7 +28,8 @@ from cdc_sidecar.logs import Logger
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.slot import Server, check_version, read_server, read_slot
+from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
+from cdc_sidecar.postgres.slot import read_slot
 from cdc_sidecar.postgres.walsender import SystemIdentity
 from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.resources import Resources
@@ -39,7 +40,7 @@ class View:
     """What a look at the source showed."""
 
     system: SystemIdentity
-    server: Server
+    server: SourceServer
     identity: SourceIdentity
     tables: tuple[PublishedTable, ...]
 

@@ -29,11 +29,12 @@ from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publi
 from cdc_sidecar.postgres.connect import Connection
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.slot import Server, SlotStatus
+from cdc_sidecar.postgres.server import SourceServer
+from cdc_sidecar.postgres.slot import SlotStatus
 from cdc_sidecar.postgres.walsender import SystemIdentity
 
 
-def check_primary(connection: ReplicationConnection, server: Server) -> None:
+def check_primary(connection: ReplicationConnection, server: SourceServer) -> None:
     """Check that both connections lead to a primary: a lock on a standby keeps nobody out.
 
     Raises:
@@ -48,7 +49,7 @@ def check_primary(connection: ReplicationConnection, server: Server) -> None:
         )
 
 
-def check_wal_level(server: Server) -> None:
+def check_wal_level(server: SourceServer) -> None:
     """Check that the server writes what logical decoding needs.
 
     Raises:
@@ -62,7 +63,7 @@ def check_wal_level(server: Server) -> None:
         )
 
 
-def check_role(server: Server) -> None:
+def check_role(server: SourceServer) -> None:
     """Check that the role may use replication.
 
     Raises:
@@ -196,7 +197,7 @@ def check_null_keys(
         raise TopicUnfit("; ".join(faults), hint="or give the topic cleanup.policy=delete")
 
 
-def identity_of(system: SystemIdentity, server: Server, config: Config) -> SourceIdentity:
+def identity_of(system: SystemIdentity, server: SourceServer, config: Config) -> SourceIdentity:
     """Return who the source is now."""
     return SourceIdentity(
         system.system_identifier,

@@ -11,7 +11,8 @@ from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.slot import Server, SlotStatus, read_server, read_slot
+from cdc_sidecar.postgres.server import SourceServer, read_server
+from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 from cdc_sidecar.postgres.walsender import SystemIdentity
 from cdc_sidecar.runtime import preflight
 from cdc_sidecar.runtime.inspection import read_current_position
@@ -99,7 +100,7 @@ def read_standing(config: Config, connection: ReplicationConnection) -> Standing
     )
 
 
-def _read_source(config: Config) -> tuple[Server, SlotStatus | None]:
+def _read_source(config: Config) -> tuple[SourceServer, SlotStatus | None]:
     database = Database(config.postgres)
     try:
         with database.connection() as ordinary:

@@ -31,5 +31,5 @@ def test_an_lsn_is_read_as_two_hexadecimal_halves(text: str, number: int) -> Non
              "123456789/0", "0/123456789"]
 )  # fmt: skip
 def test_a_text_that_is_no_lsn_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no LSN"):
+    with pytest.raises(ValueError, match="not an LSN"):
         parse_lsn(text)
