@@ -1,7 +1,7 @@
-"""A source for tests: a database whose changes are read over SQL as the sidecar's sessions would.
+"""A source for tests: a database whose changes are read with SQL, decoded as for the sidecar.
 
-`pg_logical_slot_get_binary_changes` decodes in our own session, so the settings that the text of
-values depends on are pinned there as on every connection of the sidecar.
+`pg_logical_slot_get_binary_changes` decodes in the session that calls it, so that session pins the
+same settings for the text of values as every connection of the sidecar.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,20 +31,20 @@ SELECT lsn::text, data FROM pg_logical_slot_get_binary_changes(
 
 
 class Source:
-    """One database with a publication and a slot; both connections commit by themselves."""
+    """One database with a publication and a slot; both connections are in autocommit mode."""
 
     def __init__(self, writer: psycopg.Connection, reader: psycopg.Connection) -> None:
-        """Write as a service does, read as the sidecar does."""
+        """Use one connection as a service, the other as the sidecar."""
         self._writer = writer
         self.reader = reader
 
     def run(self, *statements: str) -> None:
-        """Run statements, each a transaction of its own."""
+        """Run statements, each in its own transaction."""
         for statement in statements:
             self._writer.execute(statement.encode())
 
     def run_together(self, *statements: str) -> None:
-        """Run statements as one transaction."""
+        """Run statements in one transaction."""
         with self._writer.transaction():
             self.run(*statements)
 
@@ -54,14 +54,14 @@ class Source:
             cursor.executemany(statement.encode(), rows)
 
     def stream(self, publication: str = "FOR ALL TABLES") -> None:
-        """Publish, and let the slot begin here."""
+        """Create the publication, and a slot that starts here."""
         self.run(
             f"CREATE PUBLICATION {PUBLICATION} {publication}",
             f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')",
         )
 
     def frames(self) -> list[bytes]:
-        """Return what was decoded since the last call, as XLogData frames."""
+        """Return the changes since the last call, decoded, as XLogData frames."""
         rows = self.reader.execute(_CHANGES, (SLOT, PUBLICATION))
         return [wire.frame(parse_lsn(lsn), bytes(data)) for lsn, data in rows]
 
@@ -70,7 +70,7 @@ class Source:
         return read_published_tables(self.reader, PUBLICATION)
 
     def session(self, *tables: Table, subjects: Subjects | None = None) -> Shop:
-        """Begin a session whose catalog is the real one."""
+        """Begin a session that asks the real catalog."""
         return Shop(
             tables=tables,
             subjects=subjects,
@@ -78,11 +78,11 @@ class Source:
         )
 
     def publish(self, *tables: Table) -> Published:
-        """Assemble what was decoded since the last call, in a session of its own."""
+        """Assemble the changes since the last call, in a new session."""
         return self.session(*tables).publish(*self.frames())
 
     def select(self, query: str) -> list[tuple[Any, ...]]:
-        """Return rows as the pinned settings show them."""
+        """Return rows, read with the pinned settings."""
         return self.reader.execute(query.encode()).fetchall()
 
 
@@ -97,5 +97,5 @@ def source_of(dsn: str) -> Iterator[Source]:
 
 
 def config_of(dsn: str) -> Postgres:
-    """Return what the sidecar is told of a source."""
+    """Return the sidecar's configuration of a source."""
     return Postgres.model_validate({"dsn": dsn, "slot": SLOT, "publication": PUBLICATION})

@@ -60,5 +60,5 @@ def test_an_error_reads_as_code_title_fact_where_cause_and_hint() -> None:
     )
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_parts_are_left_out() -> None:
     assert str(ConfigInvalid("2 mistakes")) == "CDC-102 configuration is not valid: 2 mistakes"
