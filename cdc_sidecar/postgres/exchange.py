@@ -1,8 +1,8 @@
 """The exchanges with libpq in nonblocking mode, as steps that `waiting` runs.
 
-As in psycopg's `generators.py`. A step that waits to write also reads what arrives: if both sides
-only wrote, both buffers could fill, and neither side would ever go on. libpq keeps what was read
-and not fetched without a limit, so whoever runs a step sets a deadline.
+The steps follow psycopg's `generators.py`. A step that waits to write also reads the input that
+arrives: if both sides only wrote, both buffers could fill, and neither side could continue. libpq
+buffers this input without a limit, so every step needs a deadline.
 """
 
 from contextlib import suppress
@@ -22,22 +22,22 @@ class Libpq(Protocol):
         """Queue a simple query."""
 
     def put_copy_data(self, buffer: bytes, /) -> int:
-        """Queue a CopyData message; 0 where libpq could not take it."""
+        """Queue a CopyData message; 0 if libpq cannot take it now."""
 
     def put_copy_end(self) -> int:
-        """Queue a CopyDone message; 0 where libpq could not take it."""
+        """Queue a CopyDone message; 0 if libpq cannot take it now."""
 
     def flush(self) -> int:
-        """Send what is queued; 1 where some of it is left."""
+        """Send the queue; 1 if a part of it is left."""
 
     def consume_input(self) -> None:
-        """Read what the socket holds into libpq's buffer."""
+        """Read the available input of the socket into libpq's buffer."""
 
     def get_copy_data(self, async_: int, /) -> tuple[int, memoryview]:
-        """Return the next message and its length; 0 where none is complete, -1 at the end."""
+        """Return the next message and its length; 0 if none is complete, -1 at the end."""
 
     def is_busy(self) -> int:
-        """Tell whether `get_result` would wait."""
+        """Return whether `get_result` would block."""
 
     def get_result(self) -> PGresult | None:
         """Return the next result of a query, or None after the last one."""
@@ -58,9 +58,9 @@ def fetch(pgconn: Libpq) -> Step[PGresult | None]:
 
 
 def send_copy_data(pgconn: Libpq, message: bytes) -> Step[None]:
-    """Send a CopyData message, after what an earlier step left in the queue.
+    """Send a CopyData message, after the rest of an earlier one.
 
-    So the queue never holds more than one message, however often this step is given up.
+    The queue therefore holds at most one message, however often this step runs into its deadline.
     """
     yield from flush(pgconn)
     while not pgconn.put_copy_data(message):
@@ -69,9 +69,9 @@ def send_copy_data(pgconn: Libpq, message: bytes) -> Step[None]:
 
 
 def end_copy(pgconn: Libpq) -> Step[None]:
-    """End the copy stream and return when the server has ended its command too.
+    """End the copy stream and return when the server has ended the command and released the slot.
 
-    The messages that the server still sends are dropped.
+    Messages that the server sends until then are dropped.
     """
     while not pgconn.put_copy_end():
         yield from _until_writable(pgconn)
@@ -80,8 +80,7 @@ def end_copy(pgconn: Libpq) -> Step[None]:
         if size == 0:
             yield from _read(pgconn)
     with suppress(psycopg.OperationalError):  # a server that shuts down closes the connection
-        while (yield from fetch(pgconn)) is not None:
-            pass
+        yield from fetch(pgconn)
 
 
 def flush(pgconn: Libpq) -> Step[None]:
@@ -91,7 +90,7 @@ def flush(pgconn: Libpq) -> Step[None]:
 
 
 def _until_writable(pgconn: Libpq) -> Step[None]:
-    """Wait for room to write, or for input, which is read: it may be what blocks the server."""
+    """Wait for room to write or for input, and read the input: the server may wait for that."""
     if (yield Wait.RW) & Ready.R:
         pgconn.consume_input()
 

@@ -27,9 +27,9 @@ from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.walsender import WalsenderConnection, quote_identifier, quote_literal
 
 STATUS_TIMEOUT: Final = 0.05
-"""Seconds. A status is 34 bytes: the socket refuses it only while the server reads nothing. Then
-the caller has other work, so this is short beside every interval at which statuses are sent, and
-long enough that a caller that tries again at once does not keep a processor busy.
+"""Seconds. A status has 34 bytes, so the socket refuses it only while the server reads nothing. The
+replication thread must not wait long for that, because it also has to notice within a second that
+the server shuts down. A shorter wait would use up a processor: the caller tries again at once.
 """
 _READ_BYTES: Final = 1_000_000
 """What libpq takes from the socket at once. Its buffer begins with 16 kB, which is 15 rows of 1 kB,
@@ -147,8 +147,8 @@ class ReplicationConnection(WalsenderConnection):
     def send_status(self, flushed: Lsn, *, reply_requested: bool = False) -> bool:
         """Report to the server that everything up to `flushed` is safe in Kafka (I3).
 
-        Returns whether the status was sent. If it was not, because the server reads nothing, a
-        status is still due; the unsent one goes out before it.
+        Return whether the status was sent. If it was not, because the server reads nothing, the
+        caller still owes a status.
 
         Raises:
             PostgresUnavailable: the connection broke.

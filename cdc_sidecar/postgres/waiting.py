@@ -1,7 +1,7 @@
 """Waiting for the socket of a connection, apart from the protocol, as in psycopg's `waiting.py`.
 
-A step of the protocol is a generator: it yields what it waits for, is sent what is ready, and
-returns its result. A step knows no clock, and the waiter knows nothing of the protocol.
+A step of the protocol is a generator: it yields the directions that it waits for, receives those
+that are ready, and returns its result. Steps know no clock, and the waiter knows no protocol.
 """
 
 import selectors
@@ -25,15 +25,16 @@ class SocketWaiter:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.last_readable = float("-inf")
-        """When `run` last found input, as a time of `time.monotonic`."""
+        """The time (`time.monotonic`) at which `run` last found input."""
 
     def run(
         self, step: Step[T], deadline: float, stopping: Callable[[], bool] = lambda: False
     ) -> T:
-        """Run a step and return its result; a deadline that has passed still polls once.
+        """Run a step and return its result; the socket is polled at least once.
 
         Raises:
-            TimeoutError: the step did not end before `deadline` (`time.monotonic`) or `stopping`.
+            TimeoutError: the step had not ended at `deadline` (`time.monotonic`), or `stopping`
+                returned true.
 
         """
         try:
@@ -49,7 +50,7 @@ class SocketWaiter:
             return result
 
     def _poll(self, wanted: Wait, seconds: float) -> Ready:
-        """Return what is ready; a broken connection is ready for everything."""
+        """Return the directions that are ready; both are if the connection is broken."""
         with selectors.PollSelector() as selector:
             selector.register(self._descriptor, wanted)
             events = selector.select(max(0.0, min(seconds, STOP_POLL)))
