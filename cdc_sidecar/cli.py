@@ -1,7 +1,7 @@
-"""The command line: names, options and exit statuses; the work is in `commands`.
+"""The command line: names, options and exit statuses; the work is done in `commands`.
 
-Exit statuses are public API: 0 as asked, 1 the answer is no, 2 wrong usage or configuration, 3
-halted, 4 gave up on something that a restart may mend.
+Exit statuses are public API: 0 success, 1 the answer is no, 2 wrong usage or configuration, 3
+halted, 4 gave up, and a restart may help.
 """
 
 import sys
@@ -16,20 +16,25 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Every committed change of one Postgres, in Kafka exactly once.",
+    help="Publish every committed change of one Postgres database to Kafka, exactly once.",
 )
 
-position = typer.Typer(no_args_is_help=True, help="Show or move the position, by hand.")
+position = typer.Typer(no_args_is_help=True, help="Show or move the saved position.")
 app.add_typer(position, name="position")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML configuration.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do it; without, only say what it does.")]
-ReasonOption = Annotated[str | None, typer.Option(help="Kept in the position record.")]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML configuration file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", help="Apply the change. Without this option the command is a dry run."),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option(help="A text that is stored with the new position.")
+]
 
 
 def main() -> None:
-    """Run the command line; an error of ours is printed without a traceback."""
+    """Run the command line; a `SidecarError` is printed without a traceback."""
     try:
         app()
     except SidecarError as error:
@@ -37,10 +42,10 @@ def main() -> None:
         sys.exit(error.disposition.exit_status)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes the value by position
     if wanted:
         from cdc_sidecar import __version__  # noqa: PLC0415 - fast start
-        from cdc_sidecar.events.twin import NAME  # noqa: PLC0415
+        from cdc_sidecar.events.twin import NAME  # noqa: PLC0415 - fast start
 
         typer.echo(f"cdc-sidecar {__version__} (transcoder: {NAME})")
         raise typer.Exit
@@ -50,10 +55,12 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Every committed change of one Postgres, in Kafka exactly once."""
+    """Publish every committed change of one Postgres database to Kafka, exactly once."""
 
 
 @app.command()
@@ -62,11 +69,13 @@ def run(
     bootstrap: Annotated[
         bool,
         typer.Option(
-            "--bootstrap", help="Begin on a slot that has no position: say so once, by hand."
+            "--bootstrap",
+            help="Start from an existing slot that has no saved position. "
+            "Needed once, at the first start.",
         ),
     ] = False,
 ) -> None:
-    """Stream changes until stopped."""
+    """Stream changes to Kafka until stopped."""
     from cdc_sidecar.commands import run as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.run(config, bootstrap=bootstrap))
@@ -75,19 +84,27 @@ def run(
 @app.command()
 def tail(
     topic: Annotated[
-        str | None, typer.Argument(help="A topic; default: all of the service.")
+        str | None, typer.Argument(help="The topic to read. Default: all topics of the service.")
     ] = None,
     config: ConfigOption = Path("config.toml"),
     committed: Annotated[
-        bool, typer.Option("--committed/--uncommitted", help="Only what is committed.")
+        bool,
+        typer.Option(
+            "--committed/--uncommitted",
+            help="Print only events of committed transactions, or all events.",
+        ),
     ] = True,
-    from_beginning: Annotated[bool, typer.Option(help="From the first event on.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", help="Stop after N events.")] = None,
+    from_beginning: Annotated[
+        bool, typer.Option(help="Start at the first event instead of the next one.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", help="Stop after this many events.")
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Stop when nothing came for so many seconds.")
+        float | None, typer.Option(help="Stop when no event arrived for this many seconds.")
     ] = None,
 ) -> None:
-    """Print events as JSON lines, as they arrive."""
+    """Print events as JSON, one line for each event, as they arrive."""
     from cdc_sidecar.commands import tail as command  # noqa: PLC0415 - fast start
 
     status = command.tail(
@@ -106,7 +123,11 @@ def check(
     config: ConfigOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Try everything live: one line a check, a hint for each fault; exit 1 if there is one."""
+    """Check the configuration against the running Postgres and Kafka.
+
+    Prints one line for each check and a hint for each fault. The exit status is 1 if there is a
+    fault.
+    """
     from cdc_sidecar.commands import check as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.check(config, as_json=as_json))
@@ -114,7 +135,7 @@ def check(
 
 @app.command("setup-sql")
 def setup_sql(config: ConfigOption) -> None:
-    """Print what the owner of the database runs: role, grants, publication, slot."""
+    """Print the SQL that prepares the database: role, grants, publication and slot."""
     from cdc_sidecar.commands import setup_sql as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.setup_sql(config))
@@ -123,10 +144,13 @@ def setup_sql(config: ConfigOption) -> None:
 @app.command()
 def status(
     config: ConfigOption,
-    url: Annotated[str | None, typer.Option(help="The sidecar's address.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The URL of the sidecar. Default: the address in [http] listen."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how the sidecar is, or what Postgres and Kafka tell when it is down."""
+    """Show the sidecar's state or, if it is down, what Postgres and Kafka report."""
     from cdc_sidecar.commands import status as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.status(config, url=url, as_json=as_json))
@@ -134,7 +158,7 @@ def status(
 
 @position.command("show")
 def position_show(config: ConfigOption, as_json: JsonOption = False) -> None:
-    """Show position, slot and source, and what they mean together."""
+    """Show the position, the slot and the source, and whether the sidecar can continue."""
     from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.show(config, as_json=as_json))
@@ -147,10 +171,15 @@ def position_accept_gap(
     reason: ReasonOption = None,
     new_source: Annotated[
         bool,
-        typer.Option("--new-source", help="Also take the present server as this service's own."),
+        typer.Option(
+            "--new-source", help="Also accept the current server as the source of this service."
+        ),
     ] = False,
 ) -> None:
-    """Go on where the slot begins, leaving out what it no longer has; exit 1 without a gap."""
+    """Continue where the slot starts, and skip the changes that it no longer has.
+
+    The exit status is 1 if there is no gap.
+    """
     from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.accept_gap(config, yes=yes, reason=reason, new_source=new_source))
@@ -159,11 +188,14 @@ def position_accept_gap(
 @position.command("reset")
 def position_reset(
     config: ConfigOption,
-    to: Annotated[str, typer.Option("--to", help="The LSN, such as 0/15293B8.")],
+    to: Annotated[str, typer.Option("--to", help="The LSN to continue at, such as 0/15293B8.")],
     yes: YesOption = False,
     reason: ReasonOption = None,
 ) -> None:
-    """Go on at an LSN: forward leaves changes out, back publishes them again."""
+    """Continue at an LSN.
+
+    Moving forward skips changes. Moving back publishes changes again.
+    """
     from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.reset(config, to, yes=yes, reason=reason))
@@ -171,7 +203,7 @@ def position_reset(
 
 @app.command()
 def teardown(config: ConfigOption, yes: YesOption = False) -> None:
-    """Remove the slot and the topics that the sidecar made, and nothing else."""
+    """Remove the slot and the topics that the sidecar created, and nothing else."""
     from cdc_sidecar.commands import teardown as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.teardown(config, yes=yes))
@@ -180,13 +212,17 @@ def teardown(config: ConfigOption, yes: YesOption = False) -> None:
 @app.command()
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=5, help="End by itself after so long; default: Ctrl-C.")
+        float | None,
+        typer.Option(min=5, help="Stop after this many seconds. Default: run until Ctrl-C."),
     ] = None,
     folder: Annotated[
-        Path, typer.Option(help="Where data and logs are kept; an earlier demo is removed.")
+        Path, typer.Option(help="The folder for data and logs. An earlier demo in it is removed.")
     ] = Path(".demo"),
 ) -> None:
-    """Watch a shop reach Kafka exactly once, on servers of its own; exit 1 if it does not."""
+    """Watch the changes of a shop reach Kafka exactly once while the sidecar is killed.
+
+    The demo starts its own servers. The exit status is 1 if an event is missing or repeated.
+    """
     from cdc_sidecar.commands import demo as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.demo(folder, seconds=seconds))

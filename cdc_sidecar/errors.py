@@ -1,7 +1,7 @@
-"""The one tree of errors: each has a stable code, a disposition, the facts and the way to mend it.
+"""The one tree of errors: each has a stable code, a disposition, the facts, and a hint.
 
-Foreign errors (psycopg's, Kafka's, pydantic's) are translated into these once, where they enter,
-`from` the original. The codes are public API and listed in `docs/reference/errors.md`.
+Errors of psycopg, Kafka and pydantic are translated into these once, by the layer that receives
+them, `from` the original. The codes are public API and are listed in `docs/reference/errors.md`.
 """
 
 from enum import Enum
@@ -13,7 +13,7 @@ class Disposition(Enum):
 
     USAGE = "wrong usage or configuration"
     HALT = "a person must decide"
-    GIVE_UP = "a restart may mend it"
+    GIVE_UP = "a restart may help"
     RETRY = "a new session after a back-off"
 
     @property
@@ -23,14 +23,18 @@ class Disposition(Enum):
 
 
 class SidecarError(Exception):
-    """The root of the tree: a fact, where it was seen, its likely cause, and the hint.
+    """The root of the tree: a fact, where it was seen, its likely cause, and a hint.
 
-    `fact` is lower case and ends with the value. No row value and no secret is ever put in.
+    `fact` is lower case and ends with the value. It never contains a row value or a secret.
     """
 
     code: ClassVar[str] = "CDC-000"
     title: ClassVar[str] = "error"
     disposition: ClassVar[Disposition] = Disposition.HALT
+
+    def __init_subclass__(cls, *, code: str = "", title: str = "") -> None:
+        if code:
+            cls.code, cls.title = code, title
 
     def __init__(self, fact: str, *, where: str = "", cause: str = "", hint: str = "") -> None:
         super().__init__(fact)
@@ -49,365 +53,235 @@ class SidecarError(Exception):
 
 
 class RetryError(SidecarError):
-    """A trouble that may pass: the session ends and a new one begins after a back-off."""
+    """The cause may pass: the session ends, and a new one begins after a back-off."""
 
     disposition = Disposition.RETRY
 
 
 class UsageError(SidecarError):
-    """Wrong usage or configuration: exit status 2."""
+    """The usage or the configuration is wrong: exit status 2."""
 
     disposition = Disposition.USAGE
 
 
 class HaltError(SidecarError):
-    """A person must decide: exit status 3. Nothing is skipped and nothing re-created."""
+    """A person must decide: exit status 3. Nothing is skipped, and nothing is created again."""
 
 
 # --- 1xx: usage and configuration
 
 
-class ConfigUnreadable(UsageError):
-    """The configuration file is missing, unreadable or no TOML."""
-
-    code = "CDC-101"
-    title = "configuration cannot be read"
+class ConfigUnreadable(UsageError, code="CDC-101", title="configuration cannot be read"):
+    """The configuration file is missing, cannot be read, or is not TOML."""
 
 
-class ConfigInvalid(UsageError):
-    """Keys or values of the configuration are wrong; every mistake is listed at once."""
-
-    code = "CDC-102"
-    title = "configuration is not valid"
+class ConfigInvalid(UsageError, code="CDC-102", title="configuration is not valid"):
+    """The configuration has wrong keys or values; the error lists every mistake."""
 
 
-class SecretUnavailable(RetryError):
-    """A `{ file = … }` or `{ env = … }` could not be read when a connection was made."""
-
-    code = "CDC-103"
-    title = "secret cannot be read"
+class SecretUnavailable(RetryError, code="CDC-103", title="secret cannot be read"):
+    """A `{ file = … }` or `{ env = … }` could not be read when a connection was opened."""
 
 
-class FailpointInvalid(UsageError):
-    """CDC_SIDECAR_FAILPOINTS names no failpoint, or no action."""
-
-    code = "CDC-104"
-    title = "failpoint specification is not valid"
+class FailpointInvalid(UsageError, code="CDC-104", title="failpoint specification is not valid"):
+    """CDC_SIDECAR_FAILPOINTS names an unknown failpoint or an unknown action."""
 
 
-class TablesRefused(UsageError):
-    """Configured tables cannot be captured as configured; every mistake is listed at once."""
-
-    code = "CDC-110"
-    title = "tables cannot be captured as configured"
+class TablesRefused(UsageError, code="CDC-110", title="tables cannot be captured as configured"):
+    """Tables cannot be captured as they are configured; the error lists every mistake."""
 
 
-class HttpUnavailable(UsageError):
+class HttpUnavailable(UsageError, code="CDC-120", title="HTTP address cannot be bound"):
     """The address of `[http] listen` cannot be bound."""
 
-    code = "CDC-120"
-    title = "HTTP address cannot be bound"
+
+class DemoUnavailable(UsageError, code="CDC-130", title="demo cannot run"):
+    """The extra `demo` is not installed, or the folder of the demo cannot be used."""
 
 
-class DemoUnavailable(UsageError):
-    """The extra `demo` is not installed, or the demo's folder cannot be used."""
-
-    code = "CDC-130"
-    title = "demo cannot run"
-
-
-class ServerFailed(UsageError):
+class ServerFailed(UsageError, code="CDC-131", title="local server failed"):
     """A server of the demo, the tests or the benchmarks did not start, answer or stop."""
-
-    code = "CDC-131"
-    title = "local server failed"
 
 
 # --- 2xx: Postgres
 
 
-class PostgresUnavailable(RetryError):
-    """Postgres cannot be reached, refused us for now, or went away."""
-
-    code = "CDC-201"
-    title = "Postgres is away"
+class PostgresUnavailable(RetryError, code="CDC-201", title="Postgres is not available"):
+    """Postgres cannot be reached, refuses connections for now, or closed the connection."""
 
 
-class PostgresRefused(HaltError):
-    """Postgres refuses our credentials, database or role: a retry would not help."""
-
-    code = "CDC-202"
-    title = "Postgres refuses the connection"
+class PostgresRefused(HaltError, code="CDC-202", title="Postgres refuses the connection"):
+    """Postgres refuses our credentials, database or role; a retry would not help."""
 
 
-class SlotBusy(RetryError):
+class SlotBusy(RetryError, code="CDC-203", title="replication slot is in use"):
     """Another connection reads the slot (SQLSTATE 55006)."""
 
-    code = "CDC-203"
-    title = "replication slot is in use"
+
+class SlotMissing(HaltError, code="CDC-204", title="replication slot is missing"):
+    """The slot does not exist: it was dropped, or `create_slot` is false at the first start."""
 
 
-class SlotMissing(HaltError):
-    """The slot does not exist, though a position does, or creating it was not allowed."""
-
-    code = "CDC-204"
-    title = "replication slot is missing"
+class SlotLost(HaltError, code="CDC-205", title="replication slot is lost"):
+    """The server invalidated the slot and removed WAL that was not read."""
 
 
-class SlotLost(HaltError):
-    """The server invalidated the slot: WAL that was not read is gone."""
-
-    code = "CDC-205"
-    title = "replication slot is lost"
-
-
-class SlotUnfit(HaltError):
+class SlotUnfit(HaltError, code="CDC-206", title="replication slot is not suitable"):
     """The slot is not a pgoutput slot of this database."""
 
-    code = "CDC-206"
-    title = "replication slot does not fit"
+
+class PublicationMissing(HaltError, code="CDC-207", title="publication is missing"):
+    """The publication does not exist, or did not exist when the WAL was written."""
 
 
-class PublicationMissing(HaltError):
-    """The publication does not exist, or did not when the WAL was written."""
-
-    code = "CDC-207"
-    title = "publication is missing"
-
-
-class PublicationIncomplete(HaltError):
+class PublicationIncomplete(
+    HaltError, code="CDC-208", title="publication does not cover the configuration"
+):
     """The publication lacks a configured table, column or operation."""
 
-    code = "CDC-208"
-    title = "publication does not cover the configuration"
+
+class PermissionMissing(HaltError, code="CDC-209", title="permission is missing"):
+    """The role lacks a privilege (SQLSTATE 42501)."""
 
 
-class PermissionMissing(HaltError):
-    """The role lacks a right (SQLSTATE 42501)."""
-
-    code = "CDC-209"
-    title = "permission is missing"
-
-
-class WalLevelTooLow(HaltError):
+class WalLevelTooLow(HaltError, code="CDC-210", title="wal_level is not logical"):
     """The server does not run with wal_level = logical."""
 
-    code = "CDC-210"
-    title = "wal_level is not logical"
 
-
-class ServerUnsupported(HaltError):
+class ServerUnsupported(HaltError, code="CDC-211", title="Postgres version is not supported"):
     """The server's version is outside the supported range."""
 
-    code = "CDC-211"
-    title = "Postgres version is not supported"
 
-
-class ProtocolViolation(HaltError):
-    """A message of the replication protocol that we do not know or that contradicts another."""
-
-    code = "CDC-220"
-    title = "replication stream is not understood"
+class ProtocolViolation(HaltError, code="CDC-220", title="replication stream is not understood"):
+    """A message of the replication protocol is unknown or contradicts another."""
 
 
 # --- 3xx: rows and schemas
 
 
-class Unrepresentable(HaltError):
-    """A value has no exact Avro form under the contract's table of types."""
-
-    code = "CDC-301"
-    title = "value cannot be represented"
+class Unrepresentable(HaltError, code="CDC-301", title="value cannot be represented"):
+    """A value has no exact form in the Avro type of its column."""
 
 
-class RecordTooLarge(HaltError):
+class RecordTooLarge(HaltError, code="CDC-302", title="event is too large for its topic"):
     """An event is larger than its topic accepts."""
 
-    code = "CDC-302"
-    title = "event is too large for its topic"
+
+class LayoutRefused(
+    HaltError, code="CDC-303", title="changed table cannot be captured as configured"
+):
+    """A table changed, and its new layout cannot be captured as configured."""
 
 
-class LayoutRefused(HaltError):
-    """A table's layout changed to one that cannot be captured as configured."""
-
-    code = "CDC-303"
-    title = "changed table cannot be captured as configured"
+class OutboxUnroutable(HaltError, code="CDC-304", title="outbox row cannot be routed"):
+    """An outbox row has NULL as its key or type, or a type that makes no valid topic name."""
 
 
-class OutboxUnroutable(HaltError):
-    """An outbox row has NULL where its key or type must stand, or a type that is no topic."""
-
-    code = "CDC-304"
-    title = "outbox row cannot be routed"
-
-
-class TruncateRefused(HaltError):
+class TruncateRefused(HaltError, code="CDC-305", title="table was truncated"):
     """A TRUNCATE arrived for a table configured with `truncate = "halt"`."""
 
-    code = "CDC-305"
-    title = "table was truncated"
 
-
-class SchemaIdClash(HaltError):
-    """Two different schemas have the same content id."""
-
-    code = "CDC-306"
-    title = "schema ids clash"
+class SchemaIdClash(HaltError, code="CDC-306", title="two schemas have the same id"):
+    """Two different schemas have the same id, which is a part of their digests."""
 
 
 # --- 4xx: Kafka
 
 
-class KafkaUnavailable(RetryError):
+class KafkaUnavailable(RetryError, code="CDC-401", title="Kafka is not available"):
     """The brokers cannot be reached or do not answer in time."""
 
-    code = "CDC-401"
-    title = "Kafka is away"
 
-
-class KafkaRefused(HaltError):
+class KafkaRefused(HaltError, code="CDC-402", title="Kafka refuses the client"):
     """The brokers refuse our credentials, our ids or our settings."""
 
-    code = "CDC-402"
-    title = "Kafka refuses the client"
 
-
-class KafkaSettingInvalid(UsageError):
+class KafkaSettingInvalid(UsageError, code="CDC-403", title="Kafka client setting is not valid"):
     """librdkafka does not accept a setting of `[kafka.client]`."""
 
-    code = "CDC-403"
-    title = "Kafka client setting is not valid"
 
-
-class TopicMissing(HaltError):
+class TopicMissing(HaltError, code="CDC-404", title="topic is missing"):
     """A topic does not exist and `[topics] create` is not set."""
 
-    code = "CDC-404"
-    title = "topic is missing"
+
+class TopicUnfit(HaltError, code="CDC-405", title="topic is not suitable"):
+    """A topic has settings under which events or positions would be lost."""
 
 
-class TopicUnfit(HaltError):
-    """A topic exists with settings under which events or positions would be lost."""
-
-    code = "CDC-405"
-    title = "topic does not fit"
+class TransactionFailed(RetryError, code="CDC-406", title="Kafka transaction did not commit"):
+    """A Kafka transaction was aborted, or its outcome is unknown; the position decides."""
 
 
-class TransactionFailed(RetryError):
-    """A Kafka transaction was aborted or its outcome is unknown: the position decides."""
-
-    code = "CDC-406"
-    title = "Kafka transaction did not commit"
+class ProducerFenced(RetryError, code="CDC-407", title="producer was fenced"):
+    """A producer with our transactional id took over, or our transaction timed out."""
 
 
-class ProducerFenced(RetryError):
-    """Another producer with our transactional id has taken over, or the broker timed us out."""
-
-    code = "CDC-407"
-    title = "producer was fenced"
-
-
-class RivalTookOver(SidecarError):
+class RivalTookOver(SidecarError, code="CDC-409", title="another sidecar took over"):
     """Another sidecar holds the lock and has fenced our producer: exit status 4."""
 
-    code = "CDC-409"
-    title = "another sidecar took over"
     disposition = Disposition.GIVE_UP
 
 
-class FencedTooOften(SidecarError):
-    """Our producer was fenced again and again although we hold the lock: exit status 4."""
+class FencedTooOften(SidecarError, code="CDC-410", title="producer was fenced too often"):
+    """Our producer was fenced repeatedly although we hold the lock: exit status 4."""
 
-    code = "CDC-410"
-    title = "producer was fenced too often"
     disposition = Disposition.GIVE_UP
 
 
-class SchemasUnreadable(HaltError):
-    """The schemas topic holds something this version does not understand."""
-
-    code = "CDC-408"
-    title = "schemas topic cannot be read"
+class SchemasUnreadable(HaltError, code="CDC-408", title="schemas topic cannot be read"):
+    """The schemas topic holds a record that this version does not understand."""
 
 
-# --- 5xx: the position and the identity of the source
+# --- 5xx: the position and the source
 
 
-class PositionMissing(HaltError):
-    """A slot exists but no position: a lost position topic would look the same."""
-
-    code = "CDC-501"
-    title = "slot without a position"
+class PositionMissing(HaltError, code="CDC-501", title="slot has no saved position"):
+    """A slot exists without a position; the position topic may have been lost."""
 
 
-class PositionUnreadable(HaltError):
-    """The position record is of an unknown version or malformed."""
-
-    code = "CDC-502"
-    title = "position cannot be read"
+class PositionUnreadable(HaltError, code="CDC-502", title="position cannot be read"):
+    """The position record has an unknown version or is malformed."""
 
 
-class SourceChanged(HaltError):
-    """The database is not the one that the position was read from."""
-
-    code = "CDC-503"
-    title = "this is another database"
+class SourceChanged(HaltError, code="CDC-503", title="source is a different database"):
+    """The database is not the one that the position belongs to."""
 
 
-class SlotAhead(HaltError):
-    """The slot was confirmed beyond the position: the changes between are gone."""
-
-    code = "CDC-504"
-    title = "slot is ahead of the position"
+class SlotAhead(HaltError, code="CDC-504", title="slot is ahead of the position"):
+    """The slot was confirmed beyond the position, so the changes between them are lost."""
 
 
-class WalWentBack(HaltError):
+class WalWentBack(HaltError, code="CDC-505", title="WAL ends before the position"):
     """The server's WAL ends before the published position."""
 
-    code = "CDC-505"
-    title = "WAL went backwards"
 
-
-class ConfigChangedInside(HaltError):
+class ConfigChangedInside(
+    HaltError, code="CDC-506", title="configuration changed inside a split transaction"
+):
     """The configuration changed while a split transaction was half published."""
 
-    code = "CDC-506"
-    title = "configuration changed inside a split transaction"
+
+class SidecarRunning(UsageError, code="CDC-510", title="a sidecar is running"):
+    """A command that needs the slot was called while a sidecar runs."""
 
 
-class SidecarRunning(UsageError):
-    """A command that needs the slot for itself was called while a sidecar lives."""
-
-    code = "CDC-510"
-    title = "a sidecar is running"
+class PositionOutOfReach(UsageError, code="CDC-511", title="slot cannot serve this position"):
+    """The slot cannot serve changes from the requested position."""
 
 
-class PositionOutOfReach(UsageError):
-    """The slot cannot serve changes from the position that was asked for."""
-
-    code = "CDC-511"
-    title = "the slot cannot serve this position"
+# --- 9xx: the sidecar itself
 
 
-# --- 9xx: ourselves
+class InternalError(HaltError, code="CDC-901", title="internal error"):
+    """A state that must never occur; it is an error, never a skip (I6)."""
 
 
-class InternalError(HaltError):
-    """A state that the code holds to be impossible: an error, never a skip (I6)."""
-
-    code = "CDC-901"
-    title = "internal error"
-
-
-class FailpointHit(RetryError):
-    """An armed failpoint raised; never seen outside tests."""
-
-    code = "CDC-902"
-    title = "failpoint raised"
+class FailpointHit(RetryError, code="CDC-902", title="failpoint raised"):
+    """An armed failpoint raised this error; only tests arm failpoints."""
 
 
 def every_error() -> tuple[type[SidecarError], ...]:
-    """Return all errors that carry a code of their own, in the order of their codes."""
+    """Return all errors that have a code of their own, in the order of their codes."""
     found: list[type[SidecarError]] = []
     queue = list(SidecarError.__subclasses__())
     while queue:

@@ -1,8 +1,8 @@
 """Named points where a test may kill, stop, raise or delay the process.
 
-`CDC_SIDECAR_FAILPOINTS="before_commit#3=kill,after_claim=raise"` is read once at start; `#3` means
-the third time the point is reached (default: the first). Disarmed, a point costs one empty call.
-The acceptance tests walk `Failpoint`, so a new member is tested by existing.
+`CDC_SIDECAR_FAILPOINTS="before_commit#3=kill,after_claim=raise"` is read once at start. `#3` means
+the third time that the point is reached; the default is the first. A point that is not armed costs
+one empty call. The acceptance tests run every member of `Failpoint`, new ones too.
 """
 
 import os
@@ -15,7 +15,8 @@ from enum import Enum
 from cdc_sidecar.errors import FailpointHit, FailpointInvalid
 
 VARIABLE = "CDC_SIDECAR_FAILPOINTS"
-DELAY = 2.0  # seconds, for the action `delay`
+DELAY = 2.0
+"""Seconds of the action `delay`: enough for a test to act while the process waits at the point."""
 
 
 class Failpoint(Enum):
@@ -49,7 +50,7 @@ class Action(Enum):
 
 @dataclass(slots=True)
 class Armed:
-    """One point of the specification and how often it is still passed before it acts."""
+    """An action and how often its point is still passed before it acts."""
 
     action: Action
     passes_left: int
@@ -59,20 +60,20 @@ _armed: dict[Failpoint, Armed] = {}
 
 
 def _disarmed(_point: Failpoint) -> None:
-    """Do nothing: what `reach` is while nothing is armed."""
+    """Do nothing. `reach` is this function while no point is armed."""
 
 
 reach: Callable[[Failpoint], None] = _disarmed
 
 
 def arm(specification: str) -> tuple[str, ...]:
-    """Arm the points of `specification` (empty: none) and return their names.
+    """Arm the points of `specification`, disarm all others, and return the names of the armed ones.
 
     Raises:
-        FailpointInvalid: a part names no point, no action, or no count.
+        FailpointInvalid: a part has an unknown point, an unknown action, or a wrong count.
 
     """
-    global reach  # noqa: PLW0603 - the switch between armed and disarmed is this one name
+    global reach  # noqa: PLW0603 - replaced, so that a disarmed point looks nothing up
     _armed.clear()
     for part in filter(None, (part.strip() for part in specification.split(","))):
         point, armed = _parse(part)

@@ -1,7 +1,7 @@
-"""Logging: structlog, for people on a terminal, JSON elsewhere; the one owner of structlog.
+"""Logging with structlog, which only this module imports: text on a terminal, JSON elsewhere.
 
 Event names are past-tense snake_case, facts are keys, LSNs are text. No row value and no secret is
-ever passed; tracebacks carry no local variables.
+ever passed, and tracebacks contain no local variables.
 """
 
 import logging
@@ -18,12 +18,13 @@ Logger = structlog.typing.FilteringBoundLogger
 _LIBRARIES = {
     "librdkafka": logging.WARNING,
     "psycopg": logging.WARNING,
-    "psycopg.pool": logging.ERROR,  # its every try to connect is a warning; we say it once
+    "psycopg.pool": logging.ERROR,  # it warns at every attempt to connect; we log a failure once
 }
+"""The lowest level of each library whose log lines are passed on."""
 
 
 def configure_logging(config: Log) -> None:
-    """Send our lines, and the libraries' warnings, to standard error in one form."""
+    """Write our log lines and the libraries' warnings to standard error in one form."""
     level = getattr(logging, config.level.upper())
     shared: list[Processor] = [
         structlog.processors.add_log_level,
@@ -59,15 +60,15 @@ def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 class _Bridge(logging.Handler):
-    """Hands a library's line to structlog."""
+    """Passes a library's log lines on to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log it as one event with the library's name."""
+        """Log a line as one event with the library's name."""
         log = get_logger().bind(library=record.name)
         log.log(record.levelno, "library_reported", message=record.getMessage())
 
 
-def get_logger(**bound: Any) -> Logger:  # noqa: ANN401 - structlog's own signature
-    """Return a logger with facts bound to it."""
+def get_logger(**bound: Any) -> Logger:  # noqa: ANN401 - any value can be a fact
+    """Return a logger that adds these facts to every event."""
     logger: Logger = structlog.get_logger(**bound)
     return logger

@@ -22,10 +22,10 @@ from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.slot import Server
+from cdc_sidecar.postgres.server import SourceServer
 
 
-def check_primary(connection: ReplicationConnection, server: Server) -> None:
+def check_primary(connection: ReplicationConnection, server: SourceServer) -> None:
     """Check that both connections lead to a primary: a lock on a standby keeps nobody out.
 
     Raises:
@@ -40,7 +40,7 @@ def check_primary(connection: ReplicationConnection, server: Server) -> None:
         )
 
 
-def check_wal_level(server: Server) -> None:
+def check_wal_level(server: SourceServer) -> None:
     """Check that the server writes what logical decoding needs.
 
     Raises:
@@ -54,7 +54,7 @@ def check_wal_level(server: Server) -> None:
         )
 
 
-def check_role(server: Server) -> None:
+def check_role(server: SourceServer) -> None:
     """Check that the role may use replication.
 
     Raises:

@@ -4,8 +4,10 @@ from cdc_sidecar.checks.continuity import SourceState
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.kafka.position import SourceIdentity
 from cdc_sidecar.postgres.connect import Database
-from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
-from cdc_sidecar.postgres.slot import Server, read_server, read_slot
+from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.server import SourceServer, read_server
+from cdc_sidecar.postgres.slot import read_slot
+from cdc_sidecar.postgres.walsender import SystemIdentity
 
 
 def read_source(
@@ -28,7 +30,7 @@ def read_source(
     return SourceState(identity_of(system, server, config), slot, system.flushed_lsn, history)
 
 
-def identity_of(system: SystemIdentity, server: Server, config: Config) -> SourceIdentity:
+def identity_of(system: SystemIdentity, server: SourceServer, config: Config) -> SourceIdentity:
     """Return the identity of the source as it is now."""
     return SourceIdentity(
         system.system_identifier,

@@ -14,7 +14,8 @@ from cdc_sidecar.kafka.claim import read_current_position
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import format_lsn
-from cdc_sidecar.postgres.slot import SlotStatus, read_server, read_slot
+from cdc_sidecar.postgres.server import read_server
+from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 
 _TIMEOUT: Final = 5.0  # seconds
 _EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to

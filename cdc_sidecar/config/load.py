@@ -1,7 +1,8 @@
-"""A TOML file and the environment become a `Config`, or one error that lists every mistake."""
+"""Makes a `Config` of a TOML file and the environment, or one error that lists every mistake."""
 
 import difflib
 import os
+import re
 import tomllib
 import types
 from collections.abc import Iterator, Mapping
@@ -16,19 +17,37 @@ from cdc_sidecar.config.secret import Secret, is_reference, parse_secret
 from cdc_sidecar.errors import ConfigInvalid, ConfigUnreadable, SecretUnavailable
 
 PREFIX = "CDC_SIDECAR__"
+"""The beginning of the variables that override a key. A single "_" would not separate levels, since
+keys contain it; `CDC_SIDECAR_FAILPOINTS` is not an override.
+"""
 _READ_LATER = frozenset({("postgres", "dsn"), ("postgres", "password")})
+"""Secrets that are read again for every connection, with all of `[kafka.client]`."""
 _DOTTED = frozenset({("kafka", "client"), ("topics", "config")})
+"""Tables whose keys contain dots, which the name of a variable cannot."""
 _NOT_YET: dict[tuple[str, ...], str] = {
-    ("registry",): "an outside registry is not in this version: the built-in one is used"
+    ("registry",): "an external registry is not supported in this version; the built-in one is used"
 }
+"""Sections of later versions, which are not reported as unknown keys."""
+_MESSAGES = {
+    "missing": "missing",
+    "bool_type": "must be true or false",
+    "int_type": "must be an integer",
+    "string_type": "must be a string",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+}
+"""Messages in TOML's words, for the errors that pydantic describes in Python's."""
+_SIMILARITY = 0.6
+"""The least similarity of a suggested key, from 0 to 1: the default of `difflib`."""
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     """Return the configuration of `path`, overridden by the variables `CDC_SIDECAR__…`.
 
     Raises:
-        ConfigUnreadable: the file cannot be read, or is no TOML.
-        ConfigInvalid: keys or values are wrong; all of them are listed.
+        ConfigUnreadable: the file cannot be read, or is not TOML.
+        ConfigInvalid: keys or values are wrong; the error lists all of them.
 
     """
     document = _read(path)
@@ -43,7 +62,7 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     raise ConfigInvalid(
         f"{len(mistakes)} mistake{'s' * (len(mistakes) > 1)} in {path}\n"
         + "\n".join(f"  - {mistake}" for mistake in mistakes),
-        hint="correct the file; config.example.toml shows every key",
+        hint="correct the file or the variables; config.example.toml shows every key",
     )
 
 
@@ -51,17 +70,20 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigUnreadable(f"{path} does not exist", hint="name it with --config") from error
+        raise ConfigUnreadable(
+            f"{path} does not exist", hint="give the path of the file with --config"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigUnreadable(
-            f"{path}: {type(error).__name__}", hint="let the sidecar's user read it, as UTF-8"
+            f"{path}: {type(error).__name__}",
+            hint="the file must be UTF-8, and the sidecar's user must be allowed to read it",
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigUnreadable(f"{path} is no TOML: {error}") from error
+        raise ConfigUnreadable(f"{path} is not valid TOML: {error}") from error
 
 
 def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Write the variables `CDC_SIDECAR__A__B` into the document; yield what cannot be."""
+    """Write the variables `CDC_SIDECAR__A__B` into the document; yield those that cannot be."""
     for name in sorted(name for name in environment if name.startswith(PREFIX)):
         keys = tuple(name.removeprefix(PREFIX).lower().split("__"))
         table, setting = keys[:2], keys[2:]
@@ -71,7 +93,7 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Itera
         for key in keys[:-1]:
             section = section.setdefault(key, {})
             if not isinstance(section, dict):
-                yield f"{name}: a variable cannot reach into the list {key}"
+                yield f"{name}: a variable cannot override an entry of the list {key}"
                 break
         else:
             section[keys[-1]] = _parse_variable(environment[name])
@@ -85,7 +107,7 @@ def _parse_variable(text: str) -> object:
 
 
 def _resolve(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    """Replace `{ file = … }` and `{ env = … }` by their text where they are not read later."""
+    """Replace `{ file = … }` and `{ env = … }` by their text, except those that are read later."""
     for key, value in section.items():
         here = (*path, key)
         if here in _READ_LATER or here[:2] == ("kafka", "client"):
@@ -104,7 +126,7 @@ def _resolve(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _try_secrets(value: object, path: tuple[str, ...]) -> Iterator[str]:
-    """Read each secret once at start: a wrong path is a mistake of the configuration."""
+    """Read each secret once at start, so that a wrong path is reported as a mistake."""
     if is_reference(value):
         try:
             parse_secret(value).read()
@@ -116,32 +138,35 @@ def _try_secrets(value: object, path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _describe(detail: ErrorDetails) -> str:
-    """Return one line for one of pydantic's findings; the value itself is never shown."""
+    """Return one line for an error of pydantic; the line never shows the value."""
     path = tuple(str(part) for part in detail["loc"])
     where = _spell(path)
     if detail["type"] == "extra_forbidden":
         return f"{where}: {_NOT_YET.get(path) or 'unknown key' + _did_you_mean(path)}"
-    if detail["type"] == "missing":
-        return f"{where}: missing"
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    prefix = "must be " if detail["msg"].startswith("Input should be ") else ""
-    return f"{where}: {prefix}{message}" if where else f"{prefix}{message}"
+    message = _MESSAGES.get(detail["type"]) or _reword(detail["msg"])
+    return f"{where}: {message}" if where else message
+
+
+def _reword(message: str) -> str:
+    """Return `must be …` for pydantic's `Input should be …`, `String should have …` and others."""
+    short = message.removeprefix("Value error, ").partition(" after validation")[0]
+    return re.sub(r"^\w+ should ", "must ", short)
 
 
 def _spell(path: tuple[str, ...]) -> str:
-    """Spell `("tables", "0", "name")` as `tables[0].name`."""
+    """Return `tables[0].name` for `("tables", "0", "name")`."""
     parts = [f"[{part}]" if part.isdigit() else f".{part}" for part in path]
     return "".join(parts).removeprefix(".")
 
 
 def _did_you_mean(path: tuple[str, ...]) -> str:
     known = _known_keys(path[:-1])
-    close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(sorted(known))})"
+    close = difflib.get_close_matches(path[-1], known, n=1, cutoff=_SIMILARITY)
+    return f" (did you mean {close[0]}?)" if close else f" (known keys: {', '.join(sorted(known))})"
 
 
 def _known_keys(path: tuple[str, ...]) -> list[str]:
-    """Return the keys that the model knows at a path."""
+    """Return the keys that the model has at a path."""
     model: Any = Config
     for part in path:
         if isinstance(model, type) and issubclass(model, BaseModel):
@@ -160,10 +185,10 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
 
 
 def read_all(settings: Mapping[str, Secret]) -> dict[str, str]:
-    """Return the settings with every secret read now.
+    """Return the settings, with every secret as it is now.
 
     Raises:
-        SecretUnavailable: one of them cannot be read.
+        SecretUnavailable: a secret cannot be read.
 
     """
     return {name: secret.read() for name, secret in settings.items()}

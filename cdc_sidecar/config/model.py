@@ -1,7 +1,7 @@
-"""The configuration as frozen values: every key, its type, its default and its meaning.
+"""The configuration as frozen values: every key with its type and its default.
 
-A default exists only where every user is safe with it. `cdc_sidecar.config.load` makes one from a
-file; nothing else does. The reference for people is `config.example.toml`.
+A key has a default only if every user is safe with it. Only `cdc_sidecar.config.load` creates a
+`Config`, from a file. The reference for operators is `docs/reference/configuration.md`.
 """
 
 import re
@@ -13,10 +13,14 @@ from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.units import Duration, Size
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})")
+"""A host or an IPv6 address in brackets, and a port."""
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
+"""The characters that Postgres allows in a slot's name, and its NAMEDATALEN - 1."""
 _SERVICE = re.compile(r"[a-zA-Z0-9_-]{1,100}")
+"""The first part of topics, whose names have at most 249 characters: the table needs the rest."""
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]*")
-_MAX_PORT = 65535
+"""The characters that Kafka allows in a topic's name."""
+_MAX_PORT = 65535  # TCP has 16 bits for it
 
 OWNED_CLIENT_SETTINGS = frozenset({
     "acks", "auto.offset.reset", "batch.size", "bootstrap.servers", "enable.auto.commit",
@@ -26,7 +30,12 @@ OWNED_CLIENT_SETTINGS = frozenset({
     "queue.buffering.max.messages", "request.required.acks", "transaction.timeout.ms",
     "transactional.id",
 })  # fmt: skip
-"""librdkafka settings on which exactly once depends: the sidecar sets them itself."""
+"""librdkafka settings that exactly once depends on; the sidecar sets them."""
+
+_SPLIT_SHARE = 0.8
+"""The share of `transaction_timeout` after which a source transaction is split by default. The rest
+is left for the commit of the part.
+"""
 
 
 def _named(pattern: re.Pattern[str], form: str) -> AfterValidator:
@@ -57,14 +66,14 @@ def _table_name(text: str) -> str:
 
 def _not_yet_park(text: str) -> str:
     if text == "park":
-        message = '"park" is not in this version; only "halt" is'
+        message = '"park" is not supported in this version; use "halt"'
         raise ValueError(message)
     return text
 
 
 def _not_empty(columns: tuple[object, ...]) -> tuple[object, ...]:
     if not columns:
-        message = 'must list a column, or "*"'
+        message = 'must contain at least one column or "*"'
         raise ValueError(message)
     return columns
 
@@ -76,7 +85,7 @@ def _column_entry(value: object) -> object:
         names = [name for name in value if isinstance(name, str) and name != "*"]
         if len(names) == len(value) > 1:
             return tuple(names)
-    message = "must be a column's name, or a list of the names that one column has had"
+    message = "must be the name of a column, or a list of the names that one column has had"
     raise ValueError(message)
 
 
@@ -90,25 +99,26 @@ class _Section(BaseModel):
 
 
 class Service(_Section):
-    """Who we are: the first part of every topic and namespace."""
+    """The service: its name is the first part of every topic and namespace."""
 
-    name: Annotated[str, _named(_SERVICE, "letters, digits, _ and -, at most 100")]
+    name: Annotated[str, _named(_SERVICE, "1 to 100 letters, digits, _ or -")]
 
 
 class Postgres(_Section):
     """The source database, its slot and its publication."""
 
     dsn: SecretString
-    slot: Annotated[str, _named(_SLOT, "lower-case letters, digits and _, at most 63")]
-    publication: Annotated[str, Field(min_length=1, max_length=63)]
+    slot: Annotated[str, _named(_SLOT, "1 to 63 lower-case letters, digits or _")]
+    publication: Annotated[str, Field(min_length=1, max_length=63)]  # NAMEDATALEN - 1
     password: SecretString | None = None
     create_slot: bool = False
 
 
 class Kafka(_Section):
-    """The brokers and what librdkafka is told beyond what the sidecar must own."""
+    """The brokers, and librdkafka settings that the sidecar does not set."""
 
     bootstrap_servers: Annotated[str, Field(min_length=1)]
+    # at most as long as a topic's name; Kafka has no limit of its own
     transactional_id: Annotated[str, Field(min_length=1, max_length=249)] | None = None
     client: dict[str, SecretString] = {}
 
@@ -116,13 +126,13 @@ class Kafka(_Section):
     def _owned(self) -> "Kafka":
         owned = sorted(OWNED_CLIENT_SETTINGS & self.client.keys())
         if owned:
-            message = f"the sidecar sets {', '.join(owned)} itself: leave it out of [kafka.client]"
+            message = f"the sidecar sets {', '.join(owned)}; remove it from [kafka.client]"
             raise ValueError(message)
         return self
 
 
 class Topics(_Section):
-    """Whether and how missing topics are created."""
+    """Whether missing topics are created, and with which settings."""
 
     create: bool = False
     partitions: Annotated[int, Field(ge=1)] | None = None
@@ -132,24 +142,30 @@ class Topics(_Section):
     @model_validator(mode="after")
     def _complete(self) -> "Topics":
         if self.create and (self.partitions is None or self.replication_factor is None):
-            message = "create = true needs partitions and replication_factor"
+            message = "create = true requires partitions and replication_factor"
             raise ValueError(message)
         return self
 
 
 class Publish(_Section):
-    """When a Kafka transaction is closed, and how much may wait in memory."""
+    """When a Kafka transaction is committed, and how much may wait in memory."""
 
+    # a commit takes 3 to 5 ms and less load if 2 ms lie between commits
     max_delay: Duration = 0.002
+    # tens of thousands of small events, so the cost of a commit for each event is small
     max_batch_bytes: Annotated[Size, Field(ge=1)] = 16_000_000
+    # below the broker's maximum, which is 15 minutes by default
     transaction_timeout: Annotated[Duration, Field(ge=1)] = 300.0
     split_after: Annotated[Duration, Field(gt=0)] | None = None
+    # one Kafka transaction waits while another is published; less than 64 KiB holds no batch
     max_queue_bytes: Annotated[Size, Field(ge=65536)] = 16_000_000
 
     @property
     def split_seconds(self) -> float:
-        """Seconds after which a source transaction is split; four fifths of the time-out."""
-        return self.transaction_timeout * 0.8 if self.split_after is None else self.split_after
+        """Seconds after which a source transaction is split."""
+        if self.split_after is None:
+            return self.transaction_timeout * _SPLIT_SHARE
+        return self.split_after
 
     @model_validator(mode="after")
     def _in_time(self) -> "Publish":
@@ -160,7 +176,7 @@ class Publish(_Section):
 
 
 class Column(_Section):
-    """How one column differs from its source."""
+    """How the field of one column differs from the column."""
 
     rename: Annotated[str, Field(min_length=1)] | None = None
     mask: Literal["hash"] | None = None
@@ -169,7 +185,7 @@ class Column(_Section):
 
 
 class Table(_Section):
-    """One captured table, or a glob over the publication's tables."""
+    """One captured table, or all tables of the publication that match a glob."""
 
     name: TableName
     columns: Annotated[tuple[ColumnEntry, ...], Field(strict=False), AfterValidator(_not_empty)]
@@ -182,17 +198,17 @@ class Table(_Section):
 
     @property
     def is_glob(self) -> bool:
-        """Whether the name is a pattern over the publication's tables."""
+        """Whether the name is a glob."""
         return any(character in self.name for character in "*?[")
 
     @property
     def listed(self) -> tuple[tuple[str, ...], ...]:
-        """The columns that are listed, each by the names that it has had; "*" is not one."""
+        """The listed columns without "*", each as the names that it has had."""
         entries = (entry for entry in self.columns if entry != "*")
         return tuple((entry,) if isinstance(entry, str) else entry for entry in entries)
 
     def sends(self, column: str) -> bool:
-        """Tell whether a column is sent where it stands in a row."""
+        """Return whether a column is sent."""
         return "*" in self.columns or any(column in names for names in self.listed)
 
     @model_validator(mode="after")
@@ -204,7 +220,7 @@ class Table(_Section):
             raise ValueError(message)
         stray = sorted(name for name in self.column if not self.sends(name))
         if stray:
-            message = f"column {', '.join(stray)} is configured but not listed in columns"
+            message = f"column {', '.join(stray)} is configured, but columns does not list it"
             raise ValueError(message)
         return self
 
@@ -221,7 +237,7 @@ class OutboxColumns(_Section):
 
 
 class Outbox(_Section):
-    """One transactional outbox: rows inserted there become events of their own topics."""
+    """One transactional outbox: the rows inserted there become events of their own topics."""
 
     table: TableName
     topic: str = "outbox.event.{aggregatetype}"
@@ -235,7 +251,7 @@ class Outbox(_Section):
             message = 'topic must contain "{aggregatetype}"'
             raise ValueError(message)
         if not _TOPIC.fullmatch(self.topic.replace("{aggregatetype}", "")):
-            message = "topic may have letters, digits, ., _ and - beside {aggregatetype}"
+            message = "topic may contain only letters, digits, ., _, - and {aggregatetype}"
             raise ValueError(message)
         return self
 
@@ -247,37 +263,39 @@ class Messages(_Section):
 
 
 class Transactions(_Section):
-    """Records that tell where each source transaction begins and ends."""
+    """Records that mark the begin and the end of each source transaction."""
 
     topic: bool = False
 
 
 class Http(_Section):
-    """Where metrics, health, status and the registry are served."""
+    """The address of the HTTP server for metrics, health, status and schemas."""
 
+    # the port that OpenTelemetry's Prometheus exporters use
     listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0:9464"
 
     @property
     def host(self) -> str:
-        """The host part, without brackets."""
+        """The host of the address, without brackets."""
         return self.listen.rpartition(":")[0].strip("[]")
 
     @property
     def port(self) -> int:
-        """The port part; 0 takes a free one."""
+        """The port of the address; 0 means any free port."""
         return int(self.listen.rpartition(":")[2])
 
 
 class Log(_Section):
-    """How much is logged and in which form."""
+    """The level and the format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
 
 class Shutdown(_Section):
-    """How long a stop may take, and what a halt does to the process."""
+    """How long a shutdown may take, and whether a halt ends the process."""
 
+    # below the 30 s after which Kubernetes kills a container
     grace: Annotated[Duration, Field(gt=0)] = 25.0
     on_halt: Literal["exit", "stay"] = "exit"
 
@@ -306,7 +324,7 @@ class Config(_Section):
     @model_validator(mode="after")
     def _something_to_do(self) -> "Config":
         if not (self.tables or self.outboxes or self.messages.prefixes):
-            message = "nothing to capture: add [[tables]], [[outboxes]] or [messages]"
+            message = "nothing to capture; add [[tables]], [[outboxes]] or [messages]"
             raise ValueError(message)
         names = [table.name for table in self.tables] + [box.table for box in self.outboxes]
         twice = sorted({name for name in names if names.count(name) > 1})

@@ -1,6 +1,6 @@
-"""Strings that may live elsewhere: `{ file = "/run/secrets/x" }`, `{ env = "X" }`.
+"""Strings that may be kept elsewhere: `{ file = "/run/secrets/x" }`, `{ env = "X" }`.
 
-A `Secret` is read again at every new connection, so that a rotated password needs no restart.
+A `Secret` is read again for every new connection, so a rotated password needs no restart.
 Its value is never part of its `repr`.
 """
 
@@ -16,20 +16,20 @@ from cdc_sidecar.errors import SecretUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Where a string is kept; `read` fetches it now."""
+    """The place where a string is kept; `read` reads it."""
 
     kind: str  # "file", "env" or "literal"
     place: str
 
     def __repr__(self) -> str:
-        """Name the place of a reference, and nothing of a literal."""
+        """Show the place of a reference; show nothing of a literal."""
         return "Secret(…)" if self.kind == "literal" else f"Secret({self.kind}={self.place!r})"
 
     def read(self) -> str:
-        """Return the string as it is now, without the file's last line ending.
+        """Return the string as it is now, without the last line ending of a file.
 
         Raises:
-            SecretUnavailable: the file cannot be read or the variable is not set.
+            SecretUnavailable: the file cannot be read, or the variable is not set.
 
         """
         match self.kind:
@@ -47,7 +47,7 @@ def _read_file(place: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SecretUnavailable(
             f"file {place}: {type(error).__name__}",
-            hint="mount the file and let the sidecar's user read it",
+            hint="mount the file, and allow the sidecar's user to read it",
         ) from error
 
 
@@ -56,12 +56,13 @@ def _read_variable(name: str) -> str:
         return os.environ[name]
     except KeyError as error:
         raise SecretUnavailable(
-            f"environment variable {name} is not set", hint=f"set {name} for the sidecar"
+            f"environment variable {name} is not set",
+            hint=f"set {name} in the environment of the sidecar",
         ) from error
 
 
 def is_reference(written: object) -> bool:
-    """Tell whether a TOML value has the shape `{ file = … }` or `{ env = … }`."""
+    """Return whether a TOML value has the form `{ file = … }` or `{ env = … }`."""
     if not isinstance(written, dict) or len(written) != 1:
         return False
     (kind, place), *_ = written.items()
@@ -72,7 +73,7 @@ def parse_secret(written: object) -> Secret:
     """Return the secret that a TOML value stands for.
 
     Raises:
-        ValueError: neither a string nor a reference.
+        ValueError: the value is neither a string nor a reference.
 
     """
     if isinstance(written, Secret):
@@ -87,4 +88,4 @@ def parse_secret(written: object) -> Secret:
 
 
 SecretString = Annotated[Secret, BeforeValidator(parse_secret)]
-"""A string that is read when a connection is made."""
+"""A string that is read when a connection is opened."""

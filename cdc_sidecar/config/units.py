@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `"2ms"`, `"5m"`, `"16MB"`."""
+"""Durations and sizes with a unit: `"2ms"`, `"5m"`, `"16MB"`."""
 
 import re
 from typing import Annotated
@@ -15,20 +15,20 @@ def parse_duration(written: object) -> float:
     """Return the seconds of a duration such as `"250ms"`.
 
     Raises:
-        ValueError: not a number with one of the units us, ms, s, m, h, d.
+        ValueError: the value is not a number with one of the units us, ms, s, m, h, d.
 
     """
-    return _parse(written, _SECONDS, 'a duration with its unit, such as "250ms", "30s" or "5m"')
+    return _parse(written, _SECONDS, 'a duration with a unit, such as "250ms", "30s" or "5m"')
 
 
 def parse_size(written: object) -> int:
     """Return the bytes of a size such as `"16MB"`.
 
     Raises:
-        ValueError: not a number with one of the units B, kB, MB, GB, KiB, MiB, GiB.
+        ValueError: the value is not a number with one of B, kB, MB, GB, KiB, MiB, GiB.
 
     """
-    return round(_parse(written, _BYTES, 'a size with its unit, such as "512kB" or "16MB"'))
+    return round(_parse(written, _BYTES, 'a size with a unit, such as "512kB" or "16MB"'))
 
 
 def _parse(written: object, units: dict[str, float] | dict[str, int], form: str) -> float:
@@ -40,7 +40,7 @@ def _parse(written: object, units: dict[str, float] | dict[str, int], form: str)
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
-"""Seconds; written in TOML with a unit."""
+"""Seconds; in TOML a text with a unit."""
 
 Size = Annotated[int, BeforeValidator(parse_size)]
-"""Bytes; written in TOML with a unit."""
+"""Bytes; in TOML a text with a unit."""

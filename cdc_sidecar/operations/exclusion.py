@@ -7,7 +7,8 @@ from typing import Final
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarRunning
-from cdc_sidecar.postgres.replication import ReplicationConnection, lock_key
+from cdc_sidecar.postgres.lock import lock_key
+from cdc_sidecar.postgres.replication import ReplicationConnection
 
 PATIENCE: Final = 2.0
 """Seconds to try for: the server needs a moment to notice that a stopped sidecar has gone."""

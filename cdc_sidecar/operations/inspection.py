@@ -26,8 +26,10 @@ from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, TopicCatalog
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
-from cdc_sidecar.postgres.slot import Server, SlotStatus, check_version, read_server, read_slot
+from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
+from cdc_sidecar.postgres.slot import SlotStatus, read_slot
+from cdc_sidecar.postgres.walsender import SystemIdentity
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ class Inspection:
         self._capture = Capture.of(config)
         self._database = Database(config.postgres)
         self._findings: list[Finding] = []
-        self._server: Server | None = None
+        self._server: SourceServer | None = None
         self._system: SystemIdentity | None = None
         self._publication: Publication | None = None
         self._tables: tuple[PublishedTable, ...] | None = None
@@ -128,7 +130,7 @@ class Inspection:
         error = self._findings[-1].error
         self._slot_is_unfit = error is not None and not isinstance(error, SlotMissing)
 
-    def _read_server(self) -> Server:
+    def _read_server(self) -> SourceServer:
         with self._database.connection() as connection:
             return read_server(connection)
 
@@ -284,7 +286,7 @@ def _refuse(fault: SidecarError | None) -> None:
         raise fault
 
 
-def _say_server(server: Server) -> str:
+def _say_server(server: SourceServer) -> str:
     return f"database {server.database} as {server.user}"
 
 

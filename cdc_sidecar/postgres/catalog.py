@@ -1,10 +1,10 @@
 """The catalog's facts about publications, tables and types, read on an ordinary connection."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
 from cdc_sidecar.postgres.types import LayoutFacts, TypeFacts, TypeKind
@@ -12,7 +12,7 @@ from cdc_sidecar.postgres.types import LayoutFacts, TypeFacts, TypeKind
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a publication sends, beside its tables."""
+    """A publication and the operations that it publishes."""
 
     name: str
     inserts: bool
@@ -23,7 +23,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
-    """A published table as of now: what its Relation message would say, and its facts."""
+    """A published table as it is now, in the form of a Relation message, with its facts."""
 
     relation: Relation
     facts: LayoutFacts
@@ -94,7 +94,7 @@ _MONEY: Final = "SELECT scale('1'::money::numeric)"
 
 
 def read_publication(connection: psycopg.Connection, name: str) -> Publication | None:
-    """Return a publication, or None where there is none of this name."""
+    """Return a publication, or None if there is no publication of this name."""
     row = connection.execute(_PUBLICATION, (name,)).fetchone()
     return Publication(*row) if row else None
 
@@ -103,34 +103,33 @@ def read_published_tables(
     connection: psycopg.Connection, publication: str
 ) -> tuple[PublishedTable, ...]:
     """Return every table of a publication, sorted by name."""
-    # column lists exist since version 15; a list without generated columns is what is sent
-    lists = connection.info.server_version >= 150000  # noqa: PLR2004
+    # before version 15 there are no column lists: every column that is not generated is sent
+    lists = connection.info.server_version >= 150000  # noqa: PLR2004 - column lists came with 15
     listed = "a.attname = ANY (p.attnames)" if lists else "a.attgenerated = ''"
     query = _TABLES.format(listed=listed).encode()
     rows = connection.execute(query, (publication,)).fetchall()
     return tuple(_published_table(connection, row) for row in rows)
 
 
-def _published_table(connection: psycopg.Connection, row: Sequence[object]) -> PublishedTable:
+def _published_table(connection: psycopg.Connection, row: TupleRow) -> PublishedTable:
     oid, namespace, name, identity, may_select, names, types, modifiers, dimensions = row
-    key = set(_read_key(connection, int(str(oid))))
+    key = set(_read_key(connection, oid))
     full = identity == "f"
     columns = tuple(
         RelationColumn(full or column in key, column, type_oid, modifier)
-        for column, type_oid, modifier in zip(names, types, modifiers, strict=True)  # type: ignore[call-overload]
+        for column, type_oid, modifier in zip(names, types, modifiers, strict=True)
     )
-    relation = Relation(
-        int(str(oid)), str(namespace), str(name), ReplicaIdentity(identity), columns
-    )
+    relation = Relation(oid, namespace, name, ReplicaIdentity(identity), columns)
     facts = read_layout_facts(connection, relation)
-    return PublishedTable(relation, facts, tuple(dimensions), bool(may_select))  # type: ignore[arg-type]
+    return PublishedTable(relation, facts, tuple(dimensions), may_select)
 
 
 def read_layout_facts(connection: psycopg.Connection, relation: Relation) -> LayoutFacts:
-    """Return what the catalog says now about a relation layout that may be older.
+    """Return the catalog's present facts about a relation layout, which may be older.
 
-    The key is the catalog's where it still fits the layout's flags (with FULL they say nothing);
-    else it is the one flagged column, or unknown. A type that is gone is None.
+    The key is the catalog's if it still fits the key flags of the layout; with REPLICA IDENTITY
+    FULL, every column is flagged. If it does not fit, the key is the only flagged column, or
+    unknown. A type that was dropped is None.
     """
     flagged = [column.name for column in relation.columns if column.is_key]
     key = _read_key(connection, relation.oid)

@@ -1,4 +1,4 @@
-"""Connections to the source: pinned settings, fresh secrets, and errors told apart by SQLSTATE."""
+"""Connections to the source: pinned settings, fresh secrets, and errors translated by SQLSTATE."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,18 +26,31 @@ Connection = psycopg.Connection
 """An ordinary connection, in autocommit mode."""
 
 APPLICATION_NAME: Final = "cdc-sidecar"
-CONNECT_TIMEOUT: Final = 10  # seconds
-STATEMENT_TIMEOUT: Final = 15  # seconds, of ordinary connections
+"""The name that `pg_stat_activity` and the server's log show, unless the dsn sets another."""
+CONNECT_TIMEOUT: Final = 10
+"""Seconds. Enough for the handshake with a busy server; a host that does not answer is still
+reported before an operator gives up waiting.
+"""
+STATEMENT_TIMEOUT: Final = 15
+"""Seconds, on ordinary connections. The catalog queries take milliseconds: one that takes longer
+waits for a lock, and the guardian must not wait with it.
+"""
+SLOT_LOST_HINT: Final = (
+    "the changes since the position are lost: see docs/how-to/recover-a-lost-slot.md"
+)
 
 _DEFAULTS: Final = {
     "application_name": APPLICATION_NAME,
     "connect_timeout": str(CONNECT_TIMEOUT),
-    # a network that swallows packets is noticed in half a minute, not in the kernel's quarter hour
+    # milliseconds; a network that loses packets is noticed after 30 s, instead of the 15 minutes of
+    # the kernel's retransmissions
     "tcp_user_timeout": "30000",
+    # seconds; an idle connection that is broken is noticed within a minute
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
+"""Connection parameters of every connection; the dsn may set others."""
 
 PINNED: Final = {
     "datestyle": "ISO",
@@ -46,9 +59,9 @@ PINNED: Final = {
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "search_path": "",
-    "client_min_messages": "warning",  # one of them says that rows are skipped
+    "client_min_messages": "warning",  # one of the warnings reports that rows are skipped
 }
-"""Settings on which the text of values, type names and warnings depend; on every connection."""
+"""Settings of every connection: the text of values, type names and warnings depends on them."""
 
 _REFUSALS = (
     "password authentication failed",
@@ -59,22 +72,25 @@ _REFUSALS = (
     "is not permitted to log in",
     "no password supplied",
 )
+"""Parts of the messages with which the server refuses a connection for good. A failed connection
+has no SQLSTATE; a message that is translated into another language is retried.
+"""
 
 
 def dsn_words(config: Postgres) -> dict[str, str]:
-    """Return the words of the dsn, such as dbname and user.
+    """Return the parameters of the dsn, such as dbname and user.
 
     Raises:
-        SecretUnavailable: it cannot be read.
-        PostgresRefused: it is no connection string.
+        SecretUnavailable: the dsn cannot be read.
+        PostgresRefused: the dsn is not a connection string.
 
     """
     try:
         words = conninfo.conninfo_to_dict(config.dsn.read())
     except psycopg.ProgrammingError as error:
         raise PostgresRefused(
-            "postgres.dsn is no connection string",
-            hint='write it as libpq does: "host=db dbname=orders user=cdc_sidecar"',
+            "postgres.dsn is not a connection string",
+            hint='use the form of libpq: "host=db dbname=orders user=cdc_sidecar"',
         ) from error
     return {word: str(value) for word, value in words.items() if value is not None}
 
@@ -84,7 +100,7 @@ def connection_string(config: Postgres, **more: str) -> str:
 
     Raises:
         SecretUnavailable: the password or the dsn cannot be read.
-        PostgresRefused: the dsn is no connection string.
+        PostgresRefused: the dsn is not a connection string.
 
     """
     words = dsn_words(config)
@@ -100,9 +116,9 @@ def connection_string(config: Postgres, **more: str) -> str:
 
 
 class Database:
-    """The ordinary connections to the source: a pool of at most two, made when first asked for.
+    """The ordinary connections to the source: a pool of at most two, opened on first use.
 
-    Used by the guardian, by the reader of catalog facts, and by the commands that look.
+    The guardian, the reader of catalog facts and the commands use it.
     """
 
     def __init__(self, config: Postgres) -> None:
@@ -125,7 +141,7 @@ class Database:
         """Lend a connection in autocommit mode, within `timeout` seconds.
 
         Raises:
-            SidecarError: what the server or the wire said, translated.
+            SidecarError: the error of the server or the network, translated.
 
         """
         with translated():
@@ -134,10 +150,10 @@ class Database:
                 with self._pool.connection(timeout=timeout) as connection:
                     yield connection
             except PoolTimeout as error:
-                raise PostgresUnavailable("no connection in time") from error
+                raise PostgresUnavailable(f"no connection within {timeout:g} s") from error
 
     def _open(self) -> None:
-        """Prove on the first use that a connection can be made: the pool would hide why not."""
+        """Connect once before the pool is opened: the pool would hide the reason of a failure."""
         if self._pool.closed:
             psycopg.connect(connection_string(self._config)).close()
             self._pool.open()
@@ -153,32 +169,36 @@ def _configure(connection: psycopg.Connection) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate psycopg's errors into ours, where they enter."""
+    """Translate psycopg's errors into ours."""
     try:
         yield
     except psycopg.Error as error:
         raise translate(error.sqlstate, str(error)) from error
 
 
-def translate(  # noqa: PLR0911 - a table of cases
+def translate(  # noqa: PLR0911 - one return for each case of a table
     sqlstate: str | None, message: str
 ) -> SidecarError:
     """Return our error for a SQLSTATE (PostgreSQL documentation, appendix A) and its message.
 
-    A failed connection has no SQLSTATE; what the server said is in the message.
+    A failed connection has no SQLSTATE; its message holds the server's words.
     """
     fact = " ".join(message.split())
     match sqlstate:
         case None:
             return _translate_connection(fact)
         case "55006":
-            return SlotBusy(fact, cause="another reader of the slot", hint="stop the other reader")
+            return SlotBusy(
+                fact, cause="another connection reads the slot", hint="stop the other reader"
+            )
         case "42704":
             return _translate_undefined(fact)
         case "55000" | "58P01":
             return _translate_state(fact)
         case "42501":
-            return PermissionMissing(fact, hint="run `cdc-sidecar setup-sql` and give its grants")
+            return PermissionMissing(
+                fact, hint="run the grants that `cdc-sidecar setup-sql` prints"
+            )
         case "28P01" | "28000" | "3D000":
             return PostgresRefused(fact, hint="correct postgres.dsn or the password")
         case _:
@@ -188,7 +208,7 @@ def translate(  # noqa: PLR0911 - a table of cases
 def _translate_connection(fact: str) -> SidecarError:
     if "FATAL" in fact and any(refusal in fact for refusal in _REFUSALS):
         return PostgresRefused(
-            fact, hint="correct postgres.dsn, the password, pg_hba.conf or the role's rights"
+            fact, hint="correct postgres.dsn, the password, pg_hba.conf or the role's privileges"
         )
     return PostgresUnavailable(fact)
 
@@ -197,17 +217,19 @@ def _translate_undefined(fact: str) -> SidecarError:
     if "publication" in fact:
         return PublicationMissing(
             fact,
-            cause="it was dropped, or created after the slot",
+            cause="the publication was dropped, or created after the slot",
             hint="create the publication, then the slot: `cdc-sidecar setup-sql` prints both",
         )
     if "replication slot" in fact:
-        return SlotMissing(fact, hint="see `cdc-sidecar check`")
+        return SlotMissing(fact, hint="run `cdc-sidecar check`")
     return PostgresUnavailable(fact)
 
 
 def _translate_state(fact: str) -> SidecarError:
     if "wal_level" in fact:
-        return WalLevelTooLow(fact, hint="ALTER SYSTEM SET wal_level = logical; and restart")
+        return WalLevelTooLow(
+            fact, hint="run ALTER SYSTEM SET wal_level = logical, then restart the server"
+        )
     if "skipped loading publication" in fact:
         return _translate_undefined(fact)
     if "was not created in this database" in fact:
@@ -216,6 +238,6 @@ def _translate_state(fact: str) -> SidecarError:
         return SlotLost(
             fact,
             cause="max_slot_wal_keep_size or idle_replication_slot_timeout was exceeded",
-            hint="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
+            hint=SLOT_LOST_HINT,
         )
     return PostgresUnavailable(fact)

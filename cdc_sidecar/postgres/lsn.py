@@ -7,7 +7,7 @@ import re
 from typing import Final, NewType
 
 Lsn = NewType("Lsn", int)
-"""A position in the WAL, as the unsigned 64-bit number of its byte."""
+"""A position in the WAL: the number of its byte, an unsigned 64-bit integer."""
 
 ZERO = Lsn(0)
 
@@ -15,19 +15,19 @@ _SPELLED: Final = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
 def parse_lsn(text: str) -> Lsn:
-    """Return the LSN that Postgres spells `text`, such as `"0/15293B8"`.
+    """Return the LSN that a text such as `"0/15293B8"` stands for.
 
     Raises:
-        ValueError: not two hexadecimal numbers with a slash between them.
+        ValueError: the text is not two hexadecimal numbers with a slash between them.
 
     """
     match = _SPELLED.fullmatch(text)
     if match is None:
-        message = f"no LSN: {text!r}"
+        message = f"not an LSN: {text!r}"
         raise ValueError(message)
     return Lsn(int(match[1], 16) << 32 | int(match[2], 16))
 
 
 def format_lsn(lsn: int) -> str:
-    """Spell an LSN as Postgres does."""
+    """Return an LSN in the form of Postgres."""
     return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

@@ -1,7 +1,8 @@
-"""The sentinel: an idle connection on which the server speaks only to end it.
+"""The sentinel: an idle connection on which the server sends something only to end it.
 
-A server that shuts down ends ordinary connections at once, but waits for a walsender until it has
-sent everything and had it confirmed. While Kafka is away or slow that would be for ever.
+A server that shuts down ends ordinary connections at once. It ends a walsender only after the
+walsender has sent everything and the receiver has confirmed it, which never happens while Kafka is
+not available.
 """
 
 import select
@@ -13,13 +14,13 @@ from cdc_sidecar.postgres.connect import connection_string, translated
 
 
 class Sentinel:
-    """One ordinary connection that asks nothing; used by one thread at a time."""
+    """One ordinary connection that sends no queries; used by one thread at a time."""
 
     def __init__(self, config: Postgres) -> None:
         """Connect.
 
         Raises:
-            SidecarError: what the server or the wire said, translated.
+            SidecarError: the error of the server or the network, translated.
 
         """
         self._config = config
@@ -32,13 +33,13 @@ class Sentinel:
         return connection
 
     def spoke(self) -> bool:
-        """Tell whether the server wants to end the connection."""
+        """Return whether the server has ended the connection."""
         waiting = select.poll()
         waiting.register(self._connection.fileno(), select.POLLIN)
         return bool(waiting.poll(0))
 
     def renew(self) -> bool:
-        """Connect again; False where the server lets nobody in: it is shutting down."""
+        """Connect again; return False if the server refuses, because it is shutting down."""
         self._connection.close()
         try:
             self._connection = self._connect()

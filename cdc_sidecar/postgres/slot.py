@@ -1,46 +1,31 @@
-"""The replication slot and the server behind it, as the catalog shows them."""
+"""The replication slot as the catalog and the statistics views of the server show it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import dict_row
 
-from cdc_sidecar.errors import ServerUnsupported, SlotLost, SlotUnfit
+from cdc_sidecar.errors import SlotLost, SlotUnfit
+from cdc_sidecar.postgres.connect import SLOT_LOST_HINT
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
 
-OLDEST_VERSION = 140000
-NEWEST_VERSION = 189999
-
 _CAUSES: Final[Mapping[str | None, str]] = {
-    None: "more WAL was held back than max_slot_wal_keep_size allows",  # before 17 the only reason
-    "wal_removed": "more WAL was held back than max_slot_wal_keep_size allows",
-    "idle_timeout": "nobody read it for longer than idle_replication_slot_timeout",
-    "rows_removed": "the server, a standby, removed rows that it needs: hot_standby_feedback",
+    # before version 17 the only reason, and without a name
+    None: "the slot retained more WAL than max_slot_wal_keep_size allows",
+    "wal_removed": "the slot retained more WAL than max_slot_wal_keep_size allows",
+    "idle_timeout": "the slot was not read for longer than idle_replication_slot_timeout",
+    "rows_removed": "the standby removed catalog rows that the slot needs; hot_standby_feedback "
+    "prevents that",
     "wal_level_insufficient": "wal_level was lowered on the primary server",
 }
-"""The server's setting behind each `invalidation_reason`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The server and the database that we are connected to."""
-
-    version: int  # server_version_num
-    wal_level: str
-    database: str
-    database_oid: int
-    in_recovery: bool
-    wal_sender_timeout: float  # seconds; 0 is never
-    user: str
-    may_replicate: bool
-    wal_end: Lsn
+"""The server's setting that each `invalidation_reason` depends on."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotStatus:
-    """One row of `pg_replication_slots`; byte counts are None where the server does not say."""
+    """One row of `pg_replication_slots`; byte counts are None if the server does not know them."""
 
     name: str
     plugin: str
@@ -53,18 +38,18 @@ class SlotStatus:
     safe_wal_size: int | None
     retained_bytes: int | None
     confirmed_lag_bytes: int | None
-    inactive_since: float | None  # seconds since 1970; since version 17, where nobody reads it
+    inactive_since: float | None  # seconds since 1970; None while it is read, and before 17
 
     @property
     def lost(self) -> bool:
-        """Whether the server has invalidated it: no change can be read from it any more."""
+        """Whether the server has invalidated the slot: no change can be read from it any more."""
         return self.wal_status == "lost" or self.invalidation_reason is not None
 
     def check(self, database: str) -> None:
-        """Check that changes can be read from it.
+        """Check that changes can be read from the slot.
 
         Raises:
-            SlotUnfit: another plugin, another database, or temporary.
+            SlotUnfit: it has another plugin or another database, or is temporary.
             SlotLost: the server has invalidated it.
 
         """
@@ -77,24 +62,24 @@ class SlotStatus:
         self.check_kept()
 
     def check_kept(self) -> None:
-        """Check that the server has kept what was not read.
+        """Check that the server has kept the changes that were not read.
 
         Raises:
-            SlotLost: it has invalidated the slot.
+            SlotLost: the server has invalidated the slot.
 
         """
         if self.lost:
             reason = self.invalidation_reason
             raise SlotLost(
-                f"slot {self.name}: wal_status {self.wal_status}, reason {reason or 'not said'}",
-                cause=_CAUSES.get(reason, "the server invalidated it"),
-                hint="the changes in between are gone: see docs/how-to/recover-a-lost-slot.md",
+                f"slot {self.name}: wal_status {self.wal_status}, reason {reason or 'unknown'}",
+                cause=_CAUSES.get(reason, "the server invalidated the slot"),
+                hint=SLOT_LOST_HINT,
             )
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedSums:
-    """What the server has decoded for a slot since its statistics were last reset."""
+    """The amounts that the server decoded for a slot since its statistics were last reset."""
 
     transactions: int
     bytes: int
@@ -105,45 +90,30 @@ class DecodedSums:
 
 @dataclass(frozen=True, slots=True)
 class Walsender:
-    """The process that reads a slot; None where our role may not see it.
+    """The server process that sends a slot's changes; a field is None if our role may not see it.
 
-    `state` and LSNs are for members of pg_read_all_stats, `wait_event` also for the same role.
+    Members of pg_read_all_stats see every field; the walsender's own role sees `wait_event`.
     """
 
     pid: int
     state: str | None
     sent_lsn: Lsn | None
     flush_lsn: Lsn | None
-    wait_event: str | None  # None is at work too
+    wait_event: str | None  # None also while it is working
 
     @property
     def may_be_sending(self) -> bool:
-        """Whether it may be in the middle of a transaction, however long that takes."""
+        """Whether it may be in the middle of a transaction, which may take any time."""
         return self.wait_event in (None, "WalSenderWriteData")
 
 
 @dataclass(frozen=True, slots=True)
 class SlotActivity:
-    """What the server's statistics tell of a slot; nothing of one that was never read."""
+    """The server's statistics of a slot."""
 
-    sums: DecodedSums | None
-    walsender: Walsender | None
+    sums: DecodedSums | None  # None if nothing was ever decoded
+    walsender: Walsender | None  # None while no connection reads the slot
 
-
-_SERVER = """
-SELECT current_setting('server_version_num')::int AS version,
-       current_setting('wal_level') AS wal_level,
-       current_database() AS database,
-       (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database_oid,
-       pg_is_in_recovery() AS in_recovery,
-       (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'wal_sender_timeout')
-           AS wal_sender_timeout,
-       current_user AS user,
-       coalesce((SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),
-                false) AS may_replicate,
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-            ELSE pg_current_wal_lsn() END::text AS wal_end
-"""
 
 _SLOT = """
 SELECT slot_name::text AS name, coalesce(plugin::text, '') AS plugin,
@@ -170,84 +140,22 @@ WHERE s.slot_name = %s
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _ServerRow:
-    version: int
-    wal_level: str
-    database: str
-    database_oid: int
-    in_recovery: bool
-    wal_sender_timeout: float
-    user: str
-    may_replicate: bool
-    wal_end: str
-
-
-def read_server(connection: psycopg.Connection) -> Server:
-    """Return the facts of the server."""
-    with connection.cursor(row_factory=class_row(_ServerRow)) as cursor:
-        row = cursor.execute(_SERVER).fetchone()
-    assert row is not None  # noqa: S101 - one row by construction
-    return Server(
-        row.version,
-        row.wal_level,
-        row.database,
-        row.database_oid,
-        row.in_recovery,
-        row.wal_sender_timeout,
-        row.user,
-        row.may_replicate,
-        parse_lsn(row.wal_end),
-    )
-
-
-def check_version(server: Server) -> None:
-    """Check that the server's version is supported.
-
-    Raises:
-        ServerUnsupported: it is older or newer.
-
-    """
-    if not OLDEST_VERSION <= server.version <= NEWEST_VERSION:
-        raise ServerUnsupported(
-            f"server_version_num {server.version}", hint="use PostgreSQL 14 to 18"
-        )
-
-
-def holds_lock(connection: psycopg.Connection, backend_pid: int) -> bool:
-    """Tell whether a backend is alive and holds an advisory lock."""
-    query = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = %s"
-    return connection.execute(query, (backend_pid,)).fetchone() is not None
-
-
-def lock_holder(connection: psycopg.Connection, key: int) -> int | None:
-    """Return the process id that holds an advisory lock of this database, or None."""
-    query = (
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-        " AND classid = %s AND objid = %s"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    row = connection.execute(query, (key >> 32, key & 0xFFFFFFFF)).fetchone()
-    return row[0] if row else None
-
-
 def read_slot(connection: psycopg.Connection, name: str) -> SlotStatus | None:
-    """Return the status of a slot, or None where there is none of this name."""
-    known = connection.info.server_version >= 170000  # noqa: PLR2004 - both columns are new
+    """Return the status of a slot, or None if there is no slot of this name."""
+    known = connection.info.server_version >= 170000  # noqa: PLR2004 - both columns came with 17
     query = _SLOT.format(
         reason="invalidation_reason" if known else "NULL::text",
         since="extract(epoch FROM inactive_since)::float8" if known else "NULL::float8",
     )
-    row = connection.execute(query.encode(), (name,)).fetchone()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(query.encode(), (name,)).fetchone()
     if row is None:
         return None
-    fields = list(row)
-    fields[5] = parse_lsn(fields[5])
-    return SlotStatus(*fields)
+    return SlotStatus(**{**row, "confirmed_flush_lsn": parse_lsn(row["confirmed_flush_lsn"])})
 
 
 def read_activity(connection: psycopg.Connection, name: str) -> SlotActivity:
-    """Return what the statistics views show of a slot."""
+    """Return the statistics of a slot."""
     row = connection.execute(_ACTIVITY, (name,)).fetchone()
     if row is None:
         return SlotActivity(None, None)

@@ -1,4 +1,4 @@
-"""What the catalog says about types: the facts a plan needs, as values that can be stored.
+"""The catalog's facts about types that a plan needs, as values that can be stored.
 
 Built-in types are known by their oid, which Postgres never changes (`pg_type.dat`).
 """
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 FIRST_USER_OID = 16384
-"""Objects made by users and extensions have oids from here on (`FirstNormalObjectId`)."""
+"""The first oid of objects that users and extensions create (`FirstNormalObjectId`)."""
 
 
 class TypeKind(Enum):
-    """`pg_type.typtype`, with true arrays told from other base types."""
+    """`pg_type.typtype`, with true arrays separated from other base types."""
 
     BASE = "b"
     ARRAY = "a"
@@ -24,7 +24,7 @@ class TypeKind(Enum):
 
 
 class Builtin(Enum):
-    """The built-in types that have an Avro form of their own; all others travel as text."""
+    """The built-in types that have an Avro form of their own; all others are sent as text."""
 
     BOOL = 16
     BYTEA = 17
@@ -60,25 +60,25 @@ class TypeFacts:
     """One type with its modifier, resolved down to its base or element."""
 
     oid: int
-    type_modifier: int  # -1: none; for a domain or array the one that applies below
+    type_modifier: int  # -1: none; a domain or array has the one of its base or element
     name: str  # format_type() with an empty search_path
     typname: str
     kind: TypeKind
     delimiter: str = ","  # between the elements of an array of this type
-    base: "TypeFacts | None" = None  # of a domain its base, of an array its element
+    base: "TypeFacts | None" = None  # the base of a domain, the element of an array
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutFacts:
-    """What the catalog said about one relation layout when it was first seen."""
+    """The catalog's facts about one relation layout when it was first seen."""
 
-    key_columns: tuple[str, ...]  # of the replica identity's index, in its order; else empty
-    types: tuple[TypeFacts | None, ...]  # per column of the Relation; None: the type is gone
+    key_columns: tuple[str, ...]  # of the replica identity's index, in its order; may be empty
+    types: tuple[TypeFacts | None, ...]  # for each column; None if the type was dropped
     money_scale: int  # fraction digits of the database's lc_monetary
 
 
 def decimal_of(type_modifier: int) -> tuple[int, int] | None:
-    """Return (precision, scale) of a numeric's modifier, or None where it has none.
+    """Return (precision, scale) of a numeric's modifier, or None if it has no modifier.
 
     The scale is an 11-bit two's complement number since version 15 (`numeric.c`).
     """

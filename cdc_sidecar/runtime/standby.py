@@ -5,8 +5,8 @@ from typing import Final
 
 from cdc_sidecar.errors import ProducerFenced, RivalTookOver, SidecarError
 from cdc_sidecar.kafka.topics import TopicCatalog
-from cdc_sidecar.postgres.replication import ReplicationConnection, lock_key
-from cdc_sidecar.postgres.slot import holds_lock, lock_holder
+from cdc_sidecar.postgres.lock import holds_lock, lock_holder, lock_key
+from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.status import Phase
 from cdc_sidecar.runtime.telemetry import Telemetry

@@ -22,7 +22,7 @@ from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.slot import Server, check_version, read_server
+from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
 from cdc_sidecar.runtime.publisher import Claimed
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.telemetry import Telemetry
@@ -32,7 +32,7 @@ from cdc_sidecar.runtime.telemetry import Telemetry
 class View:
     """What a look at the source shows."""
 
-    server: Server
+    server: SourceServer
     tables: tuple[PublishedTable, ...]
 
 

@@ -124,7 +124,8 @@ class Upkeep:
         """
         lsn, news = self._acknowledgement.lsn, self._has_news
         silent = time.monotonic() - self._connection.last_received > self._silence / 2
-        self._connection.send_status(lsn, reply_requested=silent)
+        if not self._connection.send_status(lsn, reply_requested=silent):
+            return  # the server reads nothing now, so a status stays due
         self._status_at = time.monotonic()
         self._reported = lsn
         self._reply_wanted = False

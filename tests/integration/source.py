@@ -1,7 +1,7 @@
-"""A source for tests: a database whose changes are read with SQL and assembled as in a session.
+"""A source for tests: a database whose changes are read with SQL, decoded as for the sidecar.
 
-`pg_logical_slot_get_binary_changes` decodes in the calling session. So this session pins the
-settings that change the text of values, as every connection of the sidecar does.
+`pg_logical_slot_get_binary_changes` decodes in the session that calls it, so that session pins the
+same settings for the text of values as every connection of the sidecar.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,10 +31,10 @@ SELECT lsn::text, data FROM pg_logical_slot_get_binary_changes(
 
 
 class Source:
-    """One database with a publication and a slot. Both connections are in autocommit mode."""
+    """One database with a publication and a slot; both connections are in autocommit mode."""
 
     def __init__(self, writer: psycopg.Connection, reader: psycopg.Connection) -> None:
-        """Use one connection that writes like a service, and one that reads like the sidecar."""
+        """Use one connection as a service, the other as the sidecar."""
         self._writer = writer
         self.reader = reader
 
@@ -44,7 +44,7 @@ class Source:
             self._writer.execute(statement.encode())
 
     def run_together(self, *statements: str) -> None:
-        """Run statements as one transaction."""
+        """Run statements in one transaction."""
         with self._writer.transaction():
             self.run(*statements)
 
@@ -54,14 +54,14 @@ class Source:
             cursor.executemany(statement.encode(), rows)
 
     def stream(self, publication: str = "FOR ALL TABLES") -> None:
-        """Create publication and slot."""
+        """Create the publication, and a slot that starts here."""
         self.run(
             f"CREATE PUBLICATION {PUBLICATION} {publication}",
             f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')",
         )
 
     def frames(self) -> list[bytes]:
-        """Return the changes since the last call as XLogData frames."""
+        """Return the changes since the last call, decoded, as XLogData frames."""
         rows = self.reader.execute(_CHANGES, (SLOT, PUBLICATION))
         return [wire.frame(parse_lsn(lsn), bytes(data)) for lsn, data in rows]
 
@@ -70,7 +70,7 @@ class Source:
         return read_published_tables(self.reader, PUBLICATION)
 
     def session(self, *tables: Table, subjects: Subjects | None = None) -> Shop:
-        """Start a session that reads the real catalog."""
+        """Begin a session that asks the real catalog."""
         return Shop(
             tables=tables,
             subjects=subjects,
@@ -78,11 +78,11 @@ class Source:
         )
 
     def publish(self, *tables: Table) -> Published:
-        """Assemble the changes since the last call in a new session."""
+        """Assemble the changes since the last call, in a new session."""
         return self.session(*tables).publish(*self.frames())
 
     def select(self, query: str) -> list[tuple[Any, ...]]:
-        """Return rows as the pinned settings show them."""
+        """Return rows, read with the pinned settings."""
         return self.reader.execute(query.encode()).fetchall()
 
 

@@ -1,4 +1,4 @@
-"""A file and the environment become a configuration, or one error with every mistake."""
+"""A file and the environment make a configuration, or one error with every mistake."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +36,7 @@ class Loader:
         self.path = folder / "config.toml"
 
     def load(self, text: str = "", environment: dict[str, str] | None = None) -> Config:
-        """Load the minimal file and `text` behind it."""
+        """Load the minimal file followed by `text`."""
         return self.load_alone(_MINIMAL + text, environment)
 
     def load_alone(self, text: str, environment: dict[str, str] | None = None) -> Config:
@@ -45,7 +45,7 @@ class Loader:
         return load_config(self.path, environment or {})
 
     def mistakes(self, text: str, environment: dict[str, str] | None = None) -> list[str]:
-        """Return what is wrong with the minimal file and `text` behind it."""
+        """Return the mistakes of the minimal file followed by `text`."""
         with pytest.raises(ConfigInvalid) as invalid:
             self.load(text, environment)
         return [line.removeprefix("  - ") for line in invalid.value.fact.splitlines()[1:]]
@@ -73,7 +73,7 @@ def test_a_minimal_file_has_defaults_under_which_every_user_is_safe(loader: Load
     assert (table.on_error, table.truncate, table.tombstones) == ("halt", "event", True)
 
 
-def test_the_contracts_example_is_accepted_but_for_the_outside_registry(loader: Loader) -> None:
+def test_the_contracts_example_is_accepted_without_the_external_registry(loader: Loader) -> None:
     config = loader.load_alone("""
         [service]
         name = "orders"
@@ -152,7 +152,7 @@ def test_an_ipv6_address_can_be_listened_on(loader: Loader) -> None:
 # --- mistakes
 
 
-def test_every_mistake_is_told_at_once_with_its_key(loader: Loader) -> None:
+def test_every_mistake_is_reported_at_once_with_its_key(loader: Loader) -> None:
     mistakes = loader.mistakes("""
         on_eror = "halt"
         [tables.column.x]
@@ -170,8 +170,8 @@ def test_every_mistake_is_told_at_once_with_its_key(loader: Loader) -> None:
         listen = "9464"
     """)
     assert mistakes == [
-        "topics.create: must be a valid boolean",
-        'publish.max_delay: must be a duration with its unit, such as "250ms", "30s" or "5m"',
+        "topics.create: must be true or false",
+        'publish.max_delay: must be a duration with a unit, such as "250ms", "30s" or "5m"',
         "tables[0].column.x.maks: unknown key (did you mean mask?)",
         "tables[0].on_eror: unknown key (did you mean on_error?)",
         "tables[1].name: missing",
@@ -181,7 +181,7 @@ def test_every_mistake_is_told_at_once_with_its_key(loader: Loader) -> None:
     ]
 
 
-def test_the_number_of_mistakes_and_the_file_are_told(loader: Loader) -> None:
+def test_the_number_of_mistakes_and_the_file_are_reported(loader: Loader) -> None:
     with pytest.raises(ConfigInvalid) as invalid:
         loader.load("[lgo]\n[pots]\n")
     assert invalid.value.fact.startswith(f"2 mistakes in {loader.path}\n")
@@ -189,22 +189,26 @@ def test_the_number_of_mistakes_and_the_file_are_told(loader: Loader) -> None:
         loader.load("[lgo]")
 
 
-def test_a_key_that_resembles_none_is_answered_with_those_that_there_are(loader: Loader) -> None:
+def test_an_unknown_key_that_resembles_no_other_is_answered_with_the_known_keys(
+    loader: Loader,
+) -> None:
     (mistake,) = loader.mistakes("[shutdown]\nqqq = 1")
-    assert mistake == "shutdown.qqq: unknown key (known: grace, on_halt)"
+    assert mistake == "shutdown.qqq: unknown key (known keys: grace, on_halt)"
 
 
-def test_missing_sections_are_told(loader: Loader) -> None:
+def test_missing_sections_are_reported(loader: Loader) -> None:
     with pytest.raises(ConfigInvalid) as invalid:
         loader.load_alone("")
     told = invalid.value.fact
     assert all(f"- {name}: missing" in told for name in ("service", "postgres", "kafka"))
 
 
-def test_an_outside_registry_is_not_an_unknown_key_but_not_there_yet(loader: Loader) -> None:
+def test_an_external_registry_is_reported_as_not_supported_and_not_as_an_unknown_key(
+    loader: Loader,
+) -> None:
     (mistake,) = loader.mistakes('[registry]\nurl = "http://registry:8081"')
     assert mistake == (
-        "registry: an outside registry is not in this version: the built-in one is used"
+        "registry: an external registry is not supported in this version; the built-in one is used"
     )
 
 
@@ -213,14 +217,20 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
     loader: Loader, setting: str
 ) -> None:
     (mistake,) = loader.mistakes(f'[kafka.client]\n"{setting}" = "1"')
-    assert mistake == (f"kafka: the sidecar sets {setting} itself: leave it out of [kafka.client]")
+    assert mistake == (f"kafka: the sidecar sets {setting}; remove it from [kafka.client]")
 
 
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("[topics]\ncreate = true", "topics: create = true needs partitions and"),
+        ("[topics]\ncreate = true", "topics: create = true requires partitions and"),
         ("[topics]\npartitions = 0", "topics.partitions: must be greater than or equal to 1"),
+        ('[topics]\npartitions = "6"', "topics.partitions: must be an integer"),
+        ('[messages]\nprefixes = "audit"', "messages.prefixes: must be a list"),
+        ("[messages]\nprefixes = [7]", "messages.prefixes[0]: must be a string"),
+        ('[topics]\nconfig = "x"', "topics.config: must be a table"),
+        ('[[tables]]\nname = "a.b"\ncolumns = ["*"]\nkey = []', "must have at least 1 item"),
+        ('[[outboxes]]\ntable = "a.b"\ncolumns = 7', "outboxes[0].columns: must be a table"),
         ('[publish]\nsplit_after = "5m"', "publish: split_after must be shorter than"),
         ('[publish]\nmax_batch_bytes = "0B"', "publish.max_batch_bytes: must be greater"),
         ('[[tables]]\nname = "orders"\ncolumns = ["*"]', "tables[1].name: must be schema.table"),
@@ -228,23 +238,29 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
         ('[[tables]]\nname = "public.orders"\ncolumns = ["*"]', "public.orders is configured more"),
         ('[[outboxes]]\ntable = "public.orders"', "public.orders is configured more than once"),
         ('[[outboxes]]\ntable = "a.b"\ntopic = "x"', "outboxes[0]: topic must contain"),
-        ('[[tables]]\nname = "a.b"\ncolumns = ["*"]\non_error = "park"', '"park" is not in this'),
+        (
+            '[[tables]]\nname = "a.b"\ncolumns = ["*"]\non_error = "park"',
+            '"park" is not supported in',
+        ),
         (
             '[[tables]]\nname = "a.b"\ncolumns = ["x"]\n[tables.column.y]\nmask = "hash"',
-            "tables[1]: column y is configured but not listed in columns",
+            "tables[1]: column y is configured, but columns does not list it",
         ),
-        ('[[tables]]\nname = "a.b"\ncolumns = [["x"]]', "tables[1].columns[0]: must be a column's"),
-        ('[[tables]]\nname = "a.b"\ncolumns = [["x", "*"]]', "columns[0]: must be a column's name"),
-        ('[[tables]]\nname = "a.b"\ncolumns = [7]', "columns[0]: must be a column's name"),
+        ('[[tables]]\nname = "a.b"\ncolumns = [["x"]]', "tables[1].columns[0]: must be the name"),
+        ('[[tables]]\nname = "a.b"\ncolumns = [["x", "*"]]', "columns[0]: must be the name of"),
+        ('[[tables]]\nname = "a.b"\ncolumns = [7]', "columns[0]: must be the name of"),
         (
             '[[tables]]\nname = "a.b"\ncolumns = ["x", ["y", "x"]]',
             "tables[1]: column x is listed more than once",
         ),
-        ('[[outboxes]]\ntable = "a.b"\ntopic = "x {aggregatetype}"', "topic may have letters"),
+        (
+            '[[outboxes]]\ntable = "a.b"\ntopic = "x {aggregatetype}"',
+            "topic may contain only letters",
+        ),
         ('[http]\nlisten = "localhost:65536"', "http.listen: must be host:port"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_told(loader: Loader, text: str, mistake: str) -> None:
+def test_a_value_that_makes_no_sense_is_reported(loader: Loader, text: str, mistake: str) -> None:
     (told,) = loader.mistakes(text)
     assert mistake in told
 
@@ -257,10 +273,10 @@ def test_a_file_with_nothing_to_capture_is_refused(loader: Loader) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "", "ä", "x" * 101, "a.b"])
-def test_a_service_name_that_would_be_no_topic_is_refused(loader: Loader, name: str) -> None:
+def test_a_service_name_that_no_topic_can_begin_with_is_refused(loader: Loader, name: str) -> None:
     environment = {"CDC_SIDECAR__SERVICE__NAME": f'"{name}"'}
     (mistake,) = loader.mistakes("", environment)
-    assert mistake.startswith("service.name: must be letters, digits, _ and -")
+    assert mistake.startswith("service.name: must be 1 to 100 letters, digits")
 
 
 # --- unreadable files
@@ -271,12 +287,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml", {})
 
 
-def test_a_file_that_is_no_toml_is_told_with_its_line(loader: Loader) -> None:
-    with pytest.raises(ConfigUnreadable, match=r"is no TOML: .*line 2"):
+def test_a_file_that_is_not_toml_is_reported_with_the_line(loader: Loader) -> None:
+    with pytest.raises(ConfigUnreadable, match=r"is not valid TOML: .*line 2"):
         loader.load_alone("[service]\nname = \n")
 
 
-def test_a_file_that_is_no_utf_8_is_told(loader: Loader) -> None:
+def test_a_file_that_is_not_utf_8_is_reported(loader: Loader) -> None:
     loader.path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigUnreadable, match="UnicodeDecodeError"):
         load_config(loader.path, {})
@@ -323,16 +339,19 @@ def test_a_variable_can_hold_all_settings_of_a_table(loader: Loader) -> None:
     }
 
 
-def test_a_mistake_in_a_variable_is_told_like_any_other(loader: Loader) -> None:
+def test_a_mistake_in_a_variable_is_reported_like_any_other(loader: Loader) -> None:
     environment = {"CDC_SIDECAR__PUBLISH__MAX_DELY": "5ms", "CDC_SIDECAR__LOG__LEVEL": "loud"}
     mistakes = loader.mistakes("", environment)
     assert "publish.max_dely: unknown key (did you mean max_delay?)" in mistakes
     assert len(mistakes) == 2
 
 
-def test_a_variable_cannot_reach_into_a_list(loader: Loader) -> None:
+def test_a_variable_cannot_override_an_entry_of_a_list(loader: Loader) -> None:
     mistakes = loader.mistakes("", {"CDC_SIDECAR__TABLES__0__NAME": "a.b"})
-    assert "CDC_SIDECAR__TABLES__0__NAME: a variable cannot reach into the list tables" in mistakes
+    assert (
+        "CDC_SIDECAR__TABLES__0__NAME: a variable cannot override an entry of the list tables"
+        in mistakes
+    )
 
 
 # --- secrets
@@ -358,13 +377,13 @@ def test_secrets_are_read_from_files_and_variables_when_asked(
         config.postgres.password.read()
 
 
-def test_any_string_can_live_in_a_file(loader: Loader, tmp_path: Path) -> None:
+def test_any_string_can_be_kept_in_a_file(loader: Loader, tmp_path: Path) -> None:
     (tmp_path / "brokers").write_text("kafka:9093\n")
     environment = {"CDC_SIDECAR__KAFKA__BOOTSTRAP_SERVERS": f"{{ file = '{tmp_path}/brokers' }}"}
     assert loader.load(environment=environment).kafka.bootstrap_servers == "kafka:9093"
 
 
-def test_secrets_that_cannot_be_read_are_mistakes_told_at_start(loader: Loader) -> None:
+def test_secrets_that_cannot_be_read_are_reported_at_start_as_mistakes(loader: Loader) -> None:
     mistakes = loader.mistakes(
         '[kafka.client]\n"sasl.password" = { file = "/nowhere/x" }\n'
         '[service.x]\n[http]\nlisten = { env = "CDC_TEST_NOWHERE" }',
@@ -399,7 +418,7 @@ def test_a_mistake_never_shows_the_value_that_was_written(loader: Loader) -> Non
 @pytest.mark.parametrize(
     "written", [{}, {"file": 1}, {"file": "x", "env": "y"}, {"vault": "x"}, 5, None, ["x"]]
 )
-def test_what_is_no_string_and_no_reference_is_no_secret(written: object) -> None:
+def test_a_value_that_is_neither_a_string_nor_a_reference_is_not_a_secret(written: object) -> None:
     assert not is_reference(written)
     with pytest.raises(ValueError, match="must be a string"):
         parse_secret(written)
@@ -428,9 +447,9 @@ def test_sizes_are_written_with_their_unit(written: str, size: int) -> None:
 @given(
     st.one_of(st.integers(), st.floats(), st.none(), st.from_regex(r"[^0-9]{0,8}", fullmatch=True))
 )
-def test_what_is_written_without_a_number_and_a_unit_is_refused(written: object) -> None:
+def test_a_value_without_a_number_and_a_unit_is_refused(written: object) -> None:
     for parse in (parse_duration, parse_size):
-        with pytest.raises(ValueError, match="with its unit"):
+        with pytest.raises(ValueError, match="with a unit"):
             parse(written)
 
 

@@ -1,4 +1,4 @@
-"""What Postgres says is told apart by SQLSTATE: retried where it may pass, halted where not."""
+"""Errors of Postgres are classified by SQLSTATE: retried if they may pass, else halted on."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_each_sqlstate_has_its_error(
     assert (translated.disposition is Disposition.RETRY) is may_pass
 
 
-def test_every_connection_pins_what_the_text_of_values_depends_on() -> None:
+def test_every_connection_pins_the_settings_that_the_text_of_values_depends_on() -> None:
     config = Postgres(
         dsn=Secret("literal", "host=h dbname=d options='-c work_mem=4MB'"),
         slot="s",
@@ -62,7 +62,7 @@ def test_every_connection_pins_what_the_text_of_values_depends_on() -> None:
     assert "work_mem=4MB" in text
 
 
-def test_a_dsn_that_is_none_is_refused_without_being_shown() -> None:
+def test_an_invalid_dsn_is_refused_without_being_shown() -> None:
     config = Postgres(dsn=Secret("literal", "canary secret"), slot="s", publication="p")
     with pytest.raises(PostgresRefused) as refused:
         dsn_words(config)

@@ -1,4 +1,4 @@
-"""Errors have stable codes, an exit status, and one form in which people read them."""
+"""Errors have stable codes, an exit status, and one form in which they are printed."""
 
 import re
 
@@ -47,7 +47,7 @@ def test_the_exit_status_is_the_contracts(disposition: Disposition, status: int)
     assert disposition.exit_status == status
 
 
-def test_an_error_reads_as_code_title_fact_where_cause_and_cure() -> None:
+def test_an_error_reads_as_code_title_fact_where_cause_and_hint() -> None:
     error = SlotMissing(
         "slot orders_cdc", where="database shop", cause="it was dropped", hint="see\nthe page"
     )
@@ -60,5 +60,5 @@ def test_an_error_reads_as_code_title_fact_where_cause_and_cure() -> None:
     )
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_parts_are_left_out() -> None:
     assert str(ConfigInvalid("2 mistakes")) == "CDC-102 configuration is not valid: 2 mistakes"

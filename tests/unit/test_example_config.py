@@ -1,4 +1,4 @@
-"""The example configuration is valid as it stands, shows every key, and tells the true defaults."""
+"""The example configuration is valid, shows every key, and shows the real defaults."""
 
 import re
 import types
@@ -34,7 +34,7 @@ def uncommented() -> str:
     return _OPTIONAL_KEY.sub("", EXAMPLE.read_text(encoding="utf-8"))
 
 
-def test_the_example_is_valid_as_it_stands() -> None:
+def test_the_example_is_valid_unchanged() -> None:
     config = load_config(EXAMPLE, environment={})
     assert config.service.name == "orders"
     assert config.transactional_id == "cdc.orders.orders_cdc"
@@ -53,7 +53,7 @@ def test_the_example_shows_every_key() -> None:
     assert {name for name in shown if not name.startswith('"')} - known == set()
 
 
-def test_the_example_tells_the_true_defaults(complete: Config) -> None:
+def test_the_example_shows_the_real_defaults(complete: Config) -> None:
     plain = load_config(EXAMPLE, environment={})
     assert complete.http == plain.http
     assert complete.log == plain.log
@@ -71,7 +71,7 @@ def test_the_example_tells_the_true_defaults(complete: Config) -> None:
 
 
 def keys_of(model: type[BaseModel]) -> Iterator[str]:
-    """Yield every key that takes a value, from the model downwards."""
+    """Yield every key that takes a value, in the model and the models below it."""
     for name, field in model.model_fields.items():
         below = [found for found in models_in(field.annotation) if found is not model]
         if below:
@@ -81,8 +81,8 @@ def keys_of(model: type[BaseModel]) -> Iterator[str]:
             yield field.alias or name
 
 
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a type
-    """Yield the models that a field's type holds."""
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a type may be a class or any of typing's forms
+    """Yield the models that a field's type contains."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (tuple, dict, types.UnionType, Annotated):

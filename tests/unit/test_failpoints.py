@@ -1,4 +1,4 @@
-"""Failpoints act where and when they were told, and do nothing otherwise."""
+"""Failpoints act at the specified point and time, and do nothing otherwise."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def test_an_armed_point_acts_once() -> None:
     failpoints.reach(Failpoint.BEFORE_COMMIT)
 
 
-def test_a_counted_point_acts_the_time_it_was_told() -> None:
+def test_a_point_with_a_count_acts_when_it_is_reached_that_many_times() -> None:
     failpoints.arm("before_commit#3=raise")
     failpoints.reach(Failpoint.BEFORE_COMMIT)
     failpoints.reach(Failpoint.BEFORE_COMMIT)
@@ -38,7 +38,7 @@ def test_a_counted_point_acts_the_time_it_was_told() -> None:
         failpoints.reach(Failpoint.BEFORE_COMMIT)
 
 
-def test_several_points_are_armed_at_once_and_a_new_specification_forgets_them() -> None:
+def test_several_points_are_armed_at_once_and_a_new_specification_disarms_them() -> None:
     names = failpoints.arm("after_claim=raise, before_produce#2=raise")
     assert names == ("after_claim", "before_produce")
     failpoints.arm("after_commit=raise")

@@ -1,4 +1,4 @@
-"""LSNs are spelled as Postgres spells them, and nothing else is taken for one."""
+"""LSNs have the form that Postgres writes, and no other text is accepted."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from cdc_sidecar.postgres.lsn import ZERO, format_lsn, parse_lsn
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_an_lsn_survives_being_spelled_and_read(number: int) -> None:
+def test_an_lsn_that_is_written_and_read_is_the_same(number: int) -> None:
     assert parse_lsn(format_lsn(number)) == number
 
 
@@ -30,6 +30,6 @@ def test_an_lsn_is_read_as_two_hexadecimal_halves(text: str, number: int) -> Non
     "text", ["", "0", "/", "0/", "/0", "-1/0", "0/-1", "0x1/0", "0/1_0", "1/2/3", "G/0", " 0/0",
              "123456789/0", "0/123456789"]
 )  # fmt: skip
-def test_a_text_that_is_no_lsn_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no LSN"):
+def test_a_text_that_is_not_an_lsn_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not an LSN"):
         parse_lsn(text)

@@ -1,4 +1,4 @@
-"""A slot that the server has invalidated is told with the setting behind it."""
+"""The error of an invalidated slot names the server setting that it depends on."""
 
 from dataclasses import replace
 
@@ -23,5 +23,5 @@ def test_a_lost_slot_names_the_setting_behind_the_reason(reason: str | None, set
     lost = replace(SLOT, wal_status="lost", invalidation_reason=reason)
     with pytest.raises(SlotLost) as caught:
         lost.check("orders")
-    assert (reason or "not said") in caught.value.fact
+    assert (reason or "unknown") in caught.value.fact
     assert setting in caught.value.cause

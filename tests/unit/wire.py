@@ -1,7 +1,7 @@
-"""pgoutput's messages written by hand, as PostgreSQL's documentation describes them.
+"""Writers of pgoutput's messages, after PostgreSQL's "Logical Replication Message Formats".
 
-"Logical Replication Message Formats". The opposite of `postgres.pgoutput`, which only reads: what
-the tests feed must not come from the code under test.
+The opposite of `postgres.pgoutput`, which only reads. They use nothing of it, because the input of
+a test must not come from the code under test.
 """
 
 import struct
@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from cdc_sidecar.postgres.pgoutput import Relation, Unchanged
 
 Cell = str | bytes | None | Unchanged
-"""A column of a row: its text, NULL, or unchanged."""
+"""A column of a row: its text or bytes, NULL, or unchanged."""
 
 COMMIT_TIME = 1_700_000_000_123_456
-"""Microseconds since 1970 at which every hand-made transaction was committed."""
+"""The commit time of every transaction that tests write, in microseconds since 1970."""
 
-_EPOCH = 946_684_800_000_000
+_EPOCH = (
+    946_684_800_000_000  # microseconds from 1970-01-01 to 2000-01-01, where Postgres counts from
+)
 
 
 def frame(lsn: int, message: bytes) -> bytes:
@@ -24,7 +26,7 @@ def frame(lsn: int, message: bytes) -> bytes:
 
 
 def string(text: str) -> bytes:
-    """Write a String: UTF-8, ended by a zero."""
+    """Write a String: UTF-8, terminated by a zero byte."""
     return text.encode() + b"\0"
 
 
@@ -91,7 +93,7 @@ def update(
     key: Sequence[Cell] | None = None,
     old: Sequence[Cell] | None = None,
 ) -> bytes:
-    """Write an Update, with its old `key` ('K'), the whole `old` row ('O'), or neither."""
+    """Write an Update with its old `key` ('K'), with the whole `old` row ('O'), or with neither."""
     before = b""
     if key is not None:
         before = b"K" + row(*key)

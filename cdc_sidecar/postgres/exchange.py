@@ -1,0 +1,100 @@
+"""The exchanges with libpq in nonblocking mode, as steps that `waiting` runs.
+
+The steps follow psycopg's `generators.py`. A step that waits to write also reads the input that
+arrives: if both sides only wrote, both buffers could fill, and neither side could continue. libpq
+buffers this input without a limit, so every step needs a deadline.
+"""
+
+from contextlib import suppress
+from typing import Protocol
+
+import psycopg
+from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready, Wait
+
+from cdc_sidecar.postgres.waiting import Step
+
+
+class Libpq(Protocol):
+    """The functions of `psycopg.pq.PGconn` that the steps call."""
+
+    def send_query(self, command: bytes, /) -> None:
+        """Queue a simple query."""
+
+    def put_copy_data(self, buffer: bytes, /) -> int:
+        """Queue a CopyData message; 0 if libpq cannot take it now."""
+
+    def put_copy_end(self) -> int:
+        """Queue a CopyDone message; 0 if libpq cannot take it now."""
+
+    def flush(self) -> int:
+        """Send the queue; 1 if a part of it is left."""
+
+    def consume_input(self) -> None:
+        """Read the available input of the socket into libpq's buffer."""
+
+    def get_copy_data(self, async_: int, /) -> tuple[int, memoryview]:
+        """Return the next message and its length; 0 if none is complete, -1 at the end."""
+
+    def is_busy(self) -> int:
+        """Return whether `get_result` would block."""
+
+    def get_result(self) -> PGresult | None:
+        """Return the next result of a query, or None after the last one."""
+
+
+def send_query(pgconn: Libpq, statement: str) -> Step[PGresult | None]:
+    """Send a simple query and return its first result."""
+    pgconn.send_query(statement.encode())
+    yield from flush(pgconn)
+    return (yield from fetch(pgconn))
+
+
+def fetch(pgconn: Libpq) -> Step[PGresult | None]:
+    """Return the next result of a query, or None after the last one."""
+    while pgconn.is_busy():
+        yield from _read(pgconn)
+    return pgconn.get_result()
+
+
+def send_copy_data(pgconn: Libpq, message: bytes) -> Step[None]:
+    """Send a CopyData message, after the rest of an earlier one.
+
+    The queue therefore holds at most one message, however often this step runs into its deadline.
+    """
+    yield from flush(pgconn)
+    while not pgconn.put_copy_data(message):
+        yield from _until_writable(pgconn)
+    yield from flush(pgconn)
+
+
+def end_copy(pgconn: Libpq) -> Step[None]:
+    """End the copy stream and return when the server has ended the command and released the slot.
+
+    Messages that the server sends until then are dropped.
+    """
+    while not pgconn.put_copy_end():
+        yield from _until_writable(pgconn)
+    yield from flush(pgconn)
+    while (size := pgconn.get_copy_data(1)[0]) >= 0:
+        if size == 0:
+            yield from _read(pgconn)
+    with suppress(psycopg.OperationalError):  # a server that shuts down closes the connection
+        yield from fetch(pgconn)
+
+
+def flush(pgconn: Libpq) -> Step[None]:
+    """Send everything that is queued."""
+    while pgconn.flush():
+        yield from _until_writable(pgconn)
+
+
+def _until_writable(pgconn: Libpq) -> Step[None]:
+    """Wait for room to write or for input, and read the input: the server may wait for that."""
+    if (yield Wait.RW) & Ready.R:
+        pgconn.consume_input()
+
+
+def _read(pgconn: Libpq) -> Step[None]:
+    yield Wait.R
+    pgconn.consume_input()
