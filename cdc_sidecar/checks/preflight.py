@@ -26,10 +26,10 @@ from cdc_sidecar.postgres.server import SourceServer
 
 
 def check_primary(connection: ReplicationConnection, server: SourceServer) -> None:
-    """Check that both connections lead to a primary: a lock on a standby keeps nobody out.
+    """Check that both connections lead to a primary: a lock on a standby excludes nobody.
 
     Raises:
-        PostgresUnavailable: one leads to a standby, which may yet be promoted.
+        PostgresUnavailable: one leads to a standby, which may still be promoted.
 
     """
     if server.in_recovery or connection.is_standby():
@@ -44,7 +44,7 @@ def check_wal_level(server: SourceServer) -> None:
     """Check that the server writes what logical decoding needs.
 
     Raises:
-        WalLevelTooLow: it does not.
+        WalLevelTooLow: wal_level is not logical.
 
     """
     if server.wal_level != "logical":
@@ -58,13 +58,14 @@ def check_role(server: SourceServer) -> None:
     """Check that the role may use replication.
 
     Raises:
-        PermissionMissing: it may not.
+        PermissionMissing: the role lacks REPLICATION.
 
     """
     if not server.may_replicate:
         raise PermissionMissing(
             f"role {server.user} lacks REPLICATION",
-            hint=f'ALTER ROLE "{server.user}" REPLICATION; (managed services: their own role)',
+            hint=f'ALTER ROLE "{server.user}" REPLICATION; on a managed service, grant its role for'
+            " replication instead",
         )
 
 
@@ -72,8 +73,8 @@ def check_publication(connection: Connection, config: Config) -> Publication:
     """Check that the publication exists and sends every operation on rows.
 
     Raises:
-        PublicationMissing: it does not exist.
-        PublicationIncomplete: it leaves operations out.
+        PublicationMissing: the publication does not exist.
+        PublicationIncomplete: the publication leaves out operations.
 
     """
     name = config.postgres.publication
@@ -106,7 +107,7 @@ def check_tables(tables: Sequence[PublishedTable], config: Config, capture: Capt
 
     Raises:
         PublicationIncomplete: configured tables are not in the publication.
-        TablesRefused: tables cannot be captured as configured; all mistakes are listed.
+        TablesRefused: tables cannot be captured as configured; the error lists all mistakes.
 
     """
     names = {table.relation.qualified_name for table in tables}
@@ -117,7 +118,7 @@ def check_tables(tables: Sequence[PublishedTable], config: Config, capture: Capt
     if missing:
         raise PublicationIncomplete(
             f"{', '.join(missing)} not in publication {config.postgres.publication}",
-            cause="the table does not exist, or was never added",
+            cause="the table does not exist, or was never added to the publication",
             hint="; ".join(
                 f'ALTER PUBLICATION "{config.postgres.publication}" ADD TABLE {name}'
                 for name in missing
@@ -148,7 +149,7 @@ def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
 
 
 def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> list[str]:
-    """Return the topics known before the first row: of tables, messages and transactions."""
+    """Return the topics that are known before the first row: all but those of outboxes."""
     names = [
         table_topic(capture.service, table.relation.namespace, table.relation.name)
         for table in captured(tables, capture)
@@ -164,10 +165,10 @@ def check_null_keys(
     capture: Capture,
     publication: Publication,
 ) -> None:
-    """Check that no table that may send null keys goes to a compacted topic.
+    """Check that no table that may send null keys has a compacted topic.
 
     Raises:
-        TopicUnfit: one does; the broker would reject its whole transaction, for ever.
+        TopicUnfit: one has; the broker would reject its transactions again and again.
 
     """
     faults = []

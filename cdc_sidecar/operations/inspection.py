@@ -39,14 +39,14 @@ _FENCE_TIMEOUT = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `check`: what was looked at, what was seen, and the error if it is a fault."""
+    """One line of `check`: the subject, what was seen, and the error if it is a fault."""
 
     subject: str
     detail: str
     error: SidecarError | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for `--json`."""
+        """Return the finding for `--json`."""
         error = self.error
         return {
             "check": self.subject,
@@ -58,7 +58,7 @@ class Finding:
 
 
 class Inspection:
-    """One run of all checks; a check whose basis is missing is left out, its basis is a fault."""
+    """One run of all checks. A check that builds on one that has failed is left out."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -75,7 +75,7 @@ class Inspection:
         self._history: dict[int, Lsn] = {}
 
     def run(self) -> Iterator[Finding]:
-        """Yield a finding for each check, as they are made."""
+        """Yield the finding of each check, a group at a time."""
         try:
             for look in (self._look_at_postgres, self._look_at_kafka, self._look_at_both):
                 look()
@@ -85,7 +85,7 @@ class Inspection:
             self._database.close()
 
     def _try(self, subject: str, look: Callable[[], T], say: Callable[[T], str]) -> T | None:
-        """Make one check; a fault becomes its finding."""
+        """Make one check and keep its finding."""
         try:
             seen = look()
         except SidecarError as error:
@@ -101,6 +101,19 @@ class Inspection:
         if server is None:
             return
         self._server = server
+        self._look_at_server(server)
+        self._publication = self._try(
+            "publication", self._read_publication, lambda seen: f"{seen.name} sends every operation"
+        )
+        if self._publication:
+            self._tables = self._try("published tables", self._read_tables, _say_tables)
+        if self._tables is not None:
+            self._look_at_tables(self._tables)
+        self._slot = self._try("slot", self._check_slot, self._say_slot)
+        error = self._findings[-1].error
+        self._slot_is_unfit = error is not None and not isinstance(error, SlotMissing)
+
+    def _look_at_server(self, server: SourceServer) -> None:
         self._try("version", lambda: check_version(server), lambda _: str(server.version))
         self._try("wal_level", lambda: preflight.check_wal_level(server), lambda _: "logical")
         self._try(
@@ -109,26 +122,15 @@ class Inspection:
         self._system = self._try(
             "replication", self._identify, lambda seen: f"at {format_lsn(seen.flushed_lsn)}"
         )
-        self._publication = self._try(
-            "publication", self._read_publication, lambda seen: f"{seen.name} sends every operation"
+
+    def _look_at_tables(self, tables: tuple[PublishedTable, ...]) -> None:
+        count = len(preflight.captured(tables, self._capture))
+        self._try(
+            "configured tables",
+            lambda: preflight.check_tables(tables, self._config, self._capture),
+            lambda _: f"{count} captured, keys and types fit",
         )
-        if self._publication:
-            self._tables = self._try("published tables", self._read_tables, _say_tables)
-        if self._tables is not None:
-            tables = self._tables
-            self._try(
-                "configured tables",
-                lambda: preflight.check_tables(tables, self._config, self._capture),
-                lambda _: (
-                    f"{len(preflight.captured(tables, self._capture))} captured, keys and types fit"
-                ),
-            )
-            self._try(
-                "grants", lambda: self._check_grants(tables), lambda _: "SELECT on every table"
-            )
-        self._slot = self._try("slot", self._check_slot, self._say_slot)
-        error = self._findings[-1].error
-        self._slot_is_unfit = error is not None and not isinstance(error, SlotMissing)
+        self._try("grants", lambda: self._check_grants(tables), lambda _: "SELECT on every table")
 
     def _read_server(self) -> SourceServer:
         with self._database.connection() as connection:
@@ -170,7 +172,7 @@ class Inspection:
             slot = read_slot(connection, self._config.postgres.slot)
         if slot is None and not self._config.postgres.create_slot:
             raise SlotMissing(
-                self._config.postgres.slot,
+                f"slot {self._config.postgres.slot} does not exist",
                 hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
             )
         if slot and self._server:
@@ -277,7 +279,8 @@ class Inspection:
         raise PositionMissing(
             f"slot {self._config.postgres.slot} exists, but there is no position",
             cause="a first start on a slot made by hand, or the position topic was lost",
-            hint="a first start: say so once with `cdc-sidecar run --bootstrap`",
+            hint="for a first start, run `cdc-sidecar run --bootstrap` once; otherwise restore the"
+            " topic",
         )
 
 

@@ -173,7 +173,7 @@ class Telemetry:
             self._report_danger(look, assessment)
         if assessment.stalled != self.now.stalled:
             self._report_stall(look, stalled=assessment.stalled)
-        self.metrics.set_slot(slot, look.activity, seconds_left)
+        self.metrics.slot.show(slot, look.activity, seconds_left)
         self.metrics.stalled.set(assessment.stalled)
         self.board.update(
             slot=slot,

@@ -97,7 +97,7 @@ def test_sums_of_the_server_are_counters_and_absent_before_the_first_look() -> N
     metrics = Metrics()
     assert b"\ncdc_sidecar_slot_decoded_bytes_total" not in metrics.expose()
     assert b"cdc_sidecar_slot_safe_bytes NaN" in metrics.expose()
-    metrics.set_slot(SLOT, SlotActivity(DecodedSums(12, 3400, 5, 6, 7), None), 60.0)
+    metrics.slot.show(SLOT, SlotActivity(DecodedSums(12, 3400, 5, 6, 7), None), 60.0)
     text = metrics.expose()
     assert b"\ncdc_sidecar_slot_decoded_bytes_total 3400.0" in text
     assert b"\ncdc_sidecar_slot_seconds_left 60.0" in text
