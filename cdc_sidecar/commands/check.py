@@ -1,4 +1,4 @@
-"""`cdc-sidecar check`: tries everything live, one line a check, a hint for each fault."""
+"""`cdc-sidecar check`: tries everything live, and prints a line for each check."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from cdc_sidecar.config.model import Log
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.inspection import Finding, Inspection
 
-NOT_YET = "not in this version: rows older than the slot are not sent (no snapshots)"
+NOT_YET = "this version has no snapshots: rows that are older than the slot are not sent"
 
 
 def check(path: Path, *, as_json: bool) -> int:

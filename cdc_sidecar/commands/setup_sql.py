@@ -1,4 +1,4 @@
-"""`cdc-sidecar setup-sql`: what the owner of the database runs, once; printed, never executed."""
+"""`cdc-sidecar setup-sql`: prints the SQL that the owner of the database runs once."""
 
 from pathlib import Path
 
@@ -7,20 +7,20 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.postgres.connect import dsn_words
 
 _SQL = """\
--- Run by the owner of database {database}, in this order. Nothing here is run by the sidecar.
+-- For the owner of database {database}, to be run in this order. The sidecar runs none of it.
 
--- 1. A role that may log in and replicate, and nothing more. Give it a password: \\password {role}
+-- 1. A role that may log in and replicate, and nothing more. Set its password: \\password {role}
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {role_literal}) THEN
         CREATE ROLE {role} LOGIN REPLICATION;
     END IF;
 END $$;
 
--- 2. What it may see. SELECT is for snapshots, which are not in this version yet.
+-- 2. Its privileges. SELECT is for snapshots, which this version does not have yet.
 GRANT CONNECT ON DATABASE {database} TO {role};
 {grants}
 
--- 3. The publication, before the slot: rows written before it was there can never be sent.
+-- 3. The publication, before the slot: rows that are older than the publication are never sent.
 CREATE PUBLICATION {publication} FOR {tables};
 
 -- 4. The slot. {slot}
@@ -28,7 +28,7 @@ CREATE PUBLICATION {publication} FOR {tables};
 
 
 def setup_sql(path: Path) -> int:
-    """Print the SQL for a configuration; nothing is connected to."""
+    """Print the SQL for a configuration, without connecting to anything."""
     print(render_sql(load_config(path)), end="")  # noqa: T201 - the command's output
     return 0
 
@@ -80,7 +80,7 @@ def _published(names: list[str]) -> str:
 
 def _slot(config: Config) -> str:
     if config.postgres.create_slot:
-        return f"create_slot = true: the sidecar makes {config.postgres.slot} at its first start."
+        return f"create_slot = true: the sidecar creates {config.postgres.slot} at its first start."
     name = _literal(config.postgres.slot)
     return (
         "Then start the sidecar once with `cdc-sidecar run --bootstrap`.\n"

@@ -17,15 +17,17 @@ from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.server import read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 
-_TIMEOUT: Final = 5.0  # seconds
-_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
+_TIMEOUT: Final = 5.0
+"""Seconds to wait for the sidecar, which answers from memory; then it counts as down."""
+_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
+"""Addresses that mean every interface, which a client cannot connect to."""
 
 
 def status(path: Path, *, url: str | None, as_json: bool) -> int:
     """Print the status.
 
     Raises:
-        SidecarError: the sidecar is down, and so is what it would be asked from.
+        SidecarError: the sidecar is down, and Postgres or Kafka cannot be asked instead.
 
     """
     config = load_config(path)
@@ -46,9 +48,9 @@ def address_of(config: Config) -> str:
 
 
 def ask_sidecar(url: str) -> dict[str, Any] | None:
-    """Return what the sidecar at `url` says of itself, or None where nobody answers."""
+    """Return the status of the sidecar at `url`; None if it does not answer."""
     try:
-        with urllib.request.urlopen(f"{url}/status", timeout=_TIMEOUT) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{url}/status", timeout=_TIMEOUT) as answer:  # noqa: S310 - http
             body: dict[str, Any] = json.load(answer)
     except (OSError, ValueError, urllib.error.URLError):
         return None
@@ -56,7 +58,7 @@ def ask_sidecar(url: str) -> dict[str, Any] | None:
 
 
 def look_without(config: Config) -> dict[str, Any]:
-    """Return what Postgres and Kafka tell while no sidecar answers."""
+    """Return what Postgres and Kafka report while no sidecar answers."""
     database = Database(config.postgres)
     try:
         with database.connection() as connection:

@@ -1,6 +1,6 @@
-"""Confluent's Schema Registry API, the read-only part, over the built-in registry.
+"""The read-only part of Confluent's Schema Registry API, answered from the built-in registry.
 
-Schema Registry documentation, "API Reference": paths, bodies and error codes are as there.
+Paths, bodies and error codes are those of the Schema Registry documentation, "API Reference".
 """
 
 from typing import Any

@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         if with_body:
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - its base's
         """Log nothing: probes and scrapes would drown the story of a day."""
 
 

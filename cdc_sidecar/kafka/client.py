@@ -26,10 +26,13 @@ a controller that moves takes less than this."""
 LOGGER: Final = logging.getLogger("librdkafka")
 """The logger of librdkafka's own lines; `cdc_sidecar.logs` forwards its warnings."""
 
+PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - its only spelling
+"""The code with which librdkafka reports the end of a partition."""
+
 _REFUSED: Final = frozenset({
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - confluent-kafka's own spelling of local codes
-    KafkaError._SSL,  # noqa: SLF001
-    KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001
+    KafkaError._SSL,  # noqa: SLF001 - as above
+    KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - as above
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
     KafkaError.UNSUPPORTED_VERSION,
@@ -45,7 +48,7 @@ _REFUSED: Final = frozenset({
     KafkaError.TOPIC_EXCEPTION,
 })  # fmt: skip
 _FENCED: Final = frozenset({
-    KafkaError._FENCED,  # noqa: SLF001
+    KafkaError._FENCED,  # noqa: SLF001 - as above
     KafkaError.PRODUCER_FENCED,
     KafkaError.INVALID_PRODUCER_EPOCH,
 })  # fmt: skip
@@ -95,7 +98,7 @@ def translated() -> Iterator[None]:
 def translate(error: KafkaError) -> SidecarError:
     """Return our error for an error of Kafka."""
     fact = f"{error.name()}: {error.str()}"
-    if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001
+    if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001 - as above
         return KafkaSettingInvalid(error.str(), hint="correct [kafka.client]")
     if error.code() in _REFUSED:
         return KafkaRefused(fact, hint="correct [kafka.client], or the sidecar's ACLs and quotas")

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.errors import KafkaUnavailable
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
+from cdc_sidecar.kafka.client import PARTITION_EOF, REQUEST_TIMEOUT, translate, translated
 from cdc_sidecar.kafka.read import Reader
 
 Partition = tuple[str, int]
@@ -98,11 +98,7 @@ def read_timestamp(reader: Reader, partition: Partition, offset: int) -> int:
         error = message.error() if message else None
         if message and error is None:
             return int(message.timestamp()[1]) * 1000
-        if (
-            error
-            and error.code() != KafkaError._PARTITION_EOF  # noqa: SLF001 - its only spelling
-            and not error.retriable()
-        ):
+        if error and error.code() != PARTITION_EOF and not error.retriable():
             raise translate(error) from KafkaException(error)
     topic, number = partition
     raise KafkaUnavailable(f"no record at offset {offset} of partition {number} of topic {topic}")

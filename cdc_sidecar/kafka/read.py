@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import confluent_kafka
-from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.config.model import Kafka
 from cdc_sidecar.errors import KafkaUnavailable, TopicMissing
 from cdc_sidecar.kafka.client import (
     LOGGER,
+    PARTITION_EOF,
     REQUEST_TIMEOUT,
     client_settings,
     translate,
@@ -95,7 +96,7 @@ def read_records(
             key, value = message.key(), message.value()
             if isinstance(key, bytes) and isinstance(value, bytes):
                 yield key, value
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        elif error.code() == PARTITION_EOF:
             if high is None or (message.offset() or 0) >= high:
                 return
         elif not error.retriable():
@@ -141,5 +142,5 @@ def follow(consumer: Reader, timeout: float | None) -> Iterator[Message]:
         if error is None:
             last = time.monotonic()
             yield message
-        elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():  # noqa: SLF001
+        elif error.code() != PARTITION_EOF and not error.retriable():
             raise translate(error)
