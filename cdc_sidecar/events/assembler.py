@@ -14,7 +14,6 @@ from typing import Final
 from cdc_sidecar.errors import ProtocolViolation, SidecarError
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.batch import Batch
-from cdc_sidecar.events.boundary import Boundaries, Boundary
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Record, Source, SourceTransaction
 from cdc_sidecar.events.message import MessageSink
@@ -22,6 +21,7 @@ from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.relations import Relations
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.events.transaction_metadata import MetadataRecord, TransactionMetadata
 from cdc_sidecar.postgres.frames import XLOG_HEADER
 from cdc_sidecar.postgres.lsn import ZERO, Lsn, format_lsn
 from cdc_sidecar.postgres.pgoutput import (
@@ -47,7 +47,7 @@ _ROWS: Final = (_INSERT, _UPDATE, _DELETE)
 _BEGIN, _COMMIT = ord("B"), ord("C")
 
 
-class State(Enum):
+class StreamState(Enum):
     """Where in the stream we are."""
 
     BETWEEN = "between transactions"
@@ -78,11 +78,13 @@ class Assembler:
             capture, subjects, self._counts, read_facts=read_facts, topic_facts=topic_facts
         )
         self._messages = MessageSink(source.service, capture.prefixes, subjects, self._counts)
-        self._boundaries = (
-            Boundaries(source.service, subjects, topic_facts) if capture.boundaries else None
+        self._metadata = (
+            TransactionMetadata(source.service, subjects, topic_facts)
+            if capture.transaction_metadata
+            else None
         )
         self._begun = False  # whether the open transaction's BEGIN is handed out
-        self._state = State.BETWEEN
+        self._state = StreamState.BETWEEN
         self._final_lsn = ZERO  # of the open transaction, covered or not
         self._transaction: SourceTransaction | None = None
         self._resume: Partial | None = None
@@ -134,7 +136,7 @@ class Assembler:
         """Count a change of the open transaction; None where the position covers it."""
         transaction = self._transaction
         if transaction is None:
-            if self._state is State.SKIPPING:
+            if self._state is StreamState.SKIPPING:
                 return None
             raise ProtocolViolation("a change outside of any transaction")
         if lsn == transaction.lsn:
@@ -173,14 +175,14 @@ class Assembler:
                 raise ProtocolViolation(f"{type(message).__name__} where none can be")
 
     def _feed_begin(self, frame: bytes) -> None:
-        if self._state is not State.BETWEEN:
+        if self._state is not StreamState.BETWEEN:
             raise ProtocolViolation("BEGIN inside a transaction")
         final_lsn, commit_time, xid = read_begin(frame)
         position, self._final_lsn = self.position, final_lsn
         if position.covers_transaction(final_lsn):
-            self._state = State.SKIPPING
+            self._state = StreamState.SKIPPING
             return
-        self._state = State.INSIDE
+        self._state = StreamState.INSIDE
         self._transaction = twin.SourceTransaction(
             self._source,
             final_lsn=final_lsn,
@@ -213,12 +215,12 @@ class Assembler:
         transaction.counters = {name: [count] for name, count in partial.orders.items()}
 
     def _feed_commit(self, frame: bytes) -> None:
-        if self._state is State.BETWEEN:
+        if self._state is StreamState.BETWEEN:
             raise ProtocolViolation("COMMIT outside of any transaction")
         commit_lsn, end_lsn = read_commit(frame)
         check_commit(self._final_lsn, commit_lsn)
         transaction, self._transaction, self._resume = self._transaction, None, None
-        self._state = State.BETWEEN
+        self._state = StreamState.BETWEEN
         if transaction is None:
             return
         resumed = self.position.partial is not None
@@ -267,18 +269,18 @@ class Assembler:
 
     def _opened(self, transaction: SourceTransaction) -> list[Record]:
         """Return the records assembled, after BEGIN where the first event is among them."""
-        if self._boundaries is None or self._begun or not transaction.total_order:
+        if self._metadata is None or self._begun or not transaction.total_order:
             return transaction.records
         self._begun = True
-        begin = self._boundaries.begin(transaction)
+        begin = self._metadata.begin(transaction)
         transaction.size += begin.size
         return [begin.record(None), *transaction.records]
 
-    def _end(self, transaction: SourceTransaction) -> Boundary | None:
+    def _end(self, transaction: SourceTransaction) -> MetadataRecord | None:
         """Return the END of a transaction that has a BEGIN."""
-        if self._boundaries is None or not transaction.total_order:
+        if self._metadata is None or not transaction.total_order:
             return None
-        end = self._boundaries.end(transaction)
+        end = self._metadata.end(transaction)
         transaction.size += end.size
         return end
 
@@ -310,7 +312,7 @@ class Assembler:
             self._handed_out = pending.position
             self._pending = Batch(pending.position)
 
-    def take(self, *, checkpoint: bool = False) -> list[Batch]:
+    def collect(self, *, checkpoint: bool = False) -> list[Batch]:
         """Hand out what is whole, and the open transaction's part once it is long enough.
 
         A move of the position alone is handed out only as a `checkpoint`.
@@ -325,7 +327,7 @@ class Assembler:
 
     def advance(self, wal_end: Lsn) -> None:
         """Take a keepalive: everything committed below `wal_end` has been sent."""
-        quiet = self._state is State.BETWEEN and self.position.partial is None
+        quiet = self._state is StreamState.BETWEEN and self.position.partial is None
         if quiet and wal_end > self.position.end_lsn:
             self.position = self._pending.position = Position(wal_end)
 
@@ -340,19 +342,19 @@ class Assembler:
         if message.transactional:
             transaction = self._next_change(lsn)
             if transaction:
-                self._messages.take(transaction, message, lsn)
+                self._messages.add(transaction, message, lsn)
         elif message.lsn > self.position.end_lsn:
             self._feed_lone_message(message)
 
     def _feed_lone_message(self, message: LogicalMessage) -> None:
         """Publish a non-transactional message: it stands between transactions, at its own LSN."""
-        if self._state is not State.BETWEEN:
+        if self._state is not StreamState.BETWEEN:
             raise ProtocolViolation("a non-transactional message inside a transaction")
         now = self._clock()
         alone = twin.SourceTransaction(
             self._source, final_lsn=message.lsn, xid=None, commit_time=now, received=now
         )
-        self._messages.take(alone, message, message.lsn)
+        self._messages.add(alone, message, message.lsn)
         self.position = replace(self.position, end_lsn=message.lsn)
         self._gather(alone)
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from cdc_sidecar.events.boundary import Boundary
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.events.transaction_metadata import MetadataRecord
 
 
 @dataclass(slots=True)
@@ -24,4 +24,4 @@ class Batch:
     continues: bool = False
     commit_time: int = 0  # microseconds since 1970, of the last transaction
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # (table, op) → events
-    end: Boundary | None = None  # of a transaction that was handed out in parts
+    end: MetadataRecord | None = None  # of a transaction that was handed out in parts

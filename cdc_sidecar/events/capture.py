@@ -25,7 +25,7 @@ class Capture:
     tables: tuple[Table, ...]
     outboxes: tuple[Outbox, ...]
     prefixes: tuple[str, ...]
-    boundaries: bool = False  # whether BEGIN and END records are published
+    transaction_metadata: bool = False  # whether BEGIN and END records are published
 
     @classmethod
     def of(cls, config: Config) -> "Capture":
@@ -56,7 +56,7 @@ class Capture:
     def fingerprint(self) -> str:
         """A digest of everything that changes which events a transaction makes."""
         parts = [repr(part) for part in (self.service, self.tables, self.outboxes, self.prefixes)]
-        parts += ["boundaries"] if self.boundaries else []
+        parts += ["transaction_metadata"] if self.transaction_metadata else []
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def mistakes(self, relation: Relation, facts: LayoutFacts) -> list[str]:

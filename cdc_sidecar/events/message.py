@@ -37,7 +37,7 @@ class MessageSink:
         self._key_schema = canonical_json(message_key_schema())
         self._value_schema = canonical_json(message_schema())
 
-    def take(self, transaction: SourceTransaction, message: LogicalMessage, lsn: int) -> bool:
+    def add(self, transaction: SourceTransaction, message: LogicalMessage, lsn: int) -> bool:
         """Publish an `m`; tell whether the prefix was opted in."""
         if message.prefix not in self._prefixes:
             self._counts[COLLECTION, "ignored"] += 1

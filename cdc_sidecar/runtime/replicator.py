@@ -118,7 +118,7 @@ class Replicator:
 
     def _hand_on(self, assembler: Assembler) -> None:
         """Put what is ready on the queue; an idle position only when a checkpoint is due."""
-        for batch in assembler.take(checkpoint=self._checkpoint_due(assembler)):
+        for batch in assembler.collect(checkpoint=self._checkpoint_due(assembler)):
             self._checkpoint_at = time.monotonic()
             self._checkpoint_lsn = batch.position.end_lsn
             self._put(batch)

@@ -123,7 +123,7 @@ class Shop:
         tables: Iterable[Table] = (),
         outboxes: Iterable[Outbox] = (),
         prefixes: tuple[str, ...] = (),
-        boundaries: bool = False,
+        transaction_metadata: bool = False,
         subjects: Subjects | None = None,
         position: Position | None = None,
         max_message_bytes: int = 1_000_000,
@@ -138,7 +138,7 @@ class Shop:
         self.reader = EventReader(self.subjects.schema)
         self.assembler = Assembler(
             Source("1.2.3", SERVICE, "shopdb"),
-            Capture(SERVICE, tuple(tables), tuple(outboxes), prefixes, boundaries),
+            Capture(SERVICE, tuple(tables), tuple(outboxes), prefixes, transaction_metadata),
             self.subjects,
             position or Position(Lsn(1)),
             read_facts=self._read_facts,
@@ -157,7 +157,7 @@ class Shop:
 
     def batches(self) -> list[Batch]:
         """Take all that is whole, a move of the position included."""
-        return self.assembler.take(checkpoint=True)
+        return self.assembler.collect(checkpoint=True)
 
     def publish(self, *frames: bytes) -> "Published":
         """Feed whole frames and take what they make."""

@@ -577,7 +577,7 @@ def test_an_open_transaction_is_not_handed_out() -> None:
 def test_a_transaction_without_events_moves_the_position_only_at_a_checkpoint() -> None:
     session = _orders()
     session.feed(*transaction())
-    assert session.assembler.take() == []
+    assert session.assembler.collect() == []
     (batch,) = session.batches()
     assert (batch.position, batch.records, batch.transactions) == (Position(Lsn(5050)), [], 0)
 

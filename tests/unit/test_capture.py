@@ -56,7 +56,7 @@ def test_tables_of_different_names_have_different_topics() -> None:
         Capture("shop", (shop.table(),), (shop.outbox(),), ()),
         Capture("shop", (shop.table(),), (), ("audit",)),
         Capture("shop", (shop.table(column={"id": {"rename": "x"}}),), (), ()),
-        Capture("shop", (shop.table(),), (), (), boundaries=True),
+        Capture("shop", (shop.table(),), (), (), transaction_metadata=True),
     ],
 )
 def test_whatever_changes_the_events_changes_the_fingerprint(changed: Capture) -> None:

@@ -94,13 +94,13 @@ def _session(
     position: Position | None = None,
     subjects: Subjects | None = None,
     *,
-    boundaries: bool = False,
+    transaction_metadata: bool = False,
 ) -> Shop:
     return Shop(
         *_LAYOUTS,
         tables=[shop.table(), shop.table("public.logs", unkeyed=True)],
         prefixes=("audit",),
-        boundaries=boundaries,
+        transaction_metadata=transaction_metadata,
         position=position,
         subjects=subjects,
     )
@@ -112,7 +112,7 @@ def _run(session: Shop, history: list[Transaction], *, every: int = 1) -> list[B
     for number, frame in enumerate(_frames(history), 1):
         session.feed(frame)
         if number % every == 0:
-            batches += session.assembler.take(checkpoint=number % 2 == 0)
+            batches += session.assembler.collect(checkpoint=number % 2 == 0)
     return batches + session.batches()
 
 
@@ -148,15 +148,15 @@ _SAME_LSN = Transaction(130, (Change(120, "insert"),) * 4 + (Change(125, "key"),
 def test_a_replay_after_any_position_publishes_exactly_the_rest(
     history: list[Transaction],
     every: int,
-    boundaries: bool,  # noqa: FBT001
+    transaction_metadata: bool,  # noqa: FBT001
 ) -> None:
-    whole = _run(_session(boundaries=boundaries), history, every=every)
-    at_once = _run(_session(boundaries=boundaries), history, every=1000)
+    whole = _run(_session(transaction_metadata=transaction_metadata), history, every=every)
+    at_once = _run(_session(transaction_metadata=transaction_metadata), history, every=1000)
     assert _records(whole) == _records(at_once)
     for cut in range(len(whole) + 1):
         published = whole[:cut]
         position = published[-1].position if published else None
-        session = _session(position, _known(published), boundaries=boundaries)
+        session = _session(position, _known(published), transaction_metadata=transaction_metadata)
         replayed = _run(session, history, every=every)
         assert _records(published) + _records(replayed) == _records(whole)
         if replayed:

@@ -8,8 +8,8 @@ import pytest
 
 from cdc_sidecar.errors import RecordTooLarge
 from cdc_sidecar.events import assembler
-from cdc_sidecar.events.boundary import PARTITION
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.transaction_metadata import PARTITION
 from cdc_sidecar.postgres.lsn import Lsn
 from tests.unit import shop, wire
 from tests.unit.shop import ORDER_ROW, ORDERS, OUTBOX, TEXT, Shop, layout, transaction
@@ -28,7 +28,7 @@ def _session(position: Position | None = None, **settings: Any) -> Shop:  # noqa
         tables=[shop.table(), shop.table("public.items")],
         outboxes=[shop.outbox()],
         prefixes=("audit",),
-        boundaries=True,
+        transaction_metadata=True,
         position=position,
         **settings,
     )
@@ -109,7 +109,7 @@ def test_in_parts_begin_leads_the_first_part_with_an_event_and_end_ends_the_last
     box = wire.insert(OUTBOX.oid, ("1", "order", "7", "paid", "{}"))
     for frame in transaction(*_DESCRIBE, wire.relation(OUTBOX.relation), box, _ITEM, _ITEM):
         session.feed(frame)
-        batches += session.assembler.take()
+        batches += session.assembler.collect()
     assert [[record[0] for record in batch.records] for batch in batches] == [
         ["outbox.event.order"],
         [_TOPIC, "shop.public.items"],
@@ -150,7 +150,7 @@ def test_an_end_too_large_for_its_topic_is_refused_and_nothing_of_its_transactio
     session = Shop(
         *(_ITEMS, *many),
         tables=[shop.table("public.*")],
-        boundaries=True,
+        transaction_metadata=True,
         max_message_bytes=1000,
     )
     session.feed(*transaction(_DESCRIBE[1], _ITEM, final_lsn=2000))

@@ -26,7 +26,7 @@ _OVERHEAD: Final = 512  # bytes: record batch header, record framing and `part`,
 
 
 @dataclass(frozen=True, slots=True)
-class Boundary:
+class MetadataRecord:
     """A BEGIN or END record but for its part, which only who commits the parts can know."""
 
     topic: str
@@ -44,7 +44,7 @@ class Boundary:
         return (self.topic, self.value + spelled, self.key, PARTITION)
 
 
-class Boundaries:
+class TransactionMetadata:
     """Makes BEGIN and END of transactions whose events have ordinals."""
 
     def __init__(
@@ -56,11 +56,11 @@ class Boundaries:
         self._key_schema = canonical_json(transaction_key_schema())
         self._value_schema = canonical_json(transaction_schema())
 
-    def begin(self, transaction: SourceTransaction) -> Boundary:
+    def begin(self, transaction: SourceTransaction) -> MetadataRecord:
         """Return the BEGIN record; it never has a part."""
         return self._bound(transaction, "BEGIN", NULL + NULL)
 
-    def end(self, transaction: SourceTransaction) -> Boundary:
+    def end(self, transaction: SourceTransaction) -> MetadataRecord:
         """Return the END record of a transaction with all its events counted."""
         collections = [
             encode_string(collection) + encode_long(count)
@@ -69,13 +69,13 @@ class Boundaries:
         counted = SOME + encode_long(transaction.total_order) + SOME + encode_array(collections)
         return self._bound(transaction, "END", counted)
 
-    def _bound(self, transaction: SourceTransaction, status: str, counted: bytes) -> Boundary:
+    def _bound(self, transaction: SourceTransaction, status: str, counted: bytes) -> MetadataRecord:
         identifier = encode_string(f"{transaction.xid}:{transaction.final_lsn}")
         key = wire_prefix(self._subjects.register(f"{self._topic}-key", self._key_schema))
         value = wire_prefix(self._subjects.register(f"{self._topic}-value", self._value_schema))
         time = encode_long(transaction.commit_time // 1000)
         parts = (value, encode_string(status), identifier, counted, time)
-        bound = Boundary(self._topic, key + identifier, b"".join(parts))
+        bound = MetadataRecord(self._topic, key + identifier, b"".join(parts))
         limit = self._topic_facts(self._topic).max_message_bytes - _OVERHEAD
         if bound.size > limit:
             raise RecordTooLarge(
