@@ -16,7 +16,8 @@ from cdc_sidecar.errors import KafkaUnavailable, PositionMissing, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import position_topic, schemas_topic
 from cdc_sidecar.events.position import Position
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.left_open import Place, find_left_open, read_time
@@ -278,24 +279,24 @@ class Claimant:
     def _write(self, producer: TransactionalProducer, record: PositionRecord) -> None:
         producer.begin()
         topics = self.internal
-        producer.produce([(topics.position, record.encode(), topics.transactional_id, 0)])
+        producer.produce([Record(topics.position, record.encode(), topics.transactional_id, 0)])
         if not producer.commit():
             raise KafkaUnavailable("the first position took too long to be committed")
 
-    def load_subjects(self) -> Subjects:
+    def load_schemas(self) -> SchemaLog:
         """Read schemas and layouts as the earlier sessions committed them.
 
         Raises:
             SchemasUnreadable: a record of another version, or malformed.
 
         """
-        subjects = Subjects()
+        schemas = SchemaLog()
         high = high_watermark(admin_client(self._config.kafka), self.internal.schemas)
         with self._reader() as reader:
             for key, value in read_records(reader, self.internal.schemas, 0, high):
-                subjects.load(key, value)
+                schemas.load(key, value)
                 self._resources.registry.load(key, value)
-        return subjects
+        return schemas
 
 
 def instance() -> str:

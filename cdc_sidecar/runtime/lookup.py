@@ -3,7 +3,7 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.kafka.topics import Topics
 from cdc_sidecar.postgres.catalog import read_layout_facts
 from cdc_sidecar.postgres.connect import Database

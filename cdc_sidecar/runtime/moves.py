@@ -16,6 +16,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionOutOfReach, SidecarError, TransactionFailed
 from cdc_sidecar.events.names import position_topic
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, read_position
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
@@ -232,7 +233,8 @@ def _write(config: Config, producer: TransactionalProducer, record: PositionReco
     topic = position_topic(config.service.name)
     try:
         producer.begin()
-        producer.produce([(topic, record.encode(), config.transactional_id.encode(), 0)])
+        key = config.transactional_id.encode()
+        producer.produce([Record(topic, record.encode(), key, 0)])
         producer.commit()
     except TransactionFailed as error:
         producer.abort()

@@ -15,7 +15,8 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import Disposition, ProducerFenced, SidecarError, TransactionFailed
 from cdc_sidecar.events.batch import Batch
-from cdc_sidecar.events.envelope import Record
+from cdc_sidecar.events.counts import Counted, Counts, add_counts
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.logs import Logger
@@ -162,7 +163,7 @@ class Publisher:
         for key, value in batch.schemas:
             self._load_schema(key, value)
         self._producer.produce(
-            (self._topics.schemas, value, key, 0) for key, value in batch.schemas
+            Record(self._topics.schemas, value, key, 0) for key, value in batch.schemas
         )
         self._producer.produce(batch.records, self._notice_delay)
         if batch.end:
@@ -223,12 +224,7 @@ class Publisher:
         """Write the position last, commit, and only then acknowledge."""
         self._insist()
         record = self._record.moved(open_.batch.position, self._fingerprint, time.time_ns() // 1000)
-        position: Record = (
-            self._topics.position,
-            record.encode(),
-            self._topics.transactional_id,
-            0,
-        )
+        position = Record(self._topics.position, record.encode(), self._topics.transactional_id, 0)
         started = time.monotonic()
         self._producer.produce([position])
         failpoints.reach(Failpoint.AFTER_POSITION)
@@ -272,10 +268,10 @@ class Publisher:
             milliseconds=round(seconds * 1000, 1),
         )
 
-    def _warn(self, counts: dict[tuple[str, str], int]) -> None:
+    def _warn(self, counts: Counts) -> None:
         """Say what was counted but is a mistake of the service: a published event cannot change."""
-        for (table, op), count in counts.items():
-            if op == "outbox_update":
+        for (counted, table, _), count in counts.items():
+            if counted is Counted.OUTBOX_UPDATES:
                 self._log.warning("outbox_rows_updated", table=table, updates=count)
 
     def _insist(self) -> None:
@@ -323,8 +319,7 @@ class Publisher:
 
 def _joined(whole: Batch, batch: Batch) -> Batch:
     """Add a batch to the sum of those produced; its records are gone to librdkafka."""
-    for key, count in batch.counts.items():
-        whole.counts[key] = whole.counts.get(key, 0) + count
+    add_counts(whole.counts, batch.counts)
     return Batch(
         batch.position,
         size=whole.size + batch.size,

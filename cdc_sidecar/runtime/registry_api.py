@@ -5,7 +5,8 @@ Schema Registry documentation, "API Reference": paths, bodies and error codes ar
 
 from typing import Any
 
-from cdc_sidecar.events.subjects import SchemaVersion, Subjects
+from cdc_sidecar.events.schema_records import SchemaVersion
+from cdc_sidecar.events.subjects import Subjects
 
 Answer = tuple[int, Any]
 

@@ -12,9 +12,9 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.errors import ProducerFenced, RivalTookOver, SidecarError
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.names import schemas_topic
-from cdc_sidecar.events.table import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.ledger import Ledger
@@ -198,15 +198,14 @@ class Session:
     def _assembler(
         self, claimant: Claimant, claim: Claim, view: View, lookups: "_Lookups"
     ) -> Assembler:
-        subjects = claimant.load_subjects()
-        self._capture.check_keys({t.relation: t.facts for t in view.tables}, subjects)
+        schemas = claimant.load_schemas()
+        self._capture.check_keys({t.relation: t.facts for t in view.tables}, schemas.layouts)
         return Assembler(
             Source(self._resources.version, self._config.service.name, view.server.database),
             self._capture,
-            subjects,
+            schemas,
             claim.position,
-            read_facts=lookups.facts,
-            topic_facts=lookups.topic,
+            lookups,
             clock=lambda: time.time_ns() // 1000,
         )
 
@@ -304,9 +303,11 @@ class _Lookups:
         self._lookup = lookup
         self._replicator = replicator
 
-    def facts(self, relation: Relation) -> LayoutFacts:
+    def layout_facts(self, relation: Relation) -> LayoutFacts:
+        """Return what the catalog says about a relation layout."""
         known = self._looked.get(relation)
         return known or self._replicator.ask(self._lookup.facts(relation))
 
-    def topic(self, name: str) -> TopicFacts:
+    def topic_facts(self, name: str) -> TopicFacts:
+        """Return the facts of a topic."""
         return self._topics.facts(name) or self._replicator.ask(self._lookup.topic(name))

@@ -6,6 +6,7 @@ import pytest
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import TransactionFailed
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 
 
@@ -30,4 +31,4 @@ def test_a_fatal_error_that_is_logged_on_is_a_failed_transaction() -> None:
     with pytest.raises(TransactionFailed):
         producer.commit()
     with pytest.raises(TransactionFailed):
-        producer.produce([("t", b"")])
+        producer.produce([Record("t", b"", None)])
