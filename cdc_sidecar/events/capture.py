@@ -1,12 +1,12 @@
 """What is captured: which relation is which configured table or outbox, and its sink."""
 
 import fnmatch
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
+from cdc_sidecar.events.fingerprint import fingerprint
 from cdc_sidecar.events.layouts import LayoutStore
 from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
 from cdc_sidecar.events.outbox import outbox_mistakes
@@ -53,9 +53,15 @@ class Capture:
     @property
     def fingerprint(self) -> str:
         """A digest of everything that changes which events a transaction makes."""
-        parts = [repr(part) for part in (self.service, self.tables, self.outboxes, self.prefixes)]
-        parts += ["boundaries"] if self.transaction_metadata else []
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        keys: dict[str, object] = {
+            "service.name": self.service,
+            "tables": self.tables,
+            "outboxes": self.outboxes,
+            "messages.prefixes": self.prefixes,
+        }
+        if self.transaction_metadata:  # false is the default
+            keys["transactions.topic"] = True
+        return fingerprint(keys)
 
     def mistakes(self, relation: Relation, facts: LayoutFacts) -> list[str]:
         """Return what keeps a relation from being captured as configured."""

@@ -3,12 +3,13 @@
 What is the same for a transaction is encoded once. The layout (`layout.py`) says what stands where.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
 from cdc_sidecar.events.binary import NULL, SOME, encode_bytes, encode_long, encode_string, varint
-from cdc_sidecar.events.counts import Count, Counted, Counts
+from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.layout import OF_TRANSACTION, EnvelopeLayout, Slot
 from cdc_sidecar.events.record import ANY_PARTITION, Headers, Record
 from cdc_sidecar.events.route import TopicRoute
@@ -74,7 +75,7 @@ class SourceTransaction:
         self.index = 0
         self.records: list[Record] = []
         self.size = 0
-        self.counts: Counts = {}
+        self.counts: defaultdict[Count, int] = defaultdict(int)
 
     def set_origin(self, origin: Origin) -> None:
         """Accept the replication origin, which follows the Begin in a message of its own."""
@@ -107,7 +108,7 @@ class SourceTransaction:
 
     def count(self, key: Count) -> None:
         """Count one."""
-        self.counts[key] = self.counts.get(key, 0) + 1
+        self.counts[key] += 1
 
     def append(
         self,
@@ -127,7 +128,7 @@ class SourceTransaction:
 
     def release(self) -> None:
         """Forget records and counts: a batch has them now."""
-        self.records, self.counts, self.size = [], {}, 0
+        self.records, self.counts, self.size = [], defaultdict(int), 0
 
     @property
     def encoded(self) -> tuple[bytes, ...]:
@@ -164,7 +165,7 @@ class Envelope:
     def __init__(self, collection: str, route: TopicRoute, layout: EnvelopeLayout) -> None:
         self._collection = collection
         self._route = route
-        self._limit, self._key_prefix = route.limit, route.key_prefix
+        self._topic, self._key_prefix, self._limit = route.topic, route.key_prefix, route.limit
         self._counted = {op: Count(Counted.EVENTS, collection, op) for op in OPS}
         self._transaction: SourceTransaction | None = None
         self._counter: list[int] | None = None
@@ -197,8 +198,13 @@ class Envelope:
         size = len(value) if framed is None else len(value) + len(framed)
         if size > self._limit:
             raise self._route.too_large(size)
-        self._number(transaction, op)
-        transaction.records.append(Record(self._route.topic, value, framed))
+        if self._counter:  # as `_number` does, without the call
+            transaction.total_order += 1
+            self._counter[0] += 1
+            transaction.counts[self._counted[op]] += 1
+        else:
+            self._number(transaction, op)
+        transaction.records.append(Record(self._topic, value, framed))
         transaction.size += size
 
     def encode(  # noqa: PLR0913 - the parts of an event
@@ -249,8 +255,7 @@ class Envelope:
                 counter = self._counter = transaction.make_counter(self._collection)
             transaction.total_order += 1
             counter[0] += 1
-        counts, key = transaction.counts, self._counted[op]
-        counts[key] = counts.get(key, 0) + 1
+        transaction.counts[self._counted[op]] += 1
 
     def _enter(self, transaction: SourceTransaction) -> None:
         """Write what is the same for all events of a transaction."""
