@@ -260,7 +260,8 @@ class Envelope:
     def _enter(self, transaction: SourceTransaction) -> None:
         """Write what is the same for all events of a transaction."""
         self._transaction = transaction
-        self._counter = transaction.find_counter(self._collection)
+        numbered = transaction.xid is not None
+        self._counter = transaction.find_counter(self._collection) if numbered else None
         self._lsn, self._digits = -1, 0
         parts, pieces = transaction.encoded + self._constants, self._pieces
         for place, pick in self._segments:
