@@ -65,7 +65,7 @@ lint: $(NATIVE)
 	@$(RUN)lint-imports
 
 # Without a C compiler nothing is built, and plain Python runs.
-$(NATIVE): $(wildcard cdc_sidecar/events/*.pyx) setup.py | $(ENVIRONMENT)
+$(NATIVE): $(wildcard cdc_sidecar/events/*.pyx cdc_sidecar/events/*.pxd) setup.py | $(ENVIRONMENT)
 	@for source in $?; do \
 		[ -n "$$(find cdc_sidecar/events -name '*.so' -newer $$source)" ] && continue; \
 		$(RUN)python setup.py -q build_ext --inplace; break; \

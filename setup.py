@@ -11,6 +11,7 @@ NATIVE = [
     Extension(
         f"cdc_sidecar.events.{source.stem}",
         [str(source)],
+        depends=[str(header) for header in sorted(PACKAGE.glob("*.pxd"))],
         extra_compile_args=["-O3"],
     )
     for source in sorted(PACKAGE.glob("*.pyx"))

@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from cdc_sidecar.events.counts import Counted, Counts
 from cdc_sidecar.postgres.slot import DecodedSums, SlotActivity, SlotStatus
 
 _LATENCIES: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -168,17 +169,18 @@ class Metrics:
         self.streaming = make.gauge("streaming", "1 while the stream is read")
         self.stalled = make.gauge("stream_stalled", "1 while nothing moves though it should")
 
-    def count_events(self, counts: dict[tuple[str, str], int]) -> None:
-        """Count what a committed Kafka transaction held; keys are (table, op or reason)."""
-        for (table, op), count in counts.items():
-            if op == "ignored":
-                self.ignored.labels(table).inc(count)
-            elif op == "outbox_update":
-                self.outbox_updates.labels(table).inc(count)
-            elif op.startswith("unchanged:"):
-                self.unchanged.labels(table, op.removeprefix("unchanged:")).inc(count)
-            else:
-                self.events.labels(table, op).inc(count)
+    def count_events(self, counts: Counts) -> None:
+        """Count what a committed Kafka transaction held."""
+        for (counted, table, detail), count in counts.items():
+            match counted:
+                case Counted.EVENTS:
+                    self.events.labels(table, detail).inc(count)
+                case Counted.IGNORED:
+                    self.ignored.labels(table).inc(count)
+                case Counted.UNCHANGED:
+                    self.unchanged.labels(table, detail).inc(count)
+                case Counted.OUTBOX_UPDATES:
+                    self.outbox_updates.labels(table).inc(count)
 
     def expose(self) -> bytes:
         """Return the text of a scrape."""

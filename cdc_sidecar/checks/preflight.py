@@ -156,7 +156,7 @@ def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capt
         if capture.outbox(table.relation.qualified_name) is None
     ]
     names += [message_topic(capture.service)] if config.messages.prefixes else []
-    return names + ([transaction_topic(capture.service)] if capture.boundaries else [])
+    return names + ([transaction_topic(capture.service)] if capture.transaction_metadata else [])
 
 
 def check_null_keys(

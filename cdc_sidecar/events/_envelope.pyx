@@ -1,299 +1,512 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
-"""The compiled twins of what `envelope.py` runs for each row and transaction: the same bytes."""
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The compiled twins of `record.py` and `envelope.py`: the same bytes and the same records.
 
+An envelope compiles its layout into a program. A new transaction runs it once and writes what is
+the same for all its events into a buffer. An event then copies pieces of that buffer and fills the
+slots between them.
+"""
+
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
+
+from cdc_sidecar.events._avro cimport (
+    DIGITS,
+    VARINT,
+    byte,
+    copy,
+    copy_bytes,
+    put_decimal,
+    put_long,
+    put_varint,
+)
 
 from cdc_sidecar.events.binary import encode_string
+from cdc_sidecar.events.counts import Count, Counted
+from cdc_sidecar.events.envelope import OPS
+from cdc_sidecar.events.layout import Slot
+from cdc_sidecar.events.record import ANY_PARTITION
 
 cdef enum:
-    DIGITS = 20  # of the largest LSN
-    VARINT = 10  # bytes of the largest long
-    NUMBERS = 8 * VARINT + 2 * DIGITS + 16  # more than all that is not a name
+    # parts that are the same for a transaction
+    CONSTANT
+    COMMIT_MS
+    COMMIT_US
+    COMMIT_NS
+    XID
+    ORIGIN
+    ORIGIN_LSN
+    COMMIT_LSN
+    BLOCK
+    BLOCK_ID
+    RECEIVED_MS
+    RECEIVED_US
+    RECEIVED_NS
+    # parts that change within it
+    SEQUENCE
+    LSN
+    BEFORE
+    AFTER
+    OP
+    TOTAL_ORDER
+    COLLECTION_ORDER
+    OWN
 
-cdef bytes _NO_ORIGIN = b"\x00\x00"
-cdef dict _OPS = {op: encode_string(op) for op in "cudrtm"}
+cdef enum:
+    PIECE = CONSTANT  # of an event: a piece of the buffer
+    ROOM = 12 * (1 + VARINT) + 2 * DIGITS + 1  # more than all slots of a transaction but ORIGIN take
+    SEQUENCE_ROOM = 64  # more than `["`, two numbers of 20 digits, `","`, `"]` and their length
+
+cdef dict _CODES = {
+    Slot.COMMIT_MS: COMMIT_MS,
+    Slot.COMMIT_US: COMMIT_US,
+    Slot.COMMIT_NS: COMMIT_NS,
+    Slot.XID: XID,
+    Slot.ORIGIN: ORIGIN,
+    Slot.ORIGIN_LSN: ORIGIN_LSN,
+    Slot.COMMIT_LSN: COMMIT_LSN,
+    Slot.BLOCK: BLOCK,
+    Slot.BLOCK_ID: BLOCK_ID,
+    Slot.RECEIVED_MS: RECEIVED_MS,
+    Slot.RECEIVED_US: RECEIVED_US,
+    Slot.RECEIVED_NS: RECEIVED_NS,
+    Slot.SEQUENCE: SEQUENCE,
+    Slot.LSN: LSN,
+    Slot.BEFORE: BEFORE,
+    Slot.AFTER: AFTER,
+    Slot.OP: OP,
+    Slot.TOTAL_ORDER: TOTAL_ORDER,
+    Slot.COLLECTION_ORDER: COLLECTION_ORDER,
+    Slot.UNCHANGED: OWN,
+    Slot.MESSAGE: OWN,
+}
+cdef dict _OPS = {op: encode_string(op) for op in OPS}
 
 
+@cython.final
+@cython.no_gc  # text, bytes and a list of them make no cycle; the collector need not see millions
+cdef class Record:
+    """One record for one topic; see `record.Record`."""
+
+    cdef readonly str topic
+    cdef readonly bytes value
+    cdef readonly bytes key
+    cdef readonly int partition
+    cdef readonly list headers
+
+    def __init__(
+        self, str topic, bytes value, bytes key, int partition=ANY_PARTITION, list headers=None
+    ):
+        self.topic = topic
+        self.value = value
+        self.key = key
+        self.partition = partition
+        self.headers = headers
+
+    @property
+    def size(self):
+        """Bytes of key, value and header values."""
+        return _record_size(self)
+
+    @property
+    def batch_topic(self):
+        """The topic, if the record can be produced in one call with others; else None."""
+        return None if self.headers or self.partition != -1 else self.topic
+
+    def __eq__(self, other):
+        return (
+            self.topic == other.topic
+            and self.value == other.value
+            and self.key == other.key
+            and self.partition == other.partition
+            and self.headers == other.headers
+        )
+
+    __hash__ = None
+
+    def __repr__(self):
+        fields = (self.topic, self.value, self.key, self.partition, self.headers)
+        return "Record(%r, %r, %r, %r, %r)" % fields
+
+
+cdef inline Py_ssize_t _size(bytes part) noexcept:
+    return 0 if part is None else PyBytes_GET_SIZE(part)
+
+
+cdef Py_ssize_t _record_size(Record record) except -1:
+    cdef Py_ssize_t size = _size(record.value) + _size(record.key)
+    if record.headers is not None:
+        for _, text in record.headers:
+            size += len(text)
+    return size
+
+
+cdef inline Record _record(str topic, bytes value, bytes key):
+    cdef Record record = Record.__new__(Record)
+    record.topic = topic
+    record.value = value
+    record.key = key
+    record.partition = -1
+    return record
+
+
+cdef inline bytes _framed(bytes prefix, bytes key):
+    cdef bytes framed = PyBytes_FromStringAndSize(
+        NULL, PyBytes_GET_SIZE(prefix) + PyBytes_GET_SIZE(key)
+    )
+    copy_bytes(copy_bytes(<byte *> PyBytes_AS_STRING(framed), prefix), key)
+    return framed
+
+
+@cython.final
 cdef class SourceTransaction:
-    """One source transaction while it is assembled; see `envelope.SourceTransaction`."""
+    """One source transaction while it is assembled; see `ports.SourceTransaction`."""
 
     cdef readonly object final_lsn
     cdef readonly object xid
     cdef readonly int64_t commit_time
-    cdef public int64_t total_order
-    cdef public dict counters
-    cdef public int64_t lsn
-    cdef public int64_t index
-    cdef public list records
-    cdef public Py_ssize_t size
-    cdef bytes _before
-    cdef bytes _after
-    cdef bytes _origin
+    cdef readonly int64_t total_order
+    cdef readonly int64_t lsn
+    cdef readonly int64_t index
+    cdef readonly list records
+    cdef readonly Py_ssize_t size
+    cdef readonly dict counts
+    cdef dict _counters
     cdef int64_t _received
-    cdef object _op
-    cdef bytes _ending
+    cdef bytes _origin  # its name with the union's branch; None: no origin
+    cdef int64_t _origin_lsn
 
-    def __init__(
-        self, source, *, final_lsn, xid, int64_t commit_time, int64_t received, origin=None
-    ):
-        self._before, self._after = source.encoded
-        self._origin = _NO_ORIGIN
+    def __init__(self, final_lsn, xid, int64_t commit_time, int64_t received):
         self._received = received
         self.final_lsn = final_lsn
         self.xid = xid
         self.commit_time = commit_time
-        self.counters = {}
         self.lsn = -1
         self.records = []
-        if origin is not None:
-            self.set_origin(origin)
+        self.counts = {}
+        self._counters = {}
 
-    def set_origin(self, origin):
-        """Take the replication origin, which follows the Begin in a message of its own."""
-        self._origin = _NO_ORIGIN
-        if origin is not None:
-            self._origin = (
-                b"\x02" + encode_string(origin.name) + b"\x02" + _long(origin.commit_lsn)
-            )
+    def set_origin(self, origin not None):
+        """Accept the replication origin, which follows the Begin in a message of its own."""
+        self._origin = b"\x02" + encode_string(origin.name)
+        self._origin_lsn = origin.commit_lsn
 
-    def counter(self, collection):
-        """Return the one-item list that counts the events of a data collection."""
-        return self.counters.setdefault(collection, [0])
+    def resume(self, int64_t total_order, orders):
+        """Continue the numbers after the events that an earlier session has published."""
+        self.total_order = total_order
+        self._counters = {name: [count] for name, count in orders.items()}
+
+    def step(self, int64_t lsn):
+        """Move the cursor to the next change."""
+        if lsn == self.lsn:
+            self.index += 1
+        else:
+            self.lsn = lsn
+            self.index = 0
 
     @property
     def orders(self):
-        """How many events of each data collection there were so far."""
-        return {collection: counter[0] for collection, counter in self.counters.items()}
+        """How many events of each data collection there are, in the order of their first ones."""
+        return {collection: counter[0] for collection, counter in self._counters.items()}
 
-    cpdef bytes ending(self, str op):
-        """Return op and the outer times, encoded."""
-        cdef int64_t now = self._received
-        cdef char times[3 * (1 + VARINT)]
-        cdef char *out = times
-        if op != self._op:
-            out = _put_some(_put_some(_put_some(out, now // 1000), now), now * 1000)
-            self._op = op
-            self._ending = <bytes> _OPS[op] + times[: out - times]
-        return self._ending
+    def count(self, key):
+        """Count one."""
+        self._count(key)
 
-    def message_ending(self):
-        """Return op and the one outer time of a logical message, encoded."""
-        return encode_string("m") + b"\x02" + _long(self._received // 1000)
+    cdef int _count(self, key) except -1:
+        cdef object count = self.counts.get(key)
+        self.counts[key] = 1 if count is None else count + 1
+        return 0
 
-    def add(self, tuple record, Py_ssize_t size):
-        """Append one record of `size` bytes."""
+    def append(self, route not None, bytes value, bytes key, list headers=None):
+        """Add a record that has no number; `key` is without the route's prefix."""
+        cdef bytes framed = None if key is None else _framed(<bytes?> route.key_prefix, key)
+        cdef Record record = _record(<str?> route.topic, value, framed)
+        cdef Py_ssize_t size
+        record.headers = headers
+        size = _record_size(record)
+        if size > <Py_ssize_t> route.limit:
+            raise route.too_large(size)
         self.records.append(record)
         self.size += size
 
+    def release(self):
+        """Forget records and counts: a batch has them now."""
+        self.records = []
+        self.counts = {}
+        self.size = 0
 
-cdef class TableEnvelope:
-    """The bytes of `source` and `transaction` for the events of one table.
 
-    What is the same for a transaction stands in three pieces in a buffer: up to the length of
-    `sequence`; from its end to the union branch of `lsn`; and what follows that LSN.
-    """
+cdef struct Step:
+    int code
+    Py_ssize_t start  # of a PIECE in the buffer
+    Py_ssize_t size
 
+
+@cython.final
+cdef class Envelope:
+    """Makes the events of one data collection; see `ports.Envelope`."""
+
+    cdef object _route
+    cdef str _topic
+    cdef bytes _key_prefix
+    cdef Py_ssize_t _limit
     cdef object _collection
-    cdef bytes _names
+    cdef dict _counted  # op → what it is counted as
+    cdef tuple _layout
+    cdef Py_ssize_t _length  # of the layout
+    cdef int *_program  # codes of the layout
+    cdef Py_ssize_t _constants  # bytes of all constants
+    cdef bint _rows  # whether there are BEFORE and AFTER
+    cdef Step *_steps
+    cdef Py_ssize_t _count
+    cdef byte *_pieces
+    cdef Py_ssize_t _room
+    cdef Py_ssize_t _fixed  # bytes of all pieces
     cdef SourceTransaction _transaction
     cdef list _counter
-    cdef char *_pieces
-    cdef Py_ssize_t _room
-    cdef Py_ssize_t _opening  # where each piece ends
-    cdef Py_ssize_t _between
-    cdef Py_ssize_t _closing
-    cdef char _opened[DIGITS + 5]  # the beginning of `sequence`
+    cdef int64_t _lsn
+    cdef byte _opened[SEQUENCE_ROOM]  # the beginning of `sequence`
     cdef Py_ssize_t _opened_size
-    cdef uint64_t _lsn
-    cdef bytes _source
+    cdef byte _sequence[SEQUENCE_ROOM]
+    cdef Py_ssize_t _sequence_size
+    cdef byte _change[VARINT]
+    cdef Py_ssize_t _change_size
 
-    def __init__(self, str collection, str namespace, str table):
+    def __cinit__(self, collection, route, tuple layout not None):
+        self._length = len(layout)
+        self._program = <int *> PyMem_Malloc(max(1, self._length) * sizeof(int))
+        self._steps = <Step *> PyMem_Malloc((2 * self._length + 1) * sizeof(Step))
+        if not (self._program and self._steps):
+            raise MemoryError
+
+    def __init__(self, str collection not None, route, tuple layout not None):
+        cdef Py_ssize_t number
         self._collection = collection
-        self._names = encode_string(namespace) + encode_string(table)
+        self._route = route
+        self._topic = route.topic
+        self._key_prefix = route.key_prefix
+        self._limit = route.limit
+        self._counted = {op: Count(Counted.EVENTS, collection, op) for op in OPS}
+        self._layout = layout
+        self._lsn = -1
+        slots = [part for part in layout if isinstance(part, Slot)]
+        if len(set(slots)) != len(slots):
+            raise ValueError("a slot stands twice in the layout")  # there is room for one
+        self._rows = Slot.BEFORE in slots
+        for number, part in enumerate(layout):
+            self._program[number] = _CODES[part] if isinstance(part, Slot) else CONSTANT
+            if self._program[number] == CONSTANT:
+                self._constants += len(part)
 
     def __dealloc__(self):
+        PyMem_Free(self._program)
+        PyMem_Free(self._steps)
         PyMem_Free(self._pieces)
 
-    cpdef bytes source(self, SourceTransaction transaction, uint64_t lsn):
-        """Return `source` and the transaction's id; computed once for each change LSN."""
-        if transaction is not self._transaction:
-            self._enter(transaction)
-        elif self._source is not None and lsn == self._lsn:
-            return self._source
-        self._write_source(lsn)
-        return self._source
+    def append(
+        self, SourceTransaction transaction not None, str op, bytes before, bytes after,
+        bytes own not None, bytes key,
+    ):
+        """Encode an event, check it, give it its numbers, count it, and add its record."""
+        cdef bytes value = self._encode(transaction, op, before, after, own, 1)
+        cdef bytes framed = None if key is None else _framed(self._key_prefix, key)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(value) + _size(framed)
+        if size > self._limit:
+            raise self._route.too_large(size)
+        self._number(transaction, op)
+        transaction.records.append(_record(self._topic, value, framed))
+        transaction.size += size
 
-    cdef int _enter(self, SourceTransaction transaction) except -1:
-        """Write what is the same for all events of a transaction."""
-        cdef uint64_t final_lsn = transaction.final_lsn
-        cdef bint alone = transaction.xid is None
-        cdef uint64_t xid = 0 if alone else transaction.xid
-        cdef char *out = self._reserve(transaction)
-        out = _put(_copy(out, transaction._before), transaction.commit_time // 1000)
-        out = _copy(out, transaction._after)
-        out[0] = 2
-        self._opening = out + 1 - self._pieces
-        out = _append(out + 1, b'"]', 2)
-        out = _put_some(_put_some(out, transaction.commit_time), transaction.commit_time * 1000)
-        out = _copy(out, self._names)
-        out[0] = 0
-        out = out + 1 if alone else _put_some(out, xid)
-        out[0] = 2
-        self._between = out + 1 - self._pieces
-        out[1] = 0
-        out = _put_some(_copy(out + 2, transaction._origin), final_lsn)
-        out[0] = 0
-        out = out + 1 if alone else _put_block(out, xid, final_lsn)
-        self._closing = out - self._pieces
-        self._opened_size = _sequence(final_lsn, self._opened)
-        self._counter = transaction.counter(self._collection)
-        self._transaction = transaction
-        self._source = None
+    def encode(
+        self, SourceTransaction transaction not None, str op, bytes before, bytes after,
+        bytes own not None, int64_t ahead,
+    ):
+        """Return the value of the event that is `ahead` numbers after the last one."""
+        return self._encode(transaction, op, before, after, own, ahead)
+
+    def extend(self, SourceTransaction transaction not None, tuple ops, list records):
+        """Give a number to one event for each op, count it, and add the records."""
+        for op in ops:
+            self._number(transaction, op)
+        for record in records:
+            transaction.records.append(record)
+            transaction.size += <Py_ssize_t> record.size
+
+    cdef int _number(self, SourceTransaction transaction, str op) except -1:
+        if transaction.xid is not None:
+            if self._counter is None:
+                self._counter = transaction._counters.setdefault(self._collection, [0])
+            transaction.total_order += 1
+            self._counter[0] = <int64_t> self._counter[0] + 1
+        transaction._count(self._counted[op])
         return 0
 
-    cdef char *_reserve(self, SourceTransaction transaction) except NULL:
-        """See that there is room for the pieces of a transaction."""
-        cdef char *pieces
-        cdef Py_ssize_t room = (
-            PyBytes_GET_SIZE(transaction._before) + PyBytes_GET_SIZE(transaction._after)
-            + PyBytes_GET_SIZE(self._names) + PyBytes_GET_SIZE(transaction._origin) + NUMBERS
+    cdef bytes _encode(
+        self, SourceTransaction transaction, str op, bytes before, bytes after, bytes own,
+        int64_t ahead,
+    ):
+        cdef bytes letter = <bytes> _OPS[op]
+        cdef byte total[VARINT]
+        cdef byte order[VARINT]
+        cdef Py_ssize_t total_size = 0
+        cdef Py_ssize_t order_size = 0
+        cdef Py_ssize_t size, number
+        cdef bytes value
+        cdef byte *out
+        cdef Step *step
+        if transaction is not self._transaction:
+            self._enter(transaction)
+        if transaction.lsn != self._lsn:
+            self._move(transaction.lsn)
+        if transaction.xid is not None:
+            total_size = put_varint(<uint64_t> (transaction.total_order + ahead) << 1, total)
+            order_size = put_varint(<uint64_t> (self._ordered() + ahead) << 1, order)
+        size = (
+            self._fixed + self._sequence_size + self._change_size + total_size + order_size
+            + PyBytes_GET_SIZE(letter) + PyBytes_GET_SIZE(own)
         )
+        if self._rows:
+            size += 2 + _size(before) + _size(after)
+        value = PyBytes_FromStringAndSize(NULL, size)
+        out = <byte *> PyBytes_AS_STRING(value)
+        for number in range(self._count):
+            step = &self._steps[number]
+            if step.code == PIECE:
+                out = copy(out, self._pieces + step.start, step.size)
+            elif step.code == BEFORE:
+                out = _put_row(out, before)
+            elif step.code == AFTER:
+                out = _put_row(out, after)
+            elif step.code == SEQUENCE:
+                out = copy(out, self._sequence, self._sequence_size)
+            elif step.code == LSN:
+                out = copy(out, self._change, self._change_size)
+            elif step.code == TOTAL_ORDER:
+                out = copy(out, total, total_size)
+            elif step.code == COLLECTION_ORDER:
+                out = copy(out, order, order_size)
+            elif step.code == OP:
+                out = copy_bytes(out, letter)
+            else:
+                out = copy_bytes(out, own)
+        return value
+
+    cdef int64_t _ordered(self) except -1:
+        """Return how many events of the collection the transaction has."""
+        if self._counter is None:
+            self._counter = self._transaction._counters.get(self._collection)
+            if self._counter is None:
+                return 0
+        return self._counter[0]
+
+    cdef int _enter(self, SourceTransaction transaction) except -1:
+        """Write what is the same for all events of a transaction, and the steps of an event."""
+        cdef byte *out = self._reserve(transaction)
+        cdef byte *begun = out
+        cdef Py_ssize_t number
+        cdef int code
+        self._transaction = None
+        self._count = 0
+        for number in range(self._length):
+            code = self._program[number]
+            if code == CONSTANT:
+                out = copy_bytes(out, <bytes> self._layout[number])
+            elif code < SEQUENCE:
+                out = _put_slot(code, transaction, out)
+            else:
+                self._add_piece(begun, out)
+                begun = out
+                self._steps[self._count].code = code
+                self._count += 1
+        self._add_piece(begun, out)
+        self._fixed = out - self._pieces
+        out = copy(self._opened, b'["', 2)
+        out += put_decimal(transaction.final_lsn, out)
+        self._opened_size = copy(out, b'","', 3) - self._opened
+        self._counter = transaction._counters.get(self._collection)
+        self._lsn = -1
+        self._transaction = transaction
+        return 0
+
+    cdef void _add_piece(self, byte *begun, byte *ended) noexcept:
+        """Add a step for what was written between two slots."""
+        cdef Step *step = &self._steps[self._count]
+        if ended != begun:
+            step.code = PIECE
+            step.start = begun - self._pieces
+            step.size = ended - begun
+            self._count += 1
+
+    cdef byte *_reserve(self, SourceTransaction transaction) except NULL:
+        """See that there is room for the pieces of a transaction."""
+        cdef Py_ssize_t room = self._constants + _size(transaction._origin) + ROOM
+        cdef byte *pieces
         if room > self._room:
-            pieces = <char *> PyMem_Realloc(self._pieces, room)
+            pieces = <byte *> PyMem_Realloc(self._pieces, room)
             if not pieces:
                 raise MemoryError
             self._pieces, self._room = pieces, room
         return self._pieces
 
-    cdef int _write_source(self, uint64_t lsn) except -1:
-        cdef char digits[DIGITS]
-        cdef char sequence[VARINT]
-        cdef char number[VARINT]
-        cdef Py_ssize_t count = _decimal(lsn, digits)
-        cdef Py_ssize_t length = _varint(<uint64_t> (self._opened_size + count + 2) << 1, sequence)
-        cdef Py_ssize_t long_ = _varint(lsn << 1, number)
-        cdef bytes source = PyBytes_FromStringAndSize(
-            NULL, self._closing + length + self._opened_size + count + long_
-        )
-        cdef char *out = PyBytes_AS_STRING(source)
-        out = _append(out, self._pieces, self._opening)
-        out = _append(out, sequence, length)
-        out = _append(out, self._opened, self._opened_size)
-        out = _append(out, digits, count)
-        out = _append(out, self._pieces + self._opening, self._between - self._opening)
-        out = _append(out, number, long_)
-        _append(out, self._pieces + self._between, self._closing - self._between)
+    cdef void _move(self, int64_t lsn) noexcept:
+        """Write what changes with the change LSN."""
+        cdef byte digits[DIGITS]
+        cdef Py_ssize_t count = put_decimal(lsn, digits)
+        cdef byte *out = self._sequence
+        out += put_varint(<uint64_t> (self._opened_size + count + 2) << 1, out)
+        out = copy(copy(out, self._opened, self._opened_size), digits, count)
+        self._sequence_size = copy(out, b'"]', 2) - self._sequence
+        self._change_size = put_varint(<uint64_t> lsn << 1, self._change)
         self._lsn = lsn
-        self._source = source
-        return 0
-
-    cdef Py_ssize_t _orders(self, SourceTransaction transaction, char *out) except -1:
-        """Count one event and write both ordinals."""
-        cdef int64_t total = transaction.total_order + 1
-        cdef int64_t order = <int64_t> self._counter[0] + 1
-        cdef Py_ssize_t size
-        transaction.total_order = total
-        self._counter[0] = order
-        size = _varint(<uint64_t> total << 1, out)
-        return size + _varint(<uint64_t> order << 1, out + size)
-
-    def next_order(self, SourceTransaction transaction):
-        """Count one event of the transaction given to `source` and return both ordinals."""
-        cdef char orders[2 * VARINT]
-        return PyBytes_FromStringAndSize(orders, self._orders(transaction, orders))
-
-    def value(
-        self, SourceTransaction transaction, uint64_t lsn, str op, bytes head, bytes row, bytes tail
-    ):
-        """Count one event and return its whole value."""
-        cdef char orders[2 * VARINT]
-        cdef Py_ssize_t count
-        cdef bytes source = self.source(transaction, lsn)
-        cdef bytes value
-        cdef char *out
-        cdef bytes ending = transaction.ending(op)
-        count = self._orders(transaction, orders)
-        value = PyBytes_FromStringAndSize(
-            NULL,
-            PyBytes_GET_SIZE(head) + PyBytes_GET_SIZE(row) + PyBytes_GET_SIZE(source) + count
-            + PyBytes_GET_SIZE(ending) + PyBytes_GET_SIZE(tail),
-        )
-        out = _copy(_copy(_copy(PyBytes_AS_STRING(value), head), row), source)
-        memcpy(out, orders, count)
-        _copy(_copy(out + count, ending), tail)
-        return value
 
 
-cdef inline char *_append(char *out, const char *part, Py_ssize_t size) noexcept:
-    memcpy(out, part, size)
-    return out + size
+cdef inline byte *_put_row(byte *out, bytes row) noexcept:
+    """Write a nullable row."""
+    out[0] = 0 if row is None else 2
+    return out + 1 if row is None else copy_bytes(out + 1, row)
 
 
-cdef inline char *_copy(char *out, bytes part) noexcept:
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(part)
-    memcpy(out, PyBytes_AS_STRING(part), size)
-    return out + size
-
-
-cdef inline char *_put(char *out, int64_t number) noexcept:
-    """Write a long."""
-    return out + _varint((<uint64_t> number << 1) ^ <uint64_t> (number >> 63), out)
-
-
-cdef inline char *_put_some(char *out, int64_t number) noexcept:
-    """Write a nullable long that is not null."""
+cdef byte *_put_slot(int code, SourceTransaction transaction, byte *out) except NULL:
+    """Write a field that is the same for all events of a transaction."""
+    if code == COMMIT_MS:
+        return out + put_long(_floor_thousandth(transaction.commit_time), out)
+    if code == COMMIT_US:
+        return out + put_long(transaction.commit_time, out)
+    if code == COMMIT_NS:
+        return out + put_long(transaction.commit_time * 1000, out)
+    if code == RECEIVED_MS:
+        return out + put_long(_floor_thousandth(transaction._received), out)
+    if code == RECEIVED_US:
+        return out + put_long(transaction._received, out)
+    if code == RECEIVED_NS:
+        return out + put_long(transaction._received * 1000, out)
+    if code == COMMIT_LSN:
+        return out + put_long(transaction.final_lsn, out)
+    if code == BLOCK_ID:
+        return out if transaction.xid is None else _put_block_id(transaction, out)
+    if code == ORIGIN and transaction._origin is not None:
+        return copy_bytes(out, transaction._origin)
     out[0] = 2
-    return _put(out + 1, number)
+    if code == XID and transaction.xid is not None:
+        return out + 1 + put_long(transaction.xid, out + 1)
+    if code == ORIGIN_LSN and transaction._origin is not None:
+        return out + 1 + put_long(transaction._origin_lsn, out + 1)
+    if code == BLOCK and transaction.xid is not None:
+        return out + 1
+    out[0] = 0
+    return out + 1
 
 
-cdef inline char *_put_block(char *out, uint64_t xid, uint64_t final_lsn) noexcept:
-    """Write `transaction` up to its id, for one that is not null."""
-    cdef char text[2 * DIGITS + 1]
-    cdef Py_ssize_t size = _decimal(xid, text)
+cdef inline int64_t _floor_thousandth(int64_t number) noexcept:
+    """Divide as Python does: C would round a time before 1970 up."""
+    return number // 1000 - (number % 1000 < 0)
+
+
+cdef byte *_put_block_id(SourceTransaction transaction, byte *out) except NULL:
+    cdef byte text[2 * DIGITS + 1]
+    cdef Py_ssize_t size = put_decimal(transaction.xid, text)
     text[size] = c":"
-    size += 1 + _decimal(final_lsn, text + size + 1)
-    out[0] = 2
-    return _append(_put(out + 1, size), text, size)
-
-
-cdef inline Py_ssize_t _sequence(uint64_t final_lsn, char *out) noexcept:
-    """Write `sequence` up to the change LSN."""
-    cdef Py_ssize_t size
-    memcpy(out, b'["', 2)
-    size = 2 + _decimal(final_lsn, out + 2)
-    memcpy(out + size, b'","', 3)
-    return size + 3
-
-
-cdef inline Py_ssize_t _varint(uint64_t number, char *out) noexcept:
-    cdef Py_ssize_t size = 0
-    while number >= 0x80:
-        out[size] = <char> (number | 0x80)
-        number >>= 7
-        size += 1
-    out[size] = <char> number
-    return size + 1
-
-
-cdef inline bytes _long(int64_t number):
-    cdef char out[VARINT]
-    cdef uint64_t zigzag = (<uint64_t> number << 1) ^ <uint64_t> (number >> 63)
-    return PyBytes_FromStringAndSize(out, _varint(zigzag, out))
-
-
-cdef inline Py_ssize_t _decimal(uint64_t number, char *out) noexcept:
-    cdef char reversed_[DIGITS]
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t at
-    while True:
-        reversed_[count] = <char> (48 + number % 10)
-        number //= 10
-        count += 1
-        if number == 0:
-            break
-    for at in range(count):
-        out[at] = reversed_[count - 1 - at]
-    return count
+    size += 1 + put_decimal(transaction.final_lsn, text + size + 1)
+    return copy(out + put_varint(<uint64_t> size << 1, out), text, size)

@@ -11,6 +11,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from cdc_sidecar.events._avro cimport byte, put_long, put_varint
+
 import struct
 
 from cdc_sidecar.events.transcode import from_old, malformed, null_in_key, refused
@@ -30,8 +32,6 @@ from cdc_sidecar.events.binary import encode_bytes
 
 cdef extern from "Python.h":
     double PyOS_string_to_double(const char *, char **, void *) except? -1.0
-
-ctypedef unsigned char byte
 
 cdef enum:
     NOT_SENT
@@ -279,22 +279,8 @@ cdef Py_ssize_t _write(
     return DECLINED
 
 
-cdef inline Py_ssize_t _varint(uint64_t number, byte *out) noexcept:
-    cdef Py_ssize_t size = 0
-    while number >= 0x80:
-        out[size] = <byte> (number | 0x80)
-        number >>= 7
-        size += 1
-    out[size] = <byte> number
-    return size + 1
-
-
-cdef inline Py_ssize_t _long(int64_t number, byte *out) noexcept:
-    return _varint((<uint64_t> number << 1) ^ <uint64_t> (number >> 63), out)
-
-
 cdef inline Py_ssize_t _write_bytes(const byte *text, Py_ssize_t size, byte *out) noexcept:
-    cdef Py_ssize_t head = _varint(<uint64_t> size << 1, out)
+    cdef Py_ssize_t head = put_varint(<uint64_t> size << 1, out)
     memcpy(out + head, text, size)
     return head + size
 
@@ -318,10 +304,10 @@ cdef inline Py_ssize_t _write_integer(const byte *text, Py_ssize_t size, byte *o
     if size > 1 and text[0] == c"-":
         if not _digits(text + 1, size - 1, &number):
             return DECLINED
-        return _long(-number, out)
+        return put_long(-number, out)
     if not _digits(text, size, &number):
         return DECLINED
-    return _long(number, out)
+    return put_long(number, out)
 
 
 cdef inline Py_ssize_t _write_decimal(
@@ -397,7 +383,7 @@ cdef inline Py_ssize_t _write_date(const byte *text, Py_ssize_t size, byte *out)
     cdef int64_t days
     if size != 10 or not _days(text, &days):
         return DECLINED
-    return _long(days, out)
+    return put_long(days, out)
 
 
 cdef inline bint _clock(const byte *text, Py_ssize_t size, int last_hour, int64_t *micros) noexcept:
@@ -423,7 +409,7 @@ cdef inline Py_ssize_t _write_time(const byte *text, Py_ssize_t size, byte *out)
     cdef int64_t micros
     if not _clock(text, size, 24, &micros):
         return DECLINED
-    return _long(micros, out)
+    return put_long(micros, out)
 
 
 cdef inline Py_ssize_t _write_timestamp(const byte *text, Py_ssize_t size, byte *out) noexcept:
@@ -432,7 +418,7 @@ cdef inline Py_ssize_t _write_timestamp(const byte *text, Py_ssize_t size, byte 
         return DECLINED
     if not _clock(text + 11, size - 11, 23, &micros):
         return DECLINED
-    return _long(days * 86400000000 + micros, out)
+    return put_long(days * 86400000000 + micros, out)
 
 
 cdef bint _double(const byte *text, Py_ssize_t size, double *number) except -1:
@@ -509,7 +495,7 @@ cdef Py_ssize_t _write_bytea(const byte *text, Py_ssize_t size, byte *out) noexc
     cdef int high, low
     if size < 2 or size % 2 or text[0] != c"\\" or text[1] != c"x":
         return DECLINED
-    head = _varint(<uint64_t> length << 1, out)
+    head = put_varint(<uint64_t> length << 1, out)
     for at in range(length):
         high, low = _nibble(text[2 + 2 * at]), _nibble(text[3 + 2 * at])
         if high < 0 or low < 0:

@@ -1,18 +1,16 @@
 """What is captured: which relation is which configured table or outbox, and its sink."""
 
 import fnmatch
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
+from cdc_sidecar.events.fingerprint import fingerprint
+from cdc_sidecar.events.layouts import LayoutStore
 from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
-from cdc_sidecar.events.outbox import OutboxTable, outbox_mistakes
-from cdc_sidecar.events.plan import compile_plan
-from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.table import CapturedTable, IgnoredTable, RowSink, TopicFacts
+from cdc_sidecar.events.outbox import outbox_mistakes
+from cdc_sidecar.events.plan import Plan, compile_plan
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts
 
@@ -25,7 +23,7 @@ class Capture:
     tables: tuple[Table, ...]
     outboxes: tuple[Outbox, ...]
     prefixes: tuple[str, ...]
-    boundaries: bool = False  # whether BEGIN and END records are published
+    transaction_metadata: bool = False  # whether BEGIN and END records are published
 
     @classmethod
     def of(cls, config: Config) -> "Capture":
@@ -55,9 +53,15 @@ class Capture:
     @property
     def fingerprint(self) -> str:
         """A digest of everything that changes which events a transaction makes."""
-        parts = [repr(part) for part in (self.service, self.tables, self.outboxes, self.prefixes)]
-        parts += ["boundaries"] if self.boundaries else []
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        keys: dict[str, object] = {
+            "service.name": self.service,
+            "tables": self.tables,
+            "outboxes": self.outboxes,
+            "messages.prefixes": self.prefixes,
+        }
+        if self.transaction_metadata:  # false is the default
+            keys["transactions.topic"] = True
+        return fingerprint(keys)
 
     def mistakes(self, relation: Relation, facts: LayoutFacts) -> list[str]:
         """Return what keeps a relation from being captured as configured."""
@@ -68,6 +72,30 @@ class Capture:
         table = self.table(relation.qualified_name)
         return named + compile_plan(relation, facts, table)[1] if table else []
 
+    def plan(self, relation: Relation, facts: LayoutFacts, table: Table) -> Plan:
+        """Return the plan of a relation version that appeared in the stream.
+
+        Raises:
+            LayoutRefused: it cannot be captured as configured.
+
+        """
+        plan, mistakes = compile_plan(relation, facts, table)
+        mistakes = self.name_mistakes(relation) + mistakes
+        if plan is None or mistakes:
+            raise _refusal(relation, mistakes)
+        return plan
+
+    def check_outbox(self, relation: Relation, facts: LayoutFacts, outbox: Outbox) -> None:
+        """Check an outbox's relation version that appeared in the stream.
+
+        Raises:
+            LayoutRefused: it cannot be captured as configured.
+
+        """
+        mistakes = self.name_mistakes(relation) + outbox_mistakes(relation, facts, outbox)
+        if mistakes:
+            raise _refusal(relation, mistakes)
+
     def name_mistakes(self, relation: Relation) -> list[str]:
         """Return what keeps a relation that is captured from having a name of its own."""
         namespace, name = relation.namespace, relation.name
@@ -76,7 +104,7 @@ class Capture:
             found += length_mistakes(table_topic(self.service, namespace, name))
         return [f"{relation.qualified_name}: {mistake}" for mistake in found]
 
-    def check_keys(self, tables: Mapping[Relation, LayoutFacts], subjects: Subjects) -> None:
+    def check_keys(self, tables: Mapping[Relation, LayoutFacts], layouts: LayoutStore) -> None:
         """Check that the keys of layouts that were published before are what they were.
 
         A Relation flags the key's columns and does not order them: no row tells of the change.
@@ -87,7 +115,7 @@ class Capture:
         """
         for relation, facts in tables.items():
             name = relation.qualified_name
-            table, stored = self.table(name), subjects.layout(relation)
+            table, stored = self.table(name), layouts.facts(relation)
             if table is None or table.key or stored is None or self.outbox(name):
                 continue
             was, now = stored.key_columns, facts.key_columns
@@ -109,37 +137,6 @@ class Capture:
             if topics.setdefault(topic, name) != name:
                 found.append(f"{name} and {topics[topic]} would both be topic {topic}")
         return found
-
-
-def open_sink(
-    capture: Capture,
-    relation: Relation,
-    facts: Callable[[Relation], LayoutFacts],
-    subjects: Subjects,
-    topic_facts: Callable[[str], TopicFacts],
-    counts: Counter[tuple[str, str]],
-) -> RowSink:
-    """Return the sink of a relation version; asks for the catalog's facts only where needed.
-
-    Raises:
-        LayoutRefused: it cannot be captured as configured.
-
-    """
-    name = relation.qualified_name
-    outbox, table = capture.outbox(name), capture.table(name)
-    if outbox:
-        known = facts(relation)
-        mistakes = capture.name_mistakes(relation) + outbox_mistakes(relation, known, outbox)
-        if mistakes:
-            raise _refusal(relation, mistakes)
-        return OutboxTable(relation, outbox, known, subjects, topic_facts, counts)
-    if table is None:
-        return IgnoredTable(relation, counts)
-    plan, mistakes = compile_plan(relation, facts(relation), table)
-    mistakes = capture.name_mistakes(relation) + mistakes
-    if plan is None or mistakes:
-        raise _refusal(relation, mistakes)
-    return CapturedTable(capture.service, relation, table, plan, subjects, topic_facts, counts)
 
 
 def _spell(columns: tuple[str, ...]) -> str:

@@ -1,29 +1,27 @@
-"""The envelope round a row, as Avro bytes; what is the same for a transaction is encoded once.
+"""The envelope round a row, as Avro bytes: plain Python, and the definition of `_envelope.pyx`.
 
-The order of fields is the schema's (`schema.envelope_schema`): before, after, source, transaction,
-op, ts_ms, ts_us, ts_ns, unchanged.
+What is the same for a transaction is encoded once. The layout (`layout.py`) says what stands where.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from operator import itemgetter
 
-from cdc_sidecar.events.binary import (
-    EMPTY,
-    NULL,
-    SOME,
-    encode_array,
-    encode_long,
-    encode_string,
-    varint,
-)
+from cdc_sidecar.events.binary import NULL, SOME, encode_bytes, encode_long, encode_string, varint
+from cdc_sidecar.events.counts import Count, Counted
+from cdc_sidecar.events.layout import OF_TRANSACTION, EnvelopeLayout, Slot
+from cdc_sidecar.events.record import ANY_PARTITION, Headers, Record
+from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.postgres.pgoutput import Origin
 
-Record = tuple[object, ...]
-"""The arguments of `Producer.produce`: topic, value, key, and rarely partition and headers."""
+_Pick = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
+
+OPS = "cudrtm"
+"""Debezium's letters: create, update, delete, read (of a snapshot), truncate, message."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """Who publishes: the fields of `source` that never change."""
 
@@ -31,185 +29,284 @@ class Source:
     service: str
     database: str
 
-    @cached_property
-    def encoded(self) -> tuple[bytes, bytes]:
-        """What stands before the commit time in `source`, and what stands after it."""
-        before = encode_string(self.version) + _CONNECTOR + encode_string(self.service)
-        return before, _NO_SNAPSHOT + encode_string(self.database)
+    def constants(self, namespace: str, table: str) -> dict[str, str | None]:
+        """Return the constant fields of the events of one table, for `lay_out`."""
+        return {
+            "source.version": self.version,
+            "source.connector": "postgresql",
+            "source.name": self.service,
+            "source.snapshot": "false",
+            "source.db": self.database,
+            "source.schema": namespace,
+            "source.table": table,
+            "source.xmin": None,
+        }
 
 
 class SourceTransaction:
-    """One source transaction while it is assembled: its constant bytes, counters and records.
-
-    `total_order` and `orders` count events from 1 (contract, "transaction").
-    """
+    """One source transaction while it is assembled; see `ports.SourceTransaction`."""
 
     __slots__ = (
-        "_endings",
+        "_counters",
+        "_encoded",
+        "_origin",
         "_received",
-        "closing",
         "commit_time",
-        "counters",
+        "counts",
         "final_lsn",
         "index",
         "lsn",
-        "opening",
         "records",
         "size",
-        "times",
         "total_order",
-        "transaction_id",
         "xid",
     )
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        final_lsn: int,
-        xid: int | None,
-        commit_time: int,
-        received: int,
-        origin: Origin | None = None,
-    ) -> None:
+    def __init__(self, final_lsn: int, xid: int | None, commit_time: int, received: int) -> None:
         self._received = received
+        self._origin: Origin | None = None
+        self._encoded: tuple[bytes, ...] | None = None
+        self._counters: dict[str, list[int]] = {}
         self.final_lsn = final_lsn
         self.xid = xid
         self.commit_time = commit_time
         self.total_order = 0
-        self.counters: dict[str, list[int]] = {}
         self.lsn = -1
         self.index = 0
         self.records: list[Record] = []
         self.size = 0
-        self._endings: dict[str, bytes] = {}
-        self.set_origin(origin)
-        before, after = source.encoded
-        self.opening = before + encode_long(commit_time // 1000) + after
-        self.times = SOME + encode_long(commit_time) + SOME + encode_long(commit_time * 1000)
-        self.transaction_id = NULL if xid is None else SOME + encode_long(xid)
+        self.counts: defaultdict[Count, int] = defaultdict(int)
 
-    def set_origin(self, origin: Origin | None) -> None:
-        """Take the replication origin, which follows the Begin in a message of its own."""
-        known = NULL + NULL
-        if origin:
-            known = SOME + encode_string(origin.name) + SOME + encode_long(origin.commit_lsn)
-        block = NULL
-        if self.xid is not None:
-            block = SOME + encode_string(f"{self.xid}:{self.final_lsn}")
-        self.closing = NULL + known + SOME + encode_long(self.final_lsn) + block
+    def set_origin(self, origin: Origin) -> None:
+        """Accept the replication origin, which follows the Begin in a message of its own."""
+        self._origin, self._encoded = origin, None
 
-    def counter(self, collection: str) -> list[int]:
-        """Return the one-item list that counts the events of a data collection."""
-        return self.counters.setdefault(collection, [0])
+    def resume(self, total_order: int, orders: Mapping[str, int]) -> None:
+        """Continue the numbers after the events that an earlier session has published."""
+        self.total_order = total_order
+        self._counters = {name: [count] for name, count in orders.items()}
+
+    def step(self, lsn: int) -> None:
+        """Move the cursor to the next change."""
+        if lsn == self.lsn:
+            self.index += 1
+        else:
+            self.lsn, self.index = lsn, 0
 
     @property
     def orders(self) -> dict[str, int]:
-        """How many events of each data collection there were so far."""
-        return {collection: counter[0] for collection, counter in self.counters.items()}
+        """How many events of each data collection there are, in the order of their first ones."""
+        return {collection: counter[0] for collection, counter in self._counters.items()}
 
-    def ending(self, op: str) -> bytes:
-        """Return op and the outer times, encoded."""
-        ending = self._endings.get(op)
-        if ending is None:
-            now = self._received
-            times = (SOME + encode_long(time) for time in (now // 1000, now, now * 1000))
-            ending = self._endings[op] = encode_string(op) + b"".join(times)
-        return ending
+    def find_counter(self, collection: str) -> list[int] | None:
+        """Return the one-item list that counts a data collection; None before its first event."""
+        return self._counters.get(collection)
 
-    def message_ending(self) -> bytes:
-        """Return op and the one outer time of a logical message, encoded."""
-        return encode_string("m") + SOME + encode_long(self._received // 1000)
+    def make_counter(self, collection: str) -> list[int]:
+        """Return that list, and make it where there is none."""
+        return self._counters.setdefault(collection, [0])
 
-    def add(self, record: Record, size: int) -> None:
-        """Append one record of `size` bytes."""
+    def count(self, key: Count) -> None:
+        """Count one."""
+        self.counts[key] += 1
+
+    def append(
+        self,
+        route: TopicRoute,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Headers | None = None,
+    ) -> None:
+        """Add a record that has no number; `key` is without the route's prefix."""
+        framed = None if key is None else route.key_prefix + key
+        record = Record(route.topic, value, framed, ANY_PARTITION, headers)
+        size = record.size
+        if size > route.limit:
+            raise route.too_large(size)
         self.records.append(record)
         self.size += size
 
+    def release(self) -> None:
+        """Forget records and counts: a batch has them now."""
+        self.records, self.counts, self.size = [], defaultdict(int), 0
 
-class TableEnvelope:
-    """The bytes of `source` and `transaction` for the events of one table.
+    @property
+    def encoded(self) -> tuple[bytes, ...]:
+        """The fields of `OF_TRANSACTION`, in that order."""
+        if self._encoded is None:
+            self._encoded = self._encode()
+        return self._encoded
 
-    What changes with the row is only the change LSN, twice, and the two ordinals.
+    def _encode(self) -> tuple[bytes, ...]:
+        xid, commit, received, origin = self.xid, self.commit_time, self._received, self._origin
+        return (
+            encode_long(commit // 1000),
+            encode_long(commit),
+            encode_long(commit * 1000),
+            NULL if xid is None else SOME + encode_long(xid),
+            SOME + encode_string(origin.name) if origin else NULL,
+            SOME + encode_long(origin.commit_lsn) if origin else NULL,
+            encode_long(self.final_lsn),
+            NULL if xid is None else SOME,
+            b"" if xid is None else encode_bytes(b"%d:%d" % (xid, self.final_lsn)),
+            encode_long(received // 1000),
+            encode_long(received),
+            encode_long(received * 1000),
+        )
+
+
+class Envelope:
+    """Makes the events of one data collection; see `ports.Envelope`.
+
+    The pieces of an event stand in a list in the order of the layout. A new transaction replaces
+    its pieces, a new change LSN replaces two, and an event replaces the rest.
     """
 
-    __slots__ = (
-        "_between",
-        "_collection",
-        "_counter",
-        "_digits",
-        "_head",
-        "_lsn",
-        "_names",
-        "_source",
-        "_transaction",
-    )
-
-    def __init__(self, collection: str, namespace: str, table: str) -> None:
+    def __init__(self, collection: str, route: TopicRoute, layout: EnvelopeLayout) -> None:
         self._collection = collection
-        self._names = encode_string(namespace) + encode_string(table)
+        self._route = route
+        self._topic, self._key_prefix, self._limit = route.topic, route.key_prefix, route.limit
+        self._counted = {op: Count(Counted.EVENTS, collection, op) for op in OPS}
         self._transaction: SourceTransaction | None = None
-        self._counter = [0]
-        self._between = b""  # from the end of `sequence` to the union branch of `lsn`
-        self._digits = 0  # of the change LSN, on which the length of `sequence` depends
-        self._head = b""  # up to the change LSN in `sequence`
+        self._counter: list[int] | None = None
         self._lsn = -1
-        self._source = b""
+        self._digits = 0  # of the change LSN, on which the length of `sequence` depends
+        self._opened = b""  # `sequence` up to the change LSN, with its length
+        self._constants = tuple(part for part in layout if not isinstance(part, Slot))
+        self._segments, places = _split(layout)
+        self._pieces = [b""] * (len(places) + len(self._segments))
+        self._sequence, self._change = places[Slot.SEQUENCE], places[Slot.LSN]
+        self._total = places[Slot.TOTAL_ORDER]
+        self._order = places[Slot.COLLECTION_ORDER]
+        self._op = places[Slot.OP]
+        self._has_rows = Slot.BEFORE in places
+        self._before, self._after = places.get(Slot.BEFORE, 0), places.get(Slot.AFTER, 0)
+        self._own = places[Slot.UNCHANGED if Slot.UNCHANGED in places else Slot.MESSAGE]
 
-    def source(self, transaction: SourceTransaction, lsn: int) -> bytes:
-        """Return `source` and the transaction's id; computed once for each change LSN."""
-        if lsn == self._lsn and transaction is self._transaction:
-            return self._source
-        if transaction is not self._transaction:
-            self._enter(transaction)
-        self._lsn = lsn
-        change = b"%d" % lsn
-        if len(change) != self._digits:
-            self._set_head(transaction, len(change))
-        self._source = source = b"".join(
-            (self._head, change, self._between, varint(lsn << 1), transaction.closing)
-        )
-        return source
-
-    def _enter(self, transaction: SourceTransaction) -> None:
-        self._transaction = transaction
-        self._counter = transaction.counter(self._collection)
-        parts = (b'"]', transaction.times, self._names, transaction.transaction_id, SOME)
-        self._between = b"".join(parts)
-        self._digits = 0
-
-    def _set_head(self, transaction: SourceTransaction, digits: int) -> None:
-        self._digits = digits
-        opened = b'["%d","' % transaction.final_lsn
-        size = len(opened) + digits + len(b'"]')
-        self._head = transaction.opening + SOME + varint(size << 1) + opened
-
-    def next_order(self, transaction: SourceTransaction) -> bytes:
-        """Count one event of the transaction given to `source` and return both ordinals."""
-        transaction.total_order = total = transaction.total_order + 1
-        self._counter[0] = order = self._counter[0] + 1
-        first = varint(total + total)
-        return first + (first if order == total else varint(order + order))
-
-    def value(
+    def append(
         self,
         transaction: SourceTransaction,
-        lsn: int,
         op: str,
-        head: bytes,
-        row: bytes,
-        tail: bytes,
+        before: bytes | None,
+        after: bytes | None,
+        own: bytes,
+        key: bytes | None,
+    ) -> None:
+        """Encode an event, check it, give it its numbers, count it, and add its record."""
+        value = self.encode(transaction, op, before, after, own, 1)
+        framed = None if key is None else self._key_prefix + key
+        size = len(value) if framed is None else len(value) + len(framed)
+        if size > self._limit:
+            raise self._route.too_large(size)
+        if self._counter:  # as `_number` does, without the call
+            transaction.total_order += 1
+            self._counter[0] += 1
+            transaction.counts[self._counted[op]] += 1
+        else:
+            self._number(transaction, op)
+        transaction.records.append(Record(self._topic, value, framed))
+        transaction.size += size
+
+    def encode(
+        self,
+        transaction: SourceTransaction,
+        op: str,
+        before: bytes | None,
+        after: bytes | None,
+        own: bytes,
+        ahead: int,
     ) -> bytes:
-        """Count one event and return its whole value; `tail` follows the outer times."""
-        source = self.source(transaction, lsn)
-        order = self.next_order(transaction)
-        return b"".join((head, row, source, order, transaction.ending(op), tail))
+        """Return the value of the event that is `ahead` numbers after the last one."""
+        if transaction is not self._transaction:
+            self._enter(transaction)
+        if transaction.lsn != self._lsn:
+            self._move(transaction)
+        pieces = self._pieces
+        if self._has_rows:
+            pieces[self._before] = NULL if before is None else SOME + before
+            pieces[self._after] = NULL if after is None else SOME + after
+        pieces[self._op] = _OPS[op]
+        pieces[self._own] = own
+        if transaction.xid is not None:
+            total, counter = transaction.total_order + ahead, self._counter
+            order = counter[0] + ahead if counter else self._find_order(transaction) + ahead
+            first = pieces[self._total] = varint(total + total)
+            pieces[self._order] = first if order == total else varint(order + order)
+        return b"".join(pieces)
+
+    def _find_order(self, transaction: SourceTransaction) -> int:
+        """Return how many events of the collection the transaction has."""
+        counter = self._counter = transaction.find_counter(self._collection)
+        return counter[0] if counter else 0
+
+    def extend(
+        self, transaction: SourceTransaction, ops: tuple[str, ...], records: list[Record]
+    ) -> None:
+        """Give a number to one event for each op, count it, and add the records."""
+        for op in ops:
+            self._number(transaction, op)
+        transaction.records += records
+        transaction.size += sum(record.size for record in records)
+
+    def _number(self, transaction: SourceTransaction, op: str) -> None:
+        if transaction.xid is not None:
+            counter = self._counter
+            if counter is None:
+                counter = self._counter = transaction.make_counter(self._collection)
+            transaction.total_order += 1
+            counter[0] += 1
+        transaction.counts[self._counted[op]] += 1
+
+    def _enter(self, transaction: SourceTransaction) -> None:
+        """Write what is the same for all events of a transaction."""
+        self._transaction = transaction
+        numbered = transaction.xid is not None
+        self._counter = transaction.find_counter(self._collection) if numbered else None
+        self._lsn, self._digits = -1, 0
+        parts, pieces = transaction.encoded + self._constants, self._pieces
+        for place, pick in self._segments:
+            pieces[place] = b"".join(pick(parts))
+        pieces[self._total] = pieces[self._order] = b""
+
+    def _move(self, transaction: SourceTransaction) -> None:
+        """Write what changes with the change LSN."""
+        self._lsn = lsn = transaction.lsn
+        change = b"%d" % lsn
+        if len(change) != self._digits:
+            self._digits = len(change)
+            opened = b'["%d","' % transaction.final_lsn
+            self._opened = varint((len(opened) + len(change) + 2) << 1) + opened
+        self._pieces[self._sequence] = self._opened + change + b'"]'
+        self._pieces[self._change] = varint(lsn + lsn)
 
 
-def encode_unchanged(names: Sequence[str]) -> bytes:
-    """Return the array of unchanged columns, encoded."""
-    return encode_array([encode_string(name) for name in names]) if names else EMPTY
+def _split(layout: EnvelopeLayout) -> tuple[list[tuple[int, _Pick]], dict[Slot, int]]:
+    """Return the segments that are the same for a transaction, and the places of the other slots.
+
+    A segment picks its parts among those of `OF_TRANSACTION` and the constants after them.
+    """
+    segments: list[tuple[int, _Pick]] = []
+    places: dict[Slot, int] = {}
+    indices: list[int] = []
+    constants = len(OF_TRANSACTION)
+    for part in (*layout, None):
+        if isinstance(part, bytes):
+            indices.append(constants)
+            constants += 1
+        elif part in OF_TRANSACTION:
+            indices.append(OF_TRANSACTION.index(part))
+        else:
+            if indices:
+                segments.append((len(segments) + len(places), _picking(indices)))
+                indices = []
+            if part:
+                places[part] = len(segments) + len(places)
+    return segments, places
 
 
-_CONNECTOR = encode_string("postgresql")
-_NO_SNAPSHOT = varint(0) + encode_string("false")  # the first branch of ["string", "null"]
+def _picking(indices: list[int]) -> _Pick:
+    first = indices[0]
+    return itemgetter(*indices) if len(indices) > 1 else itemgetter(slice(first, first + 1))
+
+
+_OPS = {op: encode_string(op) for op in OPS}

@@ -4,31 +4,30 @@ Columns are Debezium's (its "Outbox Event Router"); the wire is the contract's "
 key Avro `"string"`, the value the payload as Avro `"string"` or `"bytes"`, or raw.
 """
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from cdc_sidecar.config.model import Outbox
-from cdc_sidecar.errors import (
-    OutboxUnroutable,
-    ProtocolViolation,
-    RecordTooLarge,
-    Unrepresentable,
-)
+from cdc_sidecar.errors import OutboxUnroutable, ProtocolViolation, Unrepresentable
 from cdc_sidecar.events.binary import encode_bytes
-from cdc_sidecar.events.envelope import SourceTransaction
+from cdc_sidecar.events.catalog import Catalog
+from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
-from cdc_sidecar.events.schema import BYTES, STRING, wire_prefix
-from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.table import OLD, TopicFacts
+from cdc_sidecar.events.ports import SourceTransaction
+from cdc_sidecar.events.registry import Registry
+from cdc_sidecar.events.route import TopicRoute
+from cdc_sidecar.events.schema import BYTES, STRING
 from cdc_sidecar.events.transcode import columns_of
 from cdc_sidecar.events.values import encode_bytea
+from cdc_sidecar.postgres.frames import TUPLE_AT
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, Relation
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts
 
 _NO_TOPICS = frozenset({"", ".", ".."})
-_OVERHEAD = 1024  # bytes: record batch header, framing and our headers, generously
+_OVERHEAD: Final = 1024
+"""Bytes kept free below `max.message.bytes`: what `route.BATCH_OVERHEAD` counts, and the names and
+lengths of three headers.
+"""
 
 
 def find_columns(relation: Relation, config: Outbox) -> dict[str, int]:
@@ -69,16 +68,6 @@ _PAYLOADS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where the events of one aggregate type go, and what their keys and values begin with."""
-
-    topic: str
-    key_prefix: bytes
-    value_prefix: bytes
-    limit: int  # bytes of a record
-
-
 class OutboxTable:
     """The sink of one relation version of an outbox table."""
 
@@ -87,27 +76,27 @@ class OutboxTable:
         relation: Relation,
         config: Outbox,
         facts: LayoutFacts,
-        subjects: Subjects,
-        topic_facts: Callable[[str], TopicFacts],
-        counts: Counter[tuple[str, str]],
+        registry: Registry,
+        catalog: Catalog,
     ) -> None:
         self._config = config
         self._width = len(relation.columns)
         self._places = find_columns(relation, config)
-        self._subjects = subjects
-        self._topic_facts = topic_facts
-        self._counts = counts
-        self._routes: dict[bytes, Route] = {}  # by aggregate type
+        self._registry = registry
+        self._catalog = catalog
+        self._routes: dict[bytes, TopicRoute] = {}  # by aggregate type
         payload = facts.types[self._places["payload"]]
         binary = payload is not None and _root(payload) == Builtin.BYTEA.value
         self._value_schema, self._encode = _FORMS[config.payload == "raw", binary]
+        self._event = Count(Counted.EVENTS, config.table, "outbox")
+        self._updated = Count(Counted.OUTBOX_UPDATES, config.table)
 
-    def insert(self, transaction: SourceTransaction, frame: bytes, _lsn: int) -> None:
-        """Publish the row as an event of its aggregate type."""
+    def insert(self, transaction: SourceTransaction, frame: bytes) -> None:
+        """Add the row as an event of its aggregate type."""
         row = self._read(frame)
         aggregatetype = self._required(row, "aggregatetype")
         route = self._routes.get(aggregatetype) or self._open_route(aggregatetype)
-        key = route.key_prefix + encode_bytes(self._required(row, "aggregateid"))
+        key = encode_bytes(self._required(row, "aggregateid"))
         headers = [
             ("id", self._required(row, "id")),
             ("type", self._required(row, "type")),
@@ -117,28 +106,22 @@ class OutboxTable:
             headers.append(("traceparent", trace))
         payload = row["payload"]
         value = None if payload is None else route.value_prefix + self._encode(payload)
-        size = len(key) + len(value or b"") + sum(len(text) for _, text in headers)
-        if size > route.limit:
-            raise RecordTooLarge(
-                f"{size} bytes, but topic {route.topic} takes {route.limit}",
-                hint=f"raise max.message.bytes of topic {route.topic}",
-            )
-        self._counts[self._config.table, "outbox"] += 1
-        transaction.add((route.topic, value, key, -1, None, None, 0, headers), size)
+        transaction.append(route, value, key, headers)
+        transaction.count(self._event)
 
-    def update(self, _transaction: SourceTransaction, _frame: bytes, _lsn: int) -> None:
+    def update(self, transaction: SourceTransaction, _frame: bytes) -> None:
         """Count an update: an event that was published cannot be changed."""
-        self._counts[self._config.table, "outbox_update"] += 1
+        transaction.count(self._updated)
 
-    def delete(self, _transaction: SourceTransaction, _frame: bytes, _lsn: int) -> None:
+    def delete(self, _transaction: SourceTransaction, _frame: bytes) -> None:
         """Ignore a delete: it prunes what was published."""
 
-    def truncate(self, _transaction: SourceTransaction, _lsn: int) -> None:
+    def truncate(self, _transaction: SourceTransaction) -> None:
         """Ignore a truncate: it prunes what was published."""
 
     def _read(self, frame: bytes) -> dict[str, bytes | None]:
         """Return what stands in the columns that have a role."""
-        columns, end = columns_of(frame, OLD)
+        columns, end = columns_of(frame, TUPLE_AT)
         if end != len(frame) or len(columns) != self._width:
             raise ProtocolViolation(f"row message of {end} bytes does not fit its relation")
         row: dict[str, bytes | None] = {}
@@ -163,7 +146,7 @@ class OutboxTable:
             )
         return value
 
-    def _open_route(self, aggregatetype: bytes) -> Route:
+    def _open_route(self, aggregatetype: bytes) -> TopicRoute:
         part = topic_part(aggregatetype.decode())
         topic = self._config.topic.replace("{aggregatetype}", part)
         if len(topic) > MAX_TOPIC_LENGTH or topic in _NO_TOPICS:
@@ -171,15 +154,12 @@ class OutboxTable:
                 f"an aggregate type of {len(aggregatetype)} bytes makes no topic name",
                 hint=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
             )
-        key, value = self._prefix(f"{topic}-key", STRING), b""
+        schemas = {"key": STRING}
         if self._value_schema:
-            value = self._prefix(f"{topic}-value", self._value_schema)
-        limit = self._topic_facts(topic).max_message_bytes - _OVERHEAD
-        route = self._routes[aggregatetype] = Route(topic, key, value, limit)
+            schemas["value"] = self._value_schema
+        route = TopicRoute.open(topic, schemas, self._registry, self._catalog, overhead=_OVERHEAD)
+        self._routes[aggregatetype] = route
         return route
-
-    def _prefix(self, subject: str, schema: str) -> bytes:
-        return wire_prefix(self._subjects.register(subject, schema))
 
 
 def _keep(text: bytes) -> bytes:

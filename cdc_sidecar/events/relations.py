@@ -1,41 +1,36 @@
-"""What each relation of the stream is at the moment, and the sink of its rows.
+"""The relations of the stream, and the sink that each one's rows go to.
 
-Rows name their relation by oid alone; what that oid is, a Relation message has said before.
+A row names its relation by oid alone. A Relation message has described that oid before.
 """
 
-from collections import Counter
-from collections.abc import Callable
-
 from cdc_sidecar.errors import LayoutRefused, ProtocolViolation
-from cdc_sidecar.events.capture import Capture, open_sink
-from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.table import RowSink, TopicFacts
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.catalog import Catalog
+from cdc_sidecar.events.envelope import Source
+from cdc_sidecar.events.outbox import OutboxTable
+from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.sink import IgnoredTable, RowSink
+from cdc_sidecar.events.table import CapturedTable
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts
 
 
-class Relations(dict[int, RowSink]):
-    """Sinks by oid; each relation version is compiled before its first row."""
+class Relations:
+    """Opens a sink for each relation version before its first row."""
 
     def __init__(
-        self,
-        capture: Capture,
-        subjects: Subjects,
-        counts: Counter[tuple[str, str]],
-        *,
-        read_facts: Callable[[Relation], LayoutFacts],
-        topic_facts: Callable[[str], TopicFacts],
+        self, capture: Capture, source: Source, schemas: SchemaLog, catalog: Catalog
     ) -> None:
-        super().__init__()
         self._capture = capture
-        self._subjects = subjects
-        self._counts = counts
-        self._read_facts = read_facts
-        self._topic_facts = topic_facts
+        self._source = source
+        self._schemas = schemas
+        self._catalog = catalog
         self._described: dict[int, Relation] = {}
+        self.sinks: dict[int, RowSink] = {}
+        """The open sinks by oid; where there is none, the reader calls `open`."""
 
     def describe(self, relation: Relation) -> None:
-        """Take a Relation message; one that says nothing new changes nothing.
+        """Accept a Relation message; one that says nothing new changes nothing.
 
         Raises:
             LayoutRefused: a captured table has a name that is not captured.
@@ -55,15 +50,15 @@ class Relations(dict[int, RowSink]):
                 hint="configure the new name, or rename the table back",
             )
         self._described[relation.oid] = relation
-        self.pop(relation.oid, None)
+        self.sinks.pop(relation.oid, None)
 
     def name(self, oid: int) -> str | None:
-        """Return `schema.table`, for messages; None of what was never described."""
+        """Return `schema.table` for messages; None for an oid that was never described."""
         relation = self._described.get(oid)
         return relation.qualified_name if relation else None
 
-    def __missing__(self, oid: int) -> RowSink:
-        """Open the sink of a relation version.
+    def open(self, oid: int) -> RowSink:
+        """Open the sink of a relation version; this may ask the catalog and take long.
 
         Raises:
             ProtocolViolation: the relation was never described.
@@ -73,21 +68,26 @@ class Relations(dict[int, RowSink]):
         relation = self._described.get(oid)
         if relation is None:
             raise ProtocolViolation(f"a change of relation {oid}, which was never described")
-        sink = open_sink(
-            self._capture,
-            relation,
-            self._facts,
-            self._subjects,
-            self._topic_facts,
-            self._counts,
-        )
-        self[oid] = sink
+        sink = self.sinks[oid] = self._open(relation)
         return sink
+
+    def _open(self, relation: Relation) -> RowSink:
+        """Ask for the catalog's facts only where the relation is captured."""
+        name = relation.qualified_name
+        registry, catalog = self._schemas.registry, self._catalog
+        if outbox := self._capture.outbox(name):
+            facts = self._facts(relation)
+            self._capture.check_outbox(relation, facts, outbox)
+            return OutboxTable(relation, outbox, facts, registry, catalog)
+        if table := self._capture.table(name):
+            plan = self._capture.plan(relation, self._facts(relation), table)
+            return CapturedTable(self._source, relation, table, plan, registry, catalog)
+        return IgnoredTable(relation)
 
     def _facts(self, relation: Relation) -> LayoutFacts:
         """Return the stored facts of a layout, or the catalog's, which are then stored."""
-        facts = self._subjects.layout(relation)
+        facts = self._schemas.layouts.facts(relation)
         if facts is None:
-            facts = self._read_facts(relation)
-            self._subjects.register_layout(relation, facts)
+            facts = self._catalog.layout_facts(relation)
+            self._schemas.layouts.store(relation, facts)
         return facts

@@ -12,6 +12,7 @@ from typing import Final
 from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
 from cdc_sidecar.events.binary import NULL, SOME
 from cdc_sidecar.events.plan import Plan
+from cdc_sidecar.events.ports import Transcoded
 from cdc_sidecar.events.values import ValueRefused
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, ColumnData
 
@@ -19,9 +20,6 @@ _length_at = struct.Struct(">I").unpack_from
 _TEXT: Final = ord("t")
 _NULL: Final = ord("n")
 _UNCHANGED: Final = ord("u")
-
-Transcoded = tuple[bytes, bytes | None, tuple[int, ...], int]
-"""The row's Avro bytes, the key's (None: unkeyed), the sent columns that are unchanged, the end."""
 
 
 class Transcoder:

@@ -1,18 +1,21 @@
 """Which twins run: the compiled ones where they were built, else the plain ones.
 
-`CDC_SIDECAR_TRANSCODER=python` forces the plain ones, `native` refuses to start without the others.
+`CDC_SIDECAR_TRANSCODER=python` forces the plain ones. With `native`, the sidecar does not start
+without the compiled ones.
 """
 
 import os
-from typing import Final
+from typing import Final, cast
 
-from cdc_sidecar.events import envelope, transcode
+from cdc_sidecar.events import envelope, ports, record, transcode
 
 VARIABLE: Final = "CDC_SIDECAR_TRANSCODER"
 
-Transcoder: type[transcode.Transcoder] = transcode.Transcoder
-TableEnvelope: type[envelope.TableEnvelope] = envelope.TableEnvelope
-SourceTransaction: type[envelope.SourceTransaction] = envelope.SourceTransaction
+Record: type[record.Record] = record.Record
+Transcoder: type[ports.Transcoder] = transcode.Transcoder
+SourceTransaction: type[ports.SourceTransaction] = envelope.SourceTransaction
+# an envelope takes transactions of its own twin alone, and here both are of the same one
+Envelope = cast("type[ports.Envelope]", envelope.Envelope)
 NAME = "python"
 
 if os.environ.get(VARIABLE) != "python":
@@ -22,5 +25,7 @@ if os.environ.get(VARIABLE) != "python":
         if os.environ.get(VARIABLE) == "native":
             raise
     else:
-        Transcoder, TableEnvelope = _transcode.Transcoder, _envelope.TableEnvelope
-        SourceTransaction, NAME = _envelope.SourceTransaction, "native"
+        Record, Transcoder = _envelope.Record, _transcode.Transcoder
+        SourceTransaction = _envelope.SourceTransaction
+        Envelope = cast("type[ports.Envelope]", _envelope.Envelope)
+        NAME = "native"

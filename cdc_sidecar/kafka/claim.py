@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TransactionFailed
-from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.names import position_topic, schemas_topic
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.event_topics import EventTopics
@@ -41,7 +41,7 @@ class InternalTopics:
 
     def position_record(self, position: PositionRecord) -> Record:
         """Return the record that stores a position."""
-        return (self.position, position.encode(), self.key, 0)
+        return Record(self.position, position.encode(), self.key, 0)
 
 
 @dataclass(frozen=True, slots=True)

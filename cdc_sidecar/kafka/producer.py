@@ -7,7 +7,7 @@ limit. `docs/explanation/exactly-once.md` has the protocol facts behind this.
 import time
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 import confluent_kafka
@@ -21,7 +21,7 @@ from cdc_sidecar.errors import (
     SidecarError,
     TransactionFailed,
 )
-from cdc_sidecar.events.envelope import Record
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.client import LOGGER, client_settings, translate, translated
 
 LINGER: Final = 100
@@ -43,8 +43,7 @@ SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
 """Seconds from which a commit may have sent EndTxn twice: librdkafka's jitter takes up to a fifth
 off the back-off. The late EndTxn could commit half of the next transaction."""
 
-_TOPIC: Final = itemgetter(0)
-_PLAIN: Final = 3  # of a record: topic, value, key
+_BATCH_TOPIC: Final = attrgetter("batch_topic")
 
 
 def producer_settings(
@@ -164,34 +163,40 @@ class TransactionalProducer:
                 )
 
         try:
-            for topic, records_of_topic in groupby(records, _TOPIC):
+            for topic, records_of_topic in groupby(records, _BATCH_TOPIC):
                 run = list(records_of_topic)
-                if len(run) > 1 and max(map(len, run)) == _PLAIN:
-                    self._produce_run(topic, run, wait)
-                else:
+                if topic is None or len(run) == 1:
                     self._produce_each(run, wait)
+                else:
+                    self._produce_run(topic, run, wait)
             self._producer.poll(0)
         except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
-    def _produce_run(self, topic: str, run: list[Any], wait: Callable[[], None]) -> None:
-        """Hand on records of one topic at once: librdkafka looks a name up among all, one by one.
+    def _produce_run(self, topic: str, run: list[Record], wait: Callable[[], None]) -> None:
+        """Hand on records of one topic in one call.
 
-        It takes as many as have room, from the first on, and marks the others.
+        In a call for each record, librdkafka would look the topic up by its name each time. It
+        accepts as many as there is room for, from the first on, and marks the others.
         """
-        messages: list[dict[str, Any]] = [{"value": value, "key": key} for _, value, key in run]
+        messages: list[dict[str, Any]] = [
+            {"value": record.value, "key": record.key} for record in run
+        ]
         while (taken := self._producer.produce_batch(topic, messages)) < len(messages):
             _check_full(messages, taken)
             messages = messages[taken:]
             wait()
 
-    def _produce_each(self, records: list[Any], wait: Callable[[], None]) -> None:
+    def _produce_each(self, records: list[Record], wait: Callable[[], None]) -> None:
         """Hand on records one by one: those that have a partition or headers."""
         produce: Any = self._producer.produce
         for record in records:
+            topic, headers = record.topic, record.headers
             while True:
-                try:
-                    produce(*record)
+                try:  # without callbacks, and with the time of now
+                    produce(
+                        topic, record.value, record.key, record.partition, None, None, 0, headers
+                    )
                     break
                 except BufferError:
                     wait()
@@ -243,7 +248,7 @@ class TransactionalProducer:
 
         """
         self.begin()
-        self.produce((topic, b"", b"", partition) for topic, partition in partitions)
+        self.produce(Record(topic, b"", b"", partition) for topic, partition in partitions)
         begun = time.monotonic()
         self._deliver(lambda _seconds: None, begun, begun + self._timeout)
         if not self.abort():

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Topics as TopicsConfig
 from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, TopicUnfit
-from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
 from cdc_sidecar.kafka.hanging import Partition

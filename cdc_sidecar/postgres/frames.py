@@ -16,6 +16,21 @@ PRIMARY_KEEPALIVE: Final = ord("k")
 XLOG_HEADER = struct.Struct(">cQQq")
 """Byte1('w'), WAL start, WAL end, server clock; the message follows."""
 
+MESSAGE_AT: Final = XLOG_HEADER.size
+"""Where the message of `pgoutput` starts in an XLogData frame: with the byte of its kind."""
+TUPLE_KIND_AT: Final = MESSAGE_AT + 5
+"""Where a row message says what its first TupleData is: after its own kind and the relation's oid.
+`N` is a new row, `K` the old key, `O` the old row."""
+TUPLE_AT: Final = TUPLE_KIND_AT + 1
+"""Where the first TupleData of a row message starts."""
+
+row_header = struct.Struct(">xQ16xxI").unpack_from
+"""Return WAL start and relation oid of a frame with a row message; struct.error where it is cut."""
+
+_WAL_START: Final = slice(1, 9)
+_RELATION: Final = slice(MESSAGE_AT + 1, TUPLE_KIND_AT)
+_ROWS: Final = (b"I", b"U", b"D")
+
 _KEEPALIVE = struct.Struct(">cQqB")
 _STATUS = struct.Struct(">cQQQqB")
 
@@ -30,6 +45,18 @@ class PrimaryKeepalive:
     wal_end: Lsn
     server_clock: int
     reply_requested: bool
+
+
+def wal_start(frame: bytes) -> Lsn:
+    """Return the WAL start of an XLogData frame: the LSN of what its message tells."""
+    return Lsn(int.from_bytes(frame[_WAL_START], "big"))
+
+
+def relation_oid(frame: bytes) -> int | None:
+    """Return the oid of the relation that a row message names; None for other messages."""
+    if frame[MESSAGE_AT : MESSAGE_AT + 1] not in _ROWS:
+        return None
+    return int.from_bytes(frame[_RELATION], "big")
 
 
 def decode_keepalive(frame: bytes) -> PrimaryKeepalive:

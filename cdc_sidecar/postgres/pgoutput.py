@@ -13,13 +13,13 @@ from enum import Enum
 from typing import Final
 
 from cdc_sidecar.errors import ProtocolViolation
-from cdc_sidecar.postgres.frames import POSTGRES_EPOCH_MICROSECONDS, XLOG_HEADER, malformed
+from cdc_sidecar.postgres.frames import MESSAGE_AT, POSTGRES_EPOCH_MICROSECONDS, malformed
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
-_BEGIN_FRAME = struct.Struct(f">{XLOG_HEADER.size + 1}xQqI").unpack
-_COMMIT_FRAME = struct.Struct(f">{XLOG_HEADER.size + 2}xQQ8x").unpack
+_BEGIN_FRAME = struct.Struct(f">{MESSAGE_AT + 1}xQqI").unpack
+_COMMIT_FRAME = struct.Struct(f">{MESSAGE_AT + 2}xQQ8x").unpack
 _MESSAGE = struct.Struct(">BQ")
 
 
@@ -190,7 +190,7 @@ def read_begin(frame: bytes) -> tuple[Lsn, int, int]:
     try:
         final_lsn, timestamp, xid = _BEGIN_FRAME(frame)
     except struct.error as error:
-        raise malformed("b'B'", frame[XLOG_HEADER.size :]) from error
+        raise malformed("b'B'", frame[MESSAGE_AT:]) from error
     return final_lsn, timestamp + POSTGRES_EPOCH_MICROSECONDS, xid
 
 
@@ -204,7 +204,7 @@ def read_commit(frame: bytes) -> tuple[Lsn, Lsn]:
     try:
         commit_lsn, end_lsn = _COMMIT_FRAME(frame)
     except struct.error as error:
-        raise malformed("b'C'", frame[XLOG_HEADER.size :]) from error
+        raise malformed("b'C'", frame[MESSAGE_AT:]) from error
     return commit_lsn, end_lsn
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from cdc_sidecar.errors import PostgresUnavailable
-from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import PublishedTable, read_layout_facts
 from cdc_sidecar.postgres.connect import Database

@@ -15,7 +15,9 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import Disposition, ProducerFenced, SidecarError, TransactionFailed
 from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.counts import add_counts
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.claim import InternalTopics
 from cdc_sidecar.kafka.position import PositionRecord
@@ -205,7 +207,7 @@ class Publisher:
         open_ = self._open or self._begin(batch, alone=alone)
         failpoints.reach(Failpoint.BEFORE_PRODUCE)
         schemas = self._publishing.topics.schemas
-        self._producer.produce((schemas, value, key, 0) for key, value in batch.schemas)
+        self._producer.produce(Record(schemas, value, key, 0) for key, value in batch.schemas)
         self._producer.produce(batch.records, self._notice_delay)
         if batch.end:
             split = self._parts_committed
@@ -324,8 +326,7 @@ class Publisher:
 
 def _joined(whole: Batch, batch: Batch) -> Batch:
     """Add a batch to the sum of those produced; librdkafka has its records now."""
-    for key, count in batch.counts.items():
-        whole.counts[key] = whole.counts.get(key, 0) + count
+    add_counts(whole.counts, batch.counts)
     return Batch(
         batch.position,
         schemas=whole.schemas + batch.schemas,

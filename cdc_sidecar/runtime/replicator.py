@@ -100,7 +100,7 @@ class Replicator:
 
     def _hand_on(self) -> None:
         """Put what is ready on the queue; an idle position only when a checkpoint is due."""
-        for batch in self._assembler.take(checkpoint=self._checkpoint_due()):
+        for batch in self._assembler.collect(checkpoint=self._checkpoint_due()):
             self._checkpoint_at = time.monotonic()
             self._checkpoint_lsn = batch.position.end_lsn
             self._put(batch)

@@ -16,7 +16,7 @@ from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.position import Position
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_records
@@ -105,33 +105,33 @@ class Stream:
 
     def _assembler(self, resources: Resources, capture: Capture) -> Assembler:
         started, service = self._started, self._config.service.name
-        subjects = self._load_subjects(resources)
-        capture.check_keys({table.relation: table.facts for table in started.view.tables}, subjects)
+        schemas = self._load_schemas(resources)
+        looked = {table.relation: table.facts for table in started.view.tables}
+        capture.check_keys(looked, schemas.layouts)
         catalog = StreamCatalog(
             started.view.tables, started.topics, self._lookup, self._upkeep, self._ending
         )
         return Assembler(
             Source(resources.version, service, started.view.server.database),
             capture,
-            subjects,
+            schemas,
             started.position,
-            read_facts=catalog.layout_facts,
-            topic_facts=catalog.topic_facts,
+            catalog,
             clock=lambda: time.time_ns() // 1000,
         )
 
-    def _load_subjects(self, resources: Resources) -> Subjects:
+    def _load_schemas(self, resources: Resources) -> SchemaLog:
         """Read schemas and layouts as the earlier sessions committed them."""
-        subjects, topic = Subjects(), self._started.start.internal.schemas
+        schemas, topic = SchemaLog(), self._started.start.internal.schemas
         high = high_watermark(admin_client(self._config.kafka), topic)
         reader = committed_reader(self._config.kafka)
         try:
             for key, value in read_records(reader, topic, 0, high):
-                subjects.load(key, value)
+                schemas.load(key, value)
                 resources.served.load(key, value)
         finally:
             reader.close()
-        return subjects
+        return schemas
 
     def _make_publisher(
         self, resources: Resources, capture: Capture, fail: Callable[[SidecarError], None]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.counts import Counted
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.position import PositionRecord
@@ -115,8 +116,8 @@ class Telemetry:
 
     def _warn_of_updates(self, batch: Batch) -> None:
         """Warn of a mistake of the service: an outbox event that is published cannot change."""
-        for (table, op), count in batch.counts.items():
-            if op == "outbox_update":
+        for (counted, table, _), count in batch.counts.items():
+            if counted is Counted.OUTBOX_UPDATES:
                 self.log.warning("outbox_rows_updated", table=table, updates=count)
 
     def position_acknowledged(self, position: Position) -> None:

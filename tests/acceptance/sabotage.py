@@ -11,8 +11,8 @@ from typing import Any
 
 from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.cli import main
-from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.claim import Claimant
 from cdc_sidecar.kafka.producer import TransactionalProducer
 from cdc_sidecar.postgres.replication import ReplicationConnection
@@ -43,7 +43,7 @@ def _commit_position_apart() -> None:
             self: TransactionalProducer, records: Iterable[Record], *waiting: object
         ) -> None:
             records = list(records)
-            if any(str(topic).endswith(".position") for topic, *_ in records):
+            if any(record.topic.endswith(".position") for record in records):
                 self.commit()
                 self.begin()
             produce(self, records, *waiting)

@@ -31,7 +31,7 @@ _HITS = (
 """Inside a part and between two, wherever the one before left off."""
 
 
-def _boundaries(service: Service) -> list[Any]:
+def _metadata_records(service: Service) -> list[Any]:
     """Return BEGIN and END of every transaction with rows, in the topic's order."""
     reader = read_registry(service.kafka, service.name)
     places = read_topics(service.kafka, [f"{service.name}.transaction"])
@@ -62,8 +62,8 @@ def _counted(events: list[Event], service: Service) -> dict[str, dict[str, int]]
 
 
 def _assert_bracketed(service: Service, events: list[Event]) -> list[Any]:
-    """Check the transaction metadata against the oracle's events; return the ENDs."""
-    found, expected = _boundaries(service), _counted(events, service)
+    """Check the BEGIN and END records against the oracle's events; return the ENDs."""
+    found, expected = _metadata_records(service), _counted(events, service)
     begins, ends = found[::2], found[1::2]
     assert {bound["status"] for bound in begins} == {"BEGIN"}
     assert {bound["status"] for bound in ends} == {"END"}

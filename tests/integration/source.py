@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from cdc_sidecar.config.model import Postgres, Table
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.postgres.catalog import (
     PublishedTable,
     read_layout_facts,
@@ -69,11 +69,11 @@ class Source:
         """Return the published tables as the catalog describes them."""
         return read_published_tables(self.reader, PUBLICATION)
 
-    def session(self, *tables: Table, subjects: Subjects | None = None) -> Shop:
-        """Begin a session that asks the real catalog."""
+    def session(self, *tables: Table, schemas: SchemaLog | None = None) -> Shop:
+        """Begin a session whose catalog is the real one."""
         return Shop(
             tables=tables,
-            subjects=subjects,
+            schemas=schemas,
             read_facts=lambda relation: read_layout_facts(self.reader, relation),
         )
 

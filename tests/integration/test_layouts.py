@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.postgres.catalog import read_layout_facts, read_published_tables
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity, decode
 from cdc_sidecar.postgres.types import TypeFacts, TypeKind
@@ -356,7 +356,7 @@ def test_ddl_between_two_rows_gives_the_second_row_its_own_schema(
     published = session.publish(*source.frames())
     assert [value["after"] for value in published.values] == [before, after]
     versions = session.subjects.versions("shop.public.t-value")
-    framed = [int.from_bytes(record[1][1:5], "big") for record in published.records]
+    framed = [shop.schema_id(record.value) for record in published.records]
     assert framed == [version.id for version in versions]
     assert [version.version for version in versions] == [1, 2]
 
@@ -405,12 +405,12 @@ def _replayed(source: Source, *meanwhile: str, before: tuple[str, ...]) -> None:
     first = source.session(shop.table("public.t"))
     published = first.publish(*frames)
     assert published.records
-    subjects = Subjects()
+    schemas = SchemaLog()
     for batch in published.batches:
         for key, value in batch.schemas:
-            subjects.load(key, value)
+            schemas.load(key, value)
     source.run(*meanwhile)
-    again = source.session(shop.table("public.t"), subjects=subjects)
+    again = source.session(shop.table("public.t"), schemas=schemas)
     replayed = again.publish(*frames)
     assert replayed.records == published.records
     assert again.asked == []

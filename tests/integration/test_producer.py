@@ -1,6 +1,7 @@
 """Runs of records reach Kafka whole and in order, even if librdkafka's queue is small."""
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import TransactionFailed
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.servers.kafka import KafkaBroker
 
@@ -47,16 +49,17 @@ def _read(kafka: KafkaBroker, topic: str, count: int) -> list[tuple[Any, Any]]:
 
 def test_runs_that_do_not_fit_are_handed_on_in_order_as_room_comes(kafka: KafkaBroker) -> None:
     names = _topics(kafka, 2)
-    records: list[Any] = [
-        (
+    records = [
+        Record(
             names[number // _RUN % 2],
             None if number % 7 == 0 else b"value %d" % number,
             b"%d" % number,
         )
         for number in range(_RECORDS)
     ]
-    records[500] = (*records[500], 0)  # with an explicit partition, in the middle of a run
-    records[900] = (names[900 // _RUN % 2], b"without a key", None)
+    # with an explicit partition, in the middle of a run
+    records[500] = replace(records[500], partition=0)
+    records[900] = Record(names[900 // _RUN % 2], b"without a key", None)
     waits: list[float] = []
     producer = _producer(kafka, queue_buffering_max_messages=_RUN - 3)
     producer.begin()
@@ -64,7 +67,7 @@ def test_runs_that_do_not_fit_are_handed_on_in_order_as_room_comes(kafka: KafkaB
     assert producer.commit()
     assert waits
     for name in names:
-        sent = [(key, value) for topic, value, key, *_ in records if topic == name]
+        sent = [(record.key, record.value) for record in records if record.topic == name]
         assert _read(kafka, name, len(sent)) == sent
 
 
@@ -75,5 +78,5 @@ def test_a_run_with_a_record_that_librdkafka_refuses_fails_the_transaction(
     producer = _producer(kafka, message_max_bytes=2_000, batch_size=1_000)
     producer.begin()
     with pytest.raises(TransactionFailed, match="MSG_SIZE_TOO_LARGE"):
-        producer.produce([(name, b"x" * size, b"k") for size in (10, 5_000, 10)])
+        producer.produce([Record(name, b"x" * size, b"k") for size in (10, 5_000, 10)])
     assert producer.abort()

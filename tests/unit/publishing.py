@@ -9,8 +9,8 @@ import structlog
 
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import SidecarError
-from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.claim import InternalTopics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.metrics import Metrics

@@ -8,12 +8,14 @@ from cdc_sidecar.config.model import Outbox, Table
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.catalog import TopicFacts
+from cdc_sidecar.events.counts import Counts, add_counts
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.plan import Plan, compile_plan
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.reader import EventReader
-from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts, TypeKind
@@ -106,6 +108,11 @@ def outbox(**settings: object) -> Outbox:
     return Outbox.model_validate({"table": "public.outbox", **settings})
 
 
+def schema_id(framed: bytes | None) -> int:
+    """Return the schema id in Confluent's frame."""
+    return int.from_bytes((framed or b"")[1:5], "big")
+
+
 def compiled(described: Layout, **settings: object) -> Plan:
     """Compile a layout that is known to be without mistakes."""
     config = table(described.relation.qualified_name, **settings)
@@ -123,32 +130,38 @@ class Shop:
         tables: Iterable[Table] = (),
         outboxes: Iterable[Outbox] = (),
         prefixes: tuple[str, ...] = (),
-        boundaries: bool = False,
-        subjects: Subjects | None = None,
+        transaction_metadata: bool = False,
+        schemas: SchemaLog | None = None,
         position: Position | None = None,
         max_message_bytes: int = 1_000_000,
         clock: Callable[[], int] = lambda: RECEIVED,
         read_facts: Callable[[Relation], LayoutFacts] | None = None,
     ) -> None:
         """Begin a session at `position`; a real catalog may stand in for the layouts."""
-        self.subjects = subjects or Subjects()
+        self.schemas = schemas or SchemaLog()
+        self.subjects = self.schemas.subjects
         self.layouts = {described.relation: described.facts for described in layouts}
         self.asked: list[Relation] = []
-        self._catalog = read_facts or self.layouts.__getitem__
+        self._read_facts = read_facts or self.layouts.__getitem__
+        self._max_message_bytes = max_message_bytes
         self.reader = EventReader(self.subjects.schema)
         self.assembler = Assembler(
             Source("1.2.3", SERVICE, "shopdb"),
-            Capture(SERVICE, tuple(tables), tuple(outboxes), prefixes, boundaries),
-            self.subjects,
+            Capture(SERVICE, tuple(tables), tuple(outboxes), prefixes, transaction_metadata),
+            self.schemas,
             position or Position(Lsn(1)),
-            read_facts=self._read_facts,
-            topic_facts=lambda _topic: TopicFacts(PARTITIONS, max_message_bytes),
-            clock=clock,
+            self,
+            clock,
         )
 
-    def _read_facts(self, relation: Relation) -> LayoutFacts:
+    def layout_facts(self, relation: Relation) -> LayoutFacts:
+        """Answer as a catalog of these layouts, and keep what was asked."""
         self.asked.append(relation)
-        return self._catalog(relation)
+        return self._read_facts(relation)
+
+    def topic_facts(self, _name: str) -> TopicFacts:
+        """Answer alike for every topic."""
+        return TopicFacts(PARTITIONS, self._max_message_bytes)
 
     def feed(self, *frames: bytes) -> None:
         """Feed whole frames."""
@@ -157,7 +170,7 @@ class Shop:
 
     def batches(self) -> list[Batch]:
         """Take all that is whole, a move of the position included."""
-        return self.assembler.take(checkpoint=True)
+        return self.assembler.collect(checkpoint=True)
 
     def publish(self, *frames: bytes) -> "Published":
         """Feed whole frames and take what they make."""
@@ -177,8 +190,8 @@ class Published:
     reader: EventReader
 
     @property
-    def records(self) -> list[tuple[Any, ...]]:
-        """The arguments of every `produce`, in order, as though nothing were split."""
+    def records(self) -> list[Record]:
+        """Every record, in order, as though nothing were split."""
         return [
             record
             for batch in self.batches
@@ -186,27 +199,26 @@ class Published:
         ]
 
     @property
-    def topics(self) -> list[object]:
+    def topics(self) -> list[str]:
         """The topic of every record."""
-        return [record[0] for record in self.records]
+        return [record.topic for record in self.records]
 
     @property
     def values(self) -> list[Any]:
         """Every value, decoded; None for a tombstone."""
-        return [self._read(record[1]) for record in self.records]
+        return [self._read(record.value) for record in self.records]
 
     @property
     def keys(self) -> list[Any]:
         """Every key, decoded; None where there is none."""
-        return [self._read(record[2]) for record in self.records]
+        return [self._read(record.key) for record in self.records]
 
     @property
-    def counts(self) -> dict[tuple[str, str], int]:
-        """The counters of all batches."""
-        whole: dict[tuple[str, str], int] = {}
+    def counts(self) -> Counts:
+        """The counts of all batches."""
+        whole: Counts = {}
         for batch in self.batches:
-            for name, count in batch.counts.items():
-                whole[name] = whole.get(name, 0) + count
+            add_counts(whole, batch.counts)
         return whole
 
     def _read(self, framed: bytes | None) -> Any:  # noqa: ANN401 - whatever was published

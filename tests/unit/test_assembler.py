@@ -15,6 +15,7 @@ from cdc_sidecar.errors import (
     TruncateRefused,
     Unrepresentable,
 )
+from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, ReplicaIdentity
@@ -32,6 +33,10 @@ _LOGS = layout("logs", {"what": TEXT}, oid=16390, identity=ReplicaIdentity.FULL)
 
 def _orders(**settings: object) -> Shop:
     return Shop(ORDERS, tables=[shop.table("public.orders", **settings)])
+
+
+def _events_of(op: str) -> Count:
+    return Count(Counted.EVENTS, "public.orders", op)
 
 
 def _key(number: int) -> dict[str, int]:
@@ -81,7 +86,7 @@ def test_an_insert_is_a_c_with_everything_the_contract_promises() -> None:
             "unchanged": [],
         }
     ]
-    assert published.counts == {("public.orders", "c"): 1}
+    assert published.counts == {_events_of("c"): 1}
 
 
 def test_an_update_without_an_old_row_is_a_u_without_before() -> None:
@@ -129,7 +134,7 @@ def test_a_changed_key_is_a_d_a_tombstone_and_a_c() -> None:
     assert published.keys == [_key(9), _key(9), _key(1)]
     orders = [value["transaction"]["total_order"] for value in published.values if value]
     assert orders == [1, 2]
-    assert published.counts == {("public.orders", "d"): 1, ("public.orders", "c"): 1}
+    assert published.counts == {_events_of("d"): 1, _events_of("c"): 1}
 
 
 def test_a_changed_key_keeps_its_unchanged_columns_marked() -> None:
@@ -143,7 +148,7 @@ def test_a_delete_is_a_d_and_a_tombstone() -> None:
     published = _orders().transaction(_DESCRIBE, wire.delete(_OID, key=("1", None, None, None)))
     assert _events(published.values) == [("d", {"id": 1, **_NULLS}, None), None]
     assert published.keys == [_key(1), _key(1)]
-    assert published.counts == {("public.orders", "d"): 1}
+    assert published.counts == {_events_of("d"): 1}
 
 
 def test_without_tombstones_a_delete_is_a_d_alone() -> None:
@@ -173,9 +178,9 @@ def test_an_update_that_left_a_toasted_column_untouched_marks_it_unchanged() -> 
     assert value["after"] == {"id": 1, **_NULLS}
     assert value["unchanged"] == ["status", "total"]
     assert published.counts == {
-        ("public.orders", "u"): 1,
-        ("public.orders", "unchanged:status"): 1,
-        ("public.orders", "unchanged:total"): 1,
+        _events_of("u"): 1,
+        Count(Counted.UNCHANGED, "public.orders", "status"): 1,
+        Count(Counted.UNCHANGED, "public.orders", "total"): 1,
     }
 
 
@@ -198,12 +203,12 @@ def test_unchanged_columns_have_the_names_of_their_fields() -> None:
 
 def test_a_truncate_goes_to_every_partition_with_a_null_key() -> None:
     published = _orders().transaction(_DESCRIBE, wire.truncate(_OID))
-    assert [record[0] for record in published.records] == [_TOPIC] * shop.PARTITIONS
-    assert [record[3] for record in published.records] == list(range(shop.PARTITIONS))
+    assert [record.topic for record in published.records] == [_TOPIC] * shop.PARTITIONS
+    assert [record.partition for record in published.records] == list(range(shop.PARTITIONS))
     assert published.keys == [None] * shop.PARTITIONS
-    assert len({record[1] for record in published.records}) == 1
+    assert len({record.value for record in published.records}) == 1
     assert _events(published.values[:1]) == [("t", None, None)]
-    assert published.counts == {("public.orders", "t"): 1}
+    assert published.counts == {_events_of("t"): 1}
 
 
 def test_every_table_of_a_truncate_is_an_event_of_its_own() -> None:
@@ -313,7 +318,7 @@ def test_a_transactional_message_is_an_m_in_its_place_among_the_rows() -> None:
         "total_order": 2,
         "data_collection_order": 1,
     }
-    assert published.counts["message", "m"] == 1
+    assert published.counts[Count(Counted.EVENTS, "message", "m")] == 1
 
 
 def test_a_message_outside_of_transactions_stands_at_its_own_lsn() -> None:
@@ -330,7 +335,7 @@ def test_a_message_with_another_prefix_is_counted_and_moves_the_position() -> No
     session = Shop(prefixes=("audit",))
     published = session.publish(wire.frame(4242, _message("noise", transactional=False)))
     assert published.records == []
-    assert published.counts == {("message", "ignored"): 1}
+    assert published.counts == {Count(Counted.IGNORED, "message"): 1}
     assert published.batches[0].position == Position(Lsn(4242))
 
 
@@ -359,7 +364,7 @@ def test_a_table_that_is_not_configured_is_counted_and_dropped() -> None:
         wire.truncate(_OID),
     )
     assert published.records == []
-    assert published.counts == {("public.orders", "ignored"): 4}
+    assert published.counts == {Count(Counted.IGNORED, "public.orders"): 4}
     assert session.asked == []
 
 
@@ -370,7 +375,7 @@ def test_a_relation_that_is_sent_again_asks_and_registers_nothing_anew() -> None
     assert session.asked == [ORDERS.relation]
     assert [len(batch.schemas) for batch in first.batches] == [3]
     assert [len(batch.schemas) for batch in again.batches] == [0]
-    assert again.records[0][1][:5] == first.records[0][1][:5]
+    assert shop.schema_id(again.records[0].value) == shop.schema_id(first.records[0].value)
 
 
 _WIDER = layout(
@@ -392,7 +397,7 @@ def test_a_changed_layout_is_registered_before_the_row_that_needs_it() -> None:
     assert "note" not in old["after"]
     assert new["after"]["note"] == "hello"
     versions = session.subjects.versions(f"{_TOPIC}-value")
-    ids = [int.from_bytes(record[1][1:5], "big") for record in published.records]
+    ids = [shop.schema_id(record.value) for record in published.records]
     assert ids == [version.id for version in versions]
     assert [key for key, _ in published.batches[0].schemas if key.endswith(b"-value/2")]
     assert [value["transaction"]["data_collection_order"] for value in (old, new)] == [1, 2]
@@ -406,7 +411,7 @@ def test_a_layout_that_comes_back_has_its_old_schema() -> None:
     session.transaction(wire.relation(_WIDER.relation), wider, final_lsn=6000)
     published = session.transaction(_DESCRIBE, _INSERT, final_lsn=7000)
     first = session.subjects.versions(f"{_TOPIC}-value")[0]
-    assert int.from_bytes(published.records[0][1][1:5], "big") == first.id
+    assert shop.schema_id(published.records[0].value) == first.id
     assert published.batches[0].schemas == []
     assert session.asked == [ORDERS.relation, _WIDER.relation]
 
@@ -562,8 +567,9 @@ def test_whole_transactions_are_handed_out_together_with_the_last_position() -> 
     (batch,) = session.publish(*frames).batches
     assert batch.position == Position(Lsn(6050))
     assert (batch.transactions, len(batch.records), batch.continues) == (2, 3, False)
-    records: list[Any] = batch.records
-    assert batch.size == sum(len(record[1]) + len(record[2]) for record in records)
+    assert batch.size == sum(
+        len(record.value or b"") + len(record.key or b"") for record in batch.records
+    )
     assert batch.commit_time == wire.COMMIT_TIME
 
 
@@ -577,7 +583,7 @@ def test_an_open_transaction_is_not_handed_out() -> None:
 def test_a_transaction_without_events_moves_the_position_only_at_a_checkpoint() -> None:
     session = _orders()
     session.feed(*transaction())
-    assert session.assembler.take() == []
+    assert session.assembler.collect() == []
     (batch,) = session.batches()
     assert (batch.position, batch.records, batch.transactions) == (Position(Lsn(5050)), [], 0)
 

@@ -1,16 +1,19 @@
 """Which table is captured how, and when two configurations publish alike."""
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from cdc_sidecar.config.model import Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
-from cdc_sidecar.events.capture import Capture, open_sink
-from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.events.table import TopicFacts
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.catalog import TopicFacts
+from cdc_sidecar.events.envelope import Source
+from cdc_sidecar.events.layouts import LayoutStore
+from cdc_sidecar.events.relations import Relations
+from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.types import LayoutFacts
 from tests.unit import shop
 
 
@@ -56,7 +59,7 @@ def test_tables_of_different_names_have_different_topics() -> None:
         Capture("shop", (shop.table(),), (shop.outbox(),), ()),
         Capture("shop", (shop.table(),), (), ("audit",)),
         Capture("shop", (shop.table(column={"id": {"rename": "x"}}),), (), ()),
-        Capture("shop", (shop.table(),), (), (), boundaries=True),
+        Capture("shop", (shop.table(),), (), (), transaction_metadata=True),
     ],
 )
 def test_whatever_changes_the_events_changes_the_fingerprint(changed: Capture) -> None:
@@ -74,6 +77,14 @@ def test_mistakes_are_those_of_the_table_or_of_the_outbox() -> None:
     empty = shop.layout("outbox", {"id": shop.UUID}, key=("id",))
     assert len(capture.mistakes(empty.relation, empty.facts)) == 4
     assert capture.mistakes(shop.layout("x", {}).relation, keyless.facts) == []
+
+
+class _Catalog:
+    def layout_facts(self, _relation: Relation) -> LayoutFacts:
+        return shop.ORDERS.facts
+
+    def topic_facts(self, _name: str) -> TopicFacts:
+        return TopicFacts(1, 1_000_000)
 
 
 def _named(namespace: str, name: str) -> Relation:
@@ -103,24 +114,20 @@ def test_a_topic_name_longer_than_kafka_takes_is_refused() -> None:
 
 def test_a_table_without_a_name_of_its_own_halts_in_mid_stream_too() -> None:
     relation = _named("sales.eu", "orders")
+    capture = _capture(shop.table("sales.*"))
+    relations = Relations(capture, Source("1", "shop", "shopdb"), SchemaLog(), _Catalog())
+    relations.describe(relation)
     with pytest.raises(LayoutRefused, match=r"schema sales\.eu has a dot"):
-        open_sink(
-            _capture(shop.table("sales.*")),
-            relation,
-            lambda _relation: shop.ORDERS.facts,
-            Subjects(),
-            lambda _topic: TopicFacts(1, 1_000_000),
-            Counter(),
-        )
+        relations.open(relation.oid)
 
 
 # --- keys made anew
 
 
-def _stored(relation: Relation, *key: str) -> Subjects:
-    subjects = Subjects()
-    subjects.register_layout(relation, replace(shop.ORDERS.facts, key_columns=key))
-    return subjects
+def _stored(relation: Relation, *key: str) -> LayoutStore:
+    layouts = SchemaLog().layouts
+    layouts.store(relation, replace(shop.ORDERS.facts, key_columns=key))
+    return layouts
 
 
 _NOW = replace(shop.ORDERS.facts, key_columns=("status", "id"))
@@ -150,4 +157,4 @@ def test_a_key_that_is_configured_or_the_same_is_no_mistake(
 ) -> None:
     relation = shop.ORDERS.relation
     capture.check_keys({relation: _NOW}, _stored(relation, *stored))
-    capture.check_keys({relation: _NOW}, Subjects())
+    capture.check_keys({relation: _NOW}, SchemaLog().layouts)

@@ -11,7 +11,9 @@ from cdc_sidecar.errors import (
     RecordTooLarge,
     Unrepresentable,
 )
+from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.outbox import outbox_mistakes
+from cdc_sidecar.events.record import ANY_PARTITION
 from cdc_sidecar.postgres.pgoutput import UNCHANGED
 from cdc_sidecar.postgres.types import TypeFacts, TypeKind
 from tests.unit import shop, wire
@@ -44,14 +46,14 @@ def _payload(facts: TypeFacts) -> Layout:
 
 def test_a_row_is_an_event_on_the_topic_of_its_aggregate_type() -> None:
     published = _publish(_insert())
-    ((topic, value, key, partition, callback, on_delivery, timestamp, headers),) = published.records
-    assert topic == "outbox.event.Order"
-    assert (partition, callback, on_delivery, timestamp) == (-1, None, None, 0)
-    assert headers == [("id", _ID.encode()), ("type", b"OrderPaid")]
+    (record,) = published.records
+    assert record.topic == "outbox.event.Order"
+    assert record.partition == ANY_PARTITION
+    assert record.headers == [("id", _ID.encode()), ("type", b"OrderPaid")]
     assert published.keys == ["42"]
     assert published.values == ['{"total": 1}']
-    assert (key[0], value[0]) == (0, 0)
-    assert published.counts == {("public.outbox", "outbox"): 1}
+    assert ((record.key or b"?")[0], (record.value or b"?")[0]) == (0, 0)
+    assert published.counts == {Count(Counted.EVENTS, "public.outbox", "outbox"): 1}
 
 
 def test_the_schemas_of_key_and_payload_are_plain_avro_types() -> None:
@@ -87,13 +89,13 @@ def test_a_raw_payload_is_its_bytes_and_nothing_else(
     facts: TypeFacts, cell: str, raw: bytes
 ) -> None:
     published = _publish(_with(payload=cell), outbox=_payload(facts), payload="raw")
-    assert published.records[0][1] == raw
+    assert published.records[0].value == raw
     assert published.keys == ["42"]
 
 
 @pytest.mark.parametrize("payload", ["framed", "raw"])
 def test_a_null_payload_is_a_null_value(payload: str) -> None:
-    assert _publish(_with(payload=None), payload=payload).records[0][1] is None
+    assert _publish(_with(payload=None), payload=payload).records[0].value is None
 
 
 @pytest.mark.parametrize("column", ["aggregateid", "aggregatetype", "type", "id"])
@@ -116,7 +118,7 @@ def test_an_update_is_counted_and_a_delete_or_truncate_ignored() -> None:
         wire.truncate(OUTBOX.oid),
     )
     assert published.records == []
-    assert published.counts == {("public.outbox", "outbox_update"): 1}
+    assert published.counts == {Count(Counted.OUTBOX_UPDATES, "public.outbox"): 1}
 
 
 def test_events_keep_the_order_of_their_inserts() -> None:
@@ -159,8 +161,11 @@ def test_a_trace_context_is_a_header_where_the_column_stands() -> None:
     }
     traced = layout("outbox", {**columns, "traceparent": TEXT}, key=("id",), oid=OUTBOX.oid)
     published = _publish(_insert((*_ROW, "00-ab-cd-01")), outbox=traced)
-    assert published.records[0][7][2] == ("traceparent", b"00-ab-cd-01")
-    assert len(_publish(_insert((*_ROW, None)), outbox=traced).records[0][7]) == 2
+    assert published.records[0].headers is not None
+    assert published.records[0].headers[2] == ("traceparent", b"00-ab-cd-01")
+    without = _publish(_insert((*_ROW, None)), outbox=traced).records[0]
+    assert without.headers is not None
+    assert len(without.headers) == 2
 
 
 def test_columns_can_have_other_names() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import KafkaUnavailable, TransactionFailed
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.runtime.memory import forget_frames
 from tests.waiting import await_true
@@ -34,7 +35,7 @@ def test_a_fatal_error_that_is_logged_on_is_a_failed_transaction() -> None:
     with pytest.raises(TransactionFailed):
         producer.commit()
     with pytest.raises(TransactionFailed):
-        producer.produce([("t", b"")])
+        producer.produce([Record("t", b"", None)])
 
 
 def _client_threads() -> int:

@@ -5,8 +5,8 @@ import pytest
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import SidecarError, TransactionFailed
 from cdc_sidecar.events.batch import Batch
-from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.handover import BatchQueue
 from cdc_sidecar.runtime.publisher import MARKERS_PAUSE
@@ -18,7 +18,7 @@ def test_a_busy_stream_gathers_what_a_quiet_one_commits_at_once(busy: bool, comm
     producer, queue = Producer(), BatchQueue(100_000)
     queue.busy = busy
     for end in (200, 300):
-        queue.put(Batch(Position(Lsn(end)), records=[("topic", b"v", b"k")], size=2), 1)
+        queue.put(Batch(Position(Lsn(end)), records=[Record("topic", b"v", b"k")], size=2), 1)
     queue.close()
     publisher(producer, queue, Publish.model_validate({"max_delay": "0ms"})).run()
     assert len(producer.commits) == commits
@@ -28,19 +28,21 @@ _PART = Partial(Lsn(290), 7, Lsn(210), 0, 0, 1)
 
 
 def _whole(end: int) -> Batch:
-    return Batch(Position(Lsn(end)), records=[("topic", b"%d" % end, b"k")], size=2, transactions=1)
+    return Batch(
+        Position(Lsn(end)), records=[Record("topic", b"%d" % end, b"k")], size=2, transactions=1
+    )
 
 
 def _parts() -> tuple[Batch, Batch]:
     """Return a source transaction that comes in two parts, between LSN 200 and 300."""
-    first = Batch(Position(Lsn(200), _PART), records=[("topic", b"first", b"k")], size=2)
-    last = Batch(Position(Lsn(300)), [("topic", b"last", b"k")], size=2, continues=True)
+    first = Batch(Position(Lsn(200), _PART), records=[Record("topic", b"first", b"k")], size=2)
+    last = Batch(Position(Lsn(300)), [Record("topic", b"last", b"k")], size=2, continues=True)
     return first, last
 
 
-def _values(producer: Producer) -> list[list[bytes]]:
+def _values(producer: Producer) -> list[list[bytes | None]]:
     """Return what was committed together, without positions."""
-    return [[record[1] for record in commit[:-1]] for commit in producer.commits]
+    return [[record.value for record in commit[:-1]] for commit in producer.commits]
 
 
 def test_a_long_transaction_whose_commit_waits_shares_a_kafka_transaction() -> None:
@@ -59,7 +61,7 @@ def test_whole_transactions_do_not_wait_for_one_whose_commit_has_not_come() -> N
     first, last = _parts()
 
     def come(record: Record) -> None:
-        if record[1] == b"first":
+        if record.value == b"first":
             queue.put(last, 1)
             queue.put(_whole(400), 1)
             queue.close()

@@ -8,10 +8,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cdc_sidecar.errors import ProtocolViolation
-from cdc_sidecar.events import assembler
+from cdc_sidecar.events import batching
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.reader import EventReader
+from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
@@ -92,17 +94,17 @@ def _frames(history: list[Transaction]) -> Iterator[bytes]:
 
 def _session(
     position: Position | None = None,
-    subjects: Subjects | None = None,
+    schemas: SchemaLog | None = None,
     *,
-    boundaries: bool = False,
+    transaction_metadata: bool = False,
 ) -> Shop:
     return Shop(
         *_LAYOUTS,
         tables=[shop.table(), shop.table("public.logs", unkeyed=True)],
         prefixes=("audit",),
-        boundaries=boundaries,
+        transaction_metadata=transaction_metadata,
         position=position,
-        subjects=subjects,
+        schemas=schemas,
     )
 
 
@@ -112,28 +114,28 @@ def _run(session: Shop, history: list[Transaction], *, every: int = 1) -> list[B
     for number, frame in enumerate(_frames(history), 1):
         session.feed(frame)
         if number % every == 0:
-            batches += session.assembler.take(checkpoint=number % 2 == 0)
+            batches += session.assembler.collect(checkpoint=number % 2 == 0)
     return batches + session.batches()
 
 
-def _records(batches: list[Batch]) -> list[tuple[object, ...]]:
+def _records(batches: list[Batch]) -> list[Record]:
     return shop.Published(batches, EventReader(Subjects().schema)).records
 
 
-def _known(batches: list[Batch]) -> Subjects:
+def _known(batches: list[Batch]) -> SchemaLog:
     """Return the registry as a new session loads it."""
-    subjects = Subjects()
+    schemas = SchemaLog()
     for batch in batches:
         for key, value in batch.schemas:
-            subjects.load(key, value)
-    return subjects
+            schemas.load(key, value)
+    return schemas
 
 
 @pytest.fixture(params=[1, 400, 1_000_000], ids=["tiny", "small", "whole"], autouse=True)
 def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Let transactions be split at once, sometimes, or never."""
     size: int = request.param
-    monkeypatch.setattr(assembler, "PART_BYTES", size)
+    monkeypatch.setattr(batching, "PART_BYTES", size)
     return size
 
 
@@ -148,15 +150,15 @@ _SAME_LSN = Transaction(130, (Change(120, "insert"),) * 4 + (Change(125, "key"),
 def test_a_replay_after_any_position_publishes_exactly_the_rest(
     history: list[Transaction],
     every: int,
-    boundaries: bool,  # noqa: FBT001
+    transaction_metadata: bool,  # noqa: FBT001
 ) -> None:
-    whole = _run(_session(boundaries=boundaries), history, every=every)
-    at_once = _run(_session(boundaries=boundaries), history, every=1000)
+    whole = _run(_session(transaction_metadata=transaction_metadata), history, every=every)
+    at_once = _run(_session(transaction_metadata=transaction_metadata), history, every=1000)
     assert _records(whole) == _records(at_once)
     for cut in range(len(whole) + 1):
         published = whole[:cut]
         position = published[-1].position if published else None
-        session = _session(position, _known(published), boundaries=boundaries)
+        session = _session(position, _known(published), transaction_metadata=transaction_metadata)
         replayed = _run(session, history, every=every)
         assert _records(published) + _records(replayed) == _records(whole)
         if replayed:
@@ -188,7 +190,7 @@ def test_the_parts_of_a_long_transaction_are_the_whole(part_bytes: int) -> None:
     )
     assert {batch.position.end_lsn for batch in batches[:-1]} <= {1}
     assert batches[-1].position == Position(Lsn(305))
-    values = shop.Published(batches, EventReader(_known(batches).schema)).values
+    values = shop.Published(batches, EventReader(_known(batches).subjects.schema)).values
     assert [value["transaction"]["total_order"] for value in values] == list(range(1, 31))
     assert sum(batch.transactions for batch in batches) == 1
     assert sum(sum(batch.counts.values()) for batch in batches) == 30
@@ -238,7 +240,7 @@ def test_changes_of_tables_that_are_not_captured_count_among_those_that_share_an
 def test_a_transaction_that_commits_before_the_position_is_skipped_whole() -> None:
     history = [Transaction(130, (Change(120, "insert"),)), Transaction(140, (Change(121, "log"),))]
     session = _session(Position(Lsn(135)))
-    assert [record[0] for record in _records(_run(session, history))] == ["shop.public.logs"]
+    assert [record.topic for record in _records(_run(session, history))] == ["shop.public.logs"]
 
 
 def test_a_relation_inside_a_skipped_transaction_describes_the_rows_after_it() -> None:

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from cdc_sidecar.errors import SchemaIdClash, SchemasUnreadable
-from cdc_sidecar.events import subjects as module
+from cdc_sidecar.events import registry, schema_records
 from cdc_sidecar.events.schema import SchemaId, schema_id
-from cdc_sidecar.events.subjects import SchemaVersion, Subjects
+from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.schema_records import SchemaVersion
+from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.postgres.pgoutput import RelationColumn, ReplicaIdentity
 from cdc_sidecar.postgres.types import LayoutFacts, TypeFacts, TypeKind
 from tests.unit import shop
@@ -24,56 +26,56 @@ _NUMBER_LIST = TypeFacts(
 _FACTS = LayoutFacts(("id", "line"), (shop.BIGINT, None, _NUMBER_LIST), 0)
 
 
-def _reloaded(*drained: tuple[bytes, bytes]) -> Subjects:
-    subjects = Subjects()
+def _reloaded(*drained: tuple[bytes, bytes]) -> SchemaLog:
+    schemas = SchemaLog()
     for key, value in drained:
-        subjects.load(key, value)
-    return subjects
+        schemas.load(key, value)
+    return schemas
 
 
 def test_a_schema_is_registered_once_and_keeps_its_id() -> None:
-    subjects = Subjects()
-    first = subjects.register("a-value", '"string"')
+    schemas = SchemaLog()
+    first = schemas.registry.register("a-value", '"string"')
     assert first == schema_id('"string"')
-    assert subjects.register("a-value", '"string"') == first
-    assert len(subjects.drain()) == 1
-    assert subjects.versions("a-value") == [SchemaVersion("a-value", 1, first, '"string"')]
+    assert schemas.registry.register("a-value", '"string"') == first
+    assert len(schemas.drain()) == 1
+    assert schemas.subjects.versions("a-value") == [SchemaVersion("a-value", 1, first, '"string"')]
 
 
 def test_versions_count_up_within_a_subject_and_an_old_schema_is_no_new_version() -> None:
-    subjects = Subjects()
+    schemas = SchemaLog()
     for schema in ('"string"', '"bytes"', '"string"', '"long"'):
-        subjects.register("a-value", schema)
-    subjects.register("b-value", '"long"')
-    spelled = [(v.version, v.schema) for v in subjects.versions("a-value")]
+        schemas.registry.register("a-value", schema)
+    schemas.registry.register("b-value", '"long"')
+    spelled = [(v.version, v.schema) for v in schemas.subjects.versions("a-value")]
     assert spelled == [(1, '"string"'), (2, '"bytes"'), (3, '"long"')]
-    assert [v.version for v in subjects.versions("b-value")] == [1]
-    assert subjects.names() == ["a-value", "b-value"]
-    used = [version.subject for version in subjects.uses(schema_id('"long"'))]
+    assert [v.version for v in schemas.subjects.versions("b-value")] == [1]
+    assert schemas.subjects.names() == ["a-value", "b-value"]
+    used = [version.subject for version in schemas.subjects.uses(schema_id('"long"'))]
     assert used == ["a-value", "b-value"]
 
 
 def test_what_is_unknown_is_nothing() -> None:
-    subjects = Subjects()
-    assert subjects.versions("a-value") == []
-    assert subjects.schema(7) is None
-    assert subjects.uses(7) == []
-    assert subjects.layout(shop.ORDERS.relation) is None
+    schemas = SchemaLog()
+    assert schemas.subjects.versions("a-value") == []
+    assert schemas.subjects.schema(7) is None
+    assert schemas.subjects.uses(7) == []
+    assert schemas.layouts.facts(shop.ORDERS.relation) is None
 
 
 def test_what_was_drained_is_not_drained_again() -> None:
-    subjects = Subjects()
-    subjects.register("a-value", '"string"')
-    subjects.register_layout(shop.ORDERS.relation, shop.ORDERS.facts)
-    drained = subjects.drain()
+    schemas = SchemaLog()
+    schemas.registry.register("a-value", '"string"')
+    schemas.layouts.store(shop.ORDERS.relation, shop.ORDERS.facts)
+    drained = schemas.drain()
     assert [key.partition(b"/")[0] for key, _ in drained] == [b"a-value", b"layout"]
-    assert subjects.drain() == []
+    assert schemas.drain() == []
 
 
 def test_the_record_of_a_version_is_what_its_documentation_says() -> None:
-    subjects = Subjects()
-    subjects.register("shop.public.orders-key", '"é"')
-    ((key, value),) = subjects.drain()
+    schemas = SchemaLog()
+    schemas.registry.register("shop.public.orders-key", '"é"')
+    ((key, value),) = schemas.drain()
     assert key == b"shop.public.orders-key/1"
     assert json.loads(value) == {
         "v": 1,
@@ -86,45 +88,46 @@ def test_the_record_of_a_version_is_what_its_documentation_says() -> None:
 
 
 def test_own_records_bring_back_every_version_and_every_layout() -> None:
-    subjects = Subjects()
+    schemas = SchemaLog()
     for schema in ('"string"', '"bytes"'):
-        subjects.register("a/b-value", schema)
-    subjects.register_layout(shop.ORDERS.relation, _FACTS)
-    subjects.register("c-value", '"long"')
-    restored = _reloaded(*subjects.drain())
-    assert restored.names() == subjects.names()
-    for name in subjects.names():
-        assert restored.versions(name) == subjects.versions(name)
-    assert restored.layout(shop.ORDERS.relation) == _FACTS
-    assert restored.schema(schema_id('"bytes"')) == '"bytes"'
+        schemas.registry.register("a/b-value", schema)
+    schemas.layouts.store(shop.ORDERS.relation, _FACTS)
+    schemas.registry.register("c-value", '"long"')
+    restored = _reloaded(*schemas.drain())
+    assert restored.subjects.names() == schemas.subjects.names()
+    for name in schemas.subjects.names():
+        assert restored.subjects.versions(name) == schemas.subjects.versions(name)
+    assert restored.layouts.facts(shop.ORDERS.relation) == _FACTS
+    assert restored.subjects.schema(schema_id('"bytes"')) == '"bytes"'
     assert restored.drain() == []
 
 
 def test_a_restored_registry_goes_on_where_it_was() -> None:
-    subjects = Subjects()
-    subjects.register("a-value", '"string"')
-    restored = _reloaded(*subjects.drain())
-    restored.register("a-value", '"string"')
+    schemas = SchemaLog()
+    schemas.registry.register("a-value", '"string"')
+    restored = _reloaded(*schemas.drain())
+    restored.registry.register("a-value", '"string"')
     assert restored.drain() == []
-    restored.register("a-value", '"bytes"')
+    restored.registry.register("a-value", '"bytes"')
     assert [key for key, _ in restored.drain()] == [b"a-value/2"]
 
 
 def test_a_record_read_twice_counts_once() -> None:
-    subjects = Subjects()
-    subjects.register("a-value", '"string"')
-    (record,) = subjects.drain()
-    assert len(_reloaded(record, record).versions("a-value")) == 1
+    schemas = SchemaLog()
+    schemas.registry.register("a-value", '"string"')
+    (record,) = schemas.drain()
+    assert len(_reloaded(record, record).subjects.versions("a-value")) == 1
 
 
 @pytest.mark.parametrize("load", [False, True])
 def test_two_schemas_with_one_id_halt(monkeypatch: pytest.MonkeyPatch, *, load: bool) -> None:
-    subjects, other = Subjects(), Subjects()
-    other.register("b-value", '"bytes"')
-    monkeypatch.setattr(module, "schema_id", lambda _schema: SchemaId(5))
-    subjects.register("a-value", '"string"')
+    schemas, other = SchemaLog(), SchemaLog()
+    other.registry.register("b-value", '"bytes"')
+    for module in (registry, schema_records):
+        monkeypatch.setattr(module, "schema_id", lambda _schema: SchemaId(5))
+    schemas.registry.register("a-value", '"string"')
     with pytest.raises(SchemaIdClash, match="id 5 stands for two schemas, one of subject b-value"):
-        subjects.load(*other.drain()[0]) if load else subjects.register("b-value", '"bytes"')
+        schemas.load(*other.drain()[0]) if load else schemas.registry.register("b-value", '"bytes"')
 
 
 def test_a_record_of_an_unknown_version_halts_and_names_it() -> None:
@@ -164,16 +167,16 @@ _FIRST, *_OTHERS = shop.ORDERS.relation.columns
     ],
 )
 def test_facts_are_those_of_one_layout_alone(column: RelationColumn) -> None:
-    subjects = Subjects()
+    schemas = SchemaLog()
     relation = shop.ORDERS.relation
-    subjects.register_layout(relation, _FACTS)
-    assert subjects.layout(relation) == _FACTS
-    assert subjects.layout(replace(relation, columns=(column, *_OTHERS))) is None
-    assert subjects.layout(replace(relation, oid=1)) is None
-    assert subjects.layout(replace(relation, replica_identity=ReplicaIdentity.FULL)) is None
+    schemas.layouts.store(relation, _FACTS)
+    assert schemas.layouts.facts(relation) == _FACTS
+    assert schemas.layouts.facts(replace(relation, columns=(column, *_OTHERS))) is None
+    assert schemas.layouts.facts(replace(relation, oid=1)) is None
+    assert schemas.layouts.facts(replace(relation, replica_identity=ReplicaIdentity.FULL)) is None
 
 
 def test_the_ledger_of_topics_beside_the_schemas_is_no_schema() -> None:
-    subjects = Subjects()
-    subjects.load(b"topic/orders.public.orders", b'{"v":1,"topic":"orders.public.orders","id":"x"}')
-    assert subjects.names() == []
+    schemas = SchemaLog()
+    schemas.load(b"topic/orders.public.orders", b'{"v":1,"topic":"orders.public.orders","id":"x"}')
+    assert schemas.subjects.names() == []

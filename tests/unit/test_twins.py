@@ -4,21 +4,29 @@ import os
 import struct
 import subprocess
 import sys
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
+from cdc_sidecar.errors import ProtocolViolation, RecordTooLarge, Unrepresentable
 from cdc_sidecar.events import envelope
 from cdc_sidecar.events import transcode as plain
+from cdc_sidecar.events.envelope import Source
+from cdc_sidecar.events.layout import Slot, lay_out
+from cdc_sidecar.events.mapping import Schema
 from cdc_sidecar.events.plan import Plan
+from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.route import TopicRoute
+from cdc_sidecar.events.schema import envelope_schema
 from cdc_sidecar.events.twin import VARIABLE
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, Origin
 from tests.unit import wire
 from tests.unit.shop import compiled
+from tests.unit.test_layout import shuffled
 from tests.unit.test_transcode import ALL, KINDS, ODD, START
 
 native: Any = pytest.importorskip(
@@ -167,55 +175,76 @@ def test_a_transcoder_remembers_nothing_of_a_refused_row() -> None:
 
 _TIMES = st.integers(-(2**50), 2**50)
 _LSNS = st.integers(1, 2**62)
-_BEGINS = st.fixed_dictionaries(
-    {
-        "final_lsn": _LSNS,
-        "xid": st.none() | st.integers(0, 2**32 - 1),
-        "commit_time": _TIMES,
-        "received": _TIMES,
-        "origin": st.none() | st.builds(Origin, _LSNS.map(Lsn), st.text(max_size=9)),
-    }
+_BEGINS = st.tuples(_LSNS, st.none() | st.integers(0, 2**32 - 1), _TIMES, _TIMES)
+_ORIGINS = st.none() | st.builds(Origin, _LSNS.map(Lsn), st.text(max_size=9))
+_ROWS = st.none() | st.binary(max_size=9)
+_EVENTS = st.tuples(
+    st.integers(0, 2), _LSNS, st.sampled_from("cudtr"), _ROWS, _ROWS, st.binary(max_size=3), _ROWS
 )
 
 
 @settings(max_examples=EXAMPLES)
 @given(
-    st.lists(
-        st.tuples(
-            _BEGINS,
-            st.none() | st.builds(Origin, _LSNS.map(Lsn), st.text(max_size=9)),
-            st.lists(st.tuples(st.integers(0, 2), _LSNS, st.sampled_from("cudtr")), max_size=6),
-        ),
-        max_size=4,
-    ),
+    st.lists(st.tuples(_BEGINS, _ORIGINS, st.lists(_EVENTS, max_size=6)), max_size=4),
     st.integers(0, 10**6),
+    st.randoms(use_true_random=False),
 )
-def test_both_twins_write_the_same_envelopes(transactions: list[Any], before: int) -> None:
-    written = [_envelopes(twin, transactions, before) for twin in (envelope, native_envelope)]
+def test_both_twins_write_the_same_events_in_any_order_of_fields(
+    transactions: list[Any], before: int, order: Random
+) -> None:
+    schema = shuffled(envelope_schema("shop.t", ()), order)
+    twins = (envelope, native_envelope)
+    written = [_written(twin, schema, transactions, before) for twin in twins]
     assert written[0] == written[1]
 
 
-def _envelopes(twin: Any, transactions: list[Any], before: int) -> list[object]:  # noqa: ANN401
-    """Return all that a twin writes of transactions over three tables, two rows at each LSN."""
-    source = envelope.Source("1.0", "shöp", "shopdb")
-    tables = [twin.TableEnvelope(f"public.t{n}", "public", f"t{n}") for n in range(3)]
+def _written(twin: Any, schema: Schema, transactions: list[Any], before: int) -> list[object]:  # noqa: ANN401
+    """Return all that a twin makes of transactions over three tables, two events at each LSN."""
+    tables = [_table(twin, schema, number) for number in range(3)]
     written: list[object] = []
     for begin, origin, events in transactions:
-        transaction = twin.SourceTransaction(source, **begin)
+        transaction = twin.SourceTransaction(*begin)
         if origin:
             transaction.set_origin(origin)
-        transaction.total_order = before
-        transaction.counters = {"public.t1": [before // 2]}
-        for table, lsn, op in events:
-            for row in (b"one", b"two"):
-                value = tables[table].value(transaction, lsn, op, b"head", row, b"tail")
-                written.append(value)
-                transaction.add(("topic", value), len(value))
-            written += [tables[table].source(transaction, lsn), transaction.message_ending()]
-            written.append(tables[table].next_order(transaction))
-        written += [transaction.orders, transaction.total_order, transaction.records]
-        written += [transaction.size, transaction.final_lsn, transaction.xid]
+        transaction.resume(before, {"public.t1": before // 2})
+        for number, lsn, op, old, new, own, key in events:
+            for _ in range(2):
+                transaction.step(lsn)
+                written.append(tables[number].encode(transaction, op, old, new, own, 2))
+                written.append(_refusal(tables[number].append, transaction, op, old, new, own, key))
+                written += [transaction.lsn, transaction.index, transaction.size]
+        tables[0].extend(transaction, ("d", "c"), [Record("x", b"v", None, 1, [("h", b"1")])])
+        written += [transaction.orders, transaction.total_order, transaction.counts]
+        written += [transaction.final_lsn, transaction.xid, transaction.commit_time]
+        written += [_fields(record) for record in transaction.records]
+        transaction.release()
+        written += [transaction.records, transaction.size, transaction.counts]
     return written
+
+
+def _table(twin: Any, schema: Schema, number: int) -> Any:  # noqa: ANN401
+    """Return an envelope whose topic takes most of these events."""
+    constants = Source("1.0", "shöp", "shopdb").constants("public", f"t{number}")
+    route = TopicRoute("topic", b"k%d" % number, b"v", 1, 290)
+    return twin.Envelope(f"public.t{number}", route, lay_out(schema, constants, b"v"))
+
+
+def _refusal(append: Any, *event: object) -> str | None:  # noqa: ANN401
+    try:
+        append(*event)
+    except RecordTooLarge as refused:
+        return str(refused)
+    return None
+
+
+def _fields(record: Record) -> tuple[object, ...]:
+    fields = (record.topic, record.value, record.key, record.partition, record.headers)
+    return (*fields, record.size, record.batch_topic)
+
+
+def test_the_compiled_envelope_refuses_a_layout_with_a_slot_twice() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        native_envelope.Envelope("t", TopicRoute("t", b"", b"", 1, 9), (Slot.OP, Slot.OP))
 
 
 @pytest.mark.parametrize("name", ["python", "native"])

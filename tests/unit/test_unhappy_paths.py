@@ -6,9 +6,10 @@ import pytest
 
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import PublicationMissing, SidecarError, TransactionFailed, Unrepresentable
-from cdc_sidecar.events import assembler as assembling
+from cdc_sidecar.events import batching
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
@@ -22,7 +23,7 @@ _PARTIAL = Partial(Lsn(900), 7, Lsn(500), 0, 0, 1)
 
 
 def test_no_part_leaves_after_a_row_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembling, "PART_BYTES", 1)
+    monkeypatch.setattr(batching, "PART_BYTES", 1)
     described = shop.layout("orders", {"id": shop.BIGINT, "total": shop.TOTAL}, key=("id",))
     session = shop.Shop(described, tables=[shop.table()])
     session.feed(wire.frame(10, wire.begin(900)), wire.frame(0, wire.relation(described.relation)))
@@ -37,17 +38,17 @@ def test_a_long_transaction_is_split_though_no_further_batch_comes() -> None:
     publisher = make_publisher(producer, queue, _SHORT)
     thread = threading.Thread(target=publisher.run, daemon=True)
     thread.start()
-    queue.put(Batch(Position(Lsn(100), _PARTIAL), records=[("topic", b"v", b"k")], size=2), 1)
+    queue.put(Batch(Position(Lsn(100), _PARTIAL), records=[Record("topic", b"v", b"k")], size=2), 1)
     await_true(lambda: producer.commits, what="the part was committed")
     queue.close()
     thread.join(10)
-    assert b'"part":1' in producer.commits[0][-1][1]
+    assert b'"part":1' in producer.commits[0][-1].value
 
 
 def test_a_publisher_that_is_given_up_takes_no_further_batch() -> None:
     producer, queue = Producer(), BatchQueue(1000)
     publisher = make_publisher(producer, queue, Publish())
-    queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
+    queue.put(Batch(Position(Lsn(200)), records=[Record("topic", b"v", b"k")], size=2), 1)
     publisher.abandon()
     publisher.run()
     assert producer.commits == []
@@ -60,7 +61,7 @@ def test_nothing_is_committed_once_the_connection_with_the_lock_is_lost() -> Non
     thread = threading.Thread(target=publisher.run, daemon=True)
     thread.start()
     for end in (200, 300):  # the first is committed at once, the second waits for company
-        queue.put(Batch(Position(Lsn(end)), records=[("topic", b"v", b"k")], size=2), 1)
+        queue.put(Batch(Position(Lsn(end)), records=[Record("topic", b"v", b"k")], size=2), 1)
         await_true(lambda: producer.commits, what="the first was committed")
     await_true(lambda: not queue.size and len(producer.open) == 1, what="the second was produced")
     queue.break_off()
@@ -83,7 +84,7 @@ def test_a_session_is_kept_while_no_broker_answers_and_ends_when_one_does() -> N
     publisher = make_publisher(
         producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
     )
-    queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
+    queue.put(Batch(Position(Lsn(200)), records=[Record("topic", b"v", b"k")], size=2), 1)
     publisher.run()
     assert asked == [0, 0, 0]
     assert [type(error) for error in failures] == [TransactionFailed]
@@ -101,7 +102,7 @@ def test_a_session_whose_postgres_is_gone_does_not_wait_for_brokers() -> None:
     publisher = make_publisher(
         producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
     )
-    queue.put(Batch(Position(Lsn(200)), records=[("topic", b"v", b"k")], size=2), 1)
+    queue.put(Batch(Position(Lsn(200)), records=[Record("topic", b"v", b"k")], size=2), 1)
     publisher.run()
     assert len(failures) == 1
 

@@ -7,9 +7,9 @@ import fastavro
 import pytest
 
 from cdc_sidecar.errors import RecordTooLarge
-from cdc_sidecar.events import assembler
-from cdc_sidecar.events.boundary import PARTITION
+from cdc_sidecar.events import batching
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.transaction_metadata import PARTITION
 from cdc_sidecar.postgres.lsn import Lsn
 from tests.unit import shop, wire
 from tests.unit.shop import ORDER_ROW, ORDERS, OUTBOX, TEXT, Shop, layout, transaction
@@ -28,7 +28,7 @@ def _session(position: Position | None = None, **settings: Any) -> Shop:  # noqa
         tables=[shop.table(), shop.table("public.items")],
         outboxes=[shop.outbox()],
         prefixes=("audit",),
-        boundaries=True,
+        transaction_metadata=True,
         position=position,
         **settings,
     )
@@ -56,7 +56,7 @@ def test_begin_stands_before_the_first_event_and_end_with_the_counts_after_the_l
     assert published.values[0] == _bound("BEGIN", None)
     assert published.values[-1] == _bound("END", 3, items=2, orders=1)
     assert published.keys[0] == published.keys[-1] == {"id": "746:5000"}
-    assert [record[3] for record in published.records if record[0] == _TOPIC] == [PARTITION] * 2
+    assert [r.partition for r in published.records if r.topic == _TOPIC] == [PARTITION] * 2
     schemas = {key for batch in published.batches for key, _ in batch.schemas}
     assert {f"{_TOPIC}-key/1".encode(), f"{_TOPIC}-value/1".encode()} <= schemas
 
@@ -103,14 +103,14 @@ def test_a_message_outside_of_transactions_has_neither_record() -> None:
 def test_in_parts_begin_leads_the_first_part_with_an_event_and_end_ends_the_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(assembler, "PART_BYTES", 1)
+    monkeypatch.setattr(batching, "PART_BYTES", 1)
     session = _session()
     batches = []
     box = wire.insert(OUTBOX.oid, ("1", "order", "7", "paid", "{}"))
     for frame in transaction(*_DESCRIBE, wire.relation(OUTBOX.relation), box, _ITEM, _ITEM):
         session.feed(frame)
-        batches += session.assembler.take()
-    assert [[record[0] for record in batch.records] for batch in batches] == [
+        batches += session.assembler.collect()
+    assert [[record.topic for record in batch.records] for batch in batches] == [
         ["outbox.event.order"],
         [_TOPIC, "shop.public.items"],
         ["shop.public.items"],
@@ -119,8 +119,8 @@ def test_in_parts_begin_leads_the_first_part_with_an_event_and_end_ends_the_last
     ends = [batch.end for batch in batches]
     assert ends[:-1] == [None] * 3
     assert ends[-1] is not None
-    assert session.reader.read(ends[-1].record(3)[1])["part"] == 3  # type: ignore[arg-type]
-    assert session.reader.read(ends[-1].record(None)[1])["part"] is None  # type: ignore[arg-type]
+    assert session.reader.read(ends[-1].record(3).value or b"")["part"] == 3
+    assert session.reader.read(ends[-1].record(None).value or b"")["part"] is None
 
 
 def test_the_rest_of_a_split_transaction_has_no_second_begin_and_its_end_counts_all() -> None:
@@ -150,7 +150,7 @@ def test_an_end_too_large_for_its_topic_is_refused_and_nothing_of_its_transactio
     session = Shop(
         *(_ITEMS, *many),
         tables=[shop.table("public.*")],
-        boundaries=True,
+        transaction_metadata=True,
         max_message_bytes=1000,
     )
     session.feed(*transaction(_DESCRIBE[1], _ITEM, final_lsn=2000))

@@ -1,0 +1,166 @@
+"""From assembled transactions to batches: whole ones together, a long one in parts."""
+
+from typing import Final
+
+from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.counts import add_counts
+from cdc_sidecar.events.ports import SourceTransaction
+from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.transaction_metadata import MetadataRecord, TransactionMetadata
+from cdc_sidecar.postgres.lsn import Lsn
+
+PART_BYTES: Final = 1_000_000
+"""An unfinished source transaction is handed out in parts of about this many bytes: enough that a
+part's own cost does not count, and a small share of what the queue may hold (16 MB).
+"""
+
+
+class Batching:
+    """Collects finished transactions, and hands them out as batches."""
+
+    def __init__(
+        self, position: Position, schemas: SchemaLog, metadata: TransactionMetadata | None
+    ) -> None:
+        self._schemas = schemas
+        self._metadata = metadata
+        self._pending = Batch(position)
+        self._handed_out = position
+        self._ready: list[Batch] = []
+        self._parts = 0  # of the open transaction that this session has handed out
+        self._resumed = False  # whether an earlier session has published a part of it
+        self._begun = False  # whether its BEGIN is handed out
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait in whole transactions."""
+        return self._pending.size
+
+    def begin(self, partial: Partial | None) -> None:
+        """Begin a transaction, or the rest of one whose `partial` is published."""
+        self._parts = 0
+        self._resumed = partial is not None
+        self._begun = partial is not None and partial.total_order > 0
+
+    def finish(self, transaction: SourceTransaction, position: Position) -> None:
+        """Accept a transaction whose Commit has come, and the position after it.
+
+        Raises:
+            SidecarError: BEGIN or END is refused; nothing has changed.
+
+        """
+        begin = end = None
+        if self._metadata:
+            begin, end = self._begin_of(transaction), self._end_of(transaction)
+        if self._parts or self._resumed:
+            self._hand_out(transaction, position, begin, end)
+        else:
+            self._gather(transaction, position, begin, end)
+
+    def move(self, position: Position) -> None:
+        """Move the position where nothing was published."""
+        self._pending.position = position
+
+    def collect(
+        self, transaction: SourceTransaction | None, before: Position, *, checkpoint: bool
+    ) -> list[Batch]:
+        """Hand out what is whole, and a part of the open transaction once it is long enough.
+
+        A move of the position alone is handed out only as a `checkpoint`.
+        """
+        if transaction and transaction.size >= PART_BYTES:
+            begin = self._begin_of(transaction)
+            self._hand_out(transaction, _inside(transaction, before), begin, None)
+        elif self._pending.records or checkpoint:
+            self._close_pending()
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _gather(
+        self,
+        transaction: SourceTransaction,
+        position: Position,
+        begin: MetadataRecord | None,
+        end: MetadataRecord | None,
+    ) -> None:
+        """Append a whole transaction to the pending batch."""
+        pending, records = self._pending, transaction.records
+        pending.position = position
+        pending.commit_time = transaction.commit_time
+        pending.size += transaction.size
+        if records:
+            pending.transactions += 1
+            if begin:
+                pending.records.append(begin.record(None))
+                pending.size += begin.size
+            pending.records += records
+        if end:
+            pending.records.append(end.record(None))
+            pending.size += end.size
+        add_counts(pending.counts, transaction.counts)
+        transaction.release()
+
+    def _hand_out(
+        self,
+        transaction: SourceTransaction,
+        position: Position,
+        begin: MetadataRecord | None,
+        end: MetadataRecord | None,
+    ) -> None:
+        """Make a batch of what the open transaction has assembled, or the one that just ended."""
+        self._close_pending()
+        records = transaction.records
+        if begin:
+            records = [begin.record(None), *records]
+            self._begun = True
+        batch = Batch(
+            position,
+            records=records,
+            end=end,
+            schemas=self._schemas.drain(),
+            size=transaction.size + sum(record.size for record in (begin, end) if record),
+            transactions=int(position.partial is None),
+            continues=self._parts > 0,
+            commit_time=transaction.commit_time,
+            counts=transaction.counts,
+        )
+        transaction.release()
+        self._parts += 1
+        self._ready.append(batch)
+        self._handed_out = position
+        self._pending = Batch(position)
+
+    def _begin_of(self, transaction: SourceTransaction) -> MetadataRecord | None:
+        """Return the BEGIN of a transaction whose first event waits."""
+        if self._metadata is None or self._begun or not transaction.total_order:
+            return None
+        return self._metadata.begin(transaction)
+
+    def _end_of(self, transaction: SourceTransaction) -> MetadataRecord | None:
+        """Return the END of a transaction that has a BEGIN."""
+        if self._metadata is None or not transaction.total_order:
+            return None
+        return self._metadata.end(transaction)
+
+    def _close_pending(self) -> None:
+        """Make the pending batch ready, if it says anything, and begin another."""
+        pending = self._pending
+        if pending.records or pending.position != self._handed_out:
+            pending.schemas = self._schemas.drain()
+            self._ready.append(pending)
+            self._handed_out = pending.position
+            self._pending = Batch(pending.position)
+
+
+def _inside(transaction: SourceTransaction, before: Position) -> Position:
+    """Return the position inside the open transaction, after its last change."""
+    partial = Partial(
+        final_lsn=Lsn(transaction.final_lsn),
+        xid=transaction.xid or 0,
+        lsn=Lsn(transaction.lsn),
+        index=transaction.index,
+        part=0,  # the publisher counts the parts that it commits
+        total_order=transaction.total_order,
+        orders=transaction.orders,
+    )
+    return Position(before.end_lsn, partial)

@@ -1,0 +1,30 @@
+"""What is counted while events are assembled; metrics move by it after Kafka's commit."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Counted(StrEnum):
+    """What a count is of. A StrEnum, because its members hash as fast as text on the hot path."""
+
+    EVENTS = "events"
+    IGNORED = "changes that are not configured"
+    UNCHANGED = "column values that the server did not send"
+    OUTBOX_UPDATES = "updates of outbox rows"
+
+
+class Count(NamedTuple):
+    """The key of one count; `detail` is the op of events, or the column of unchanged values."""
+
+    counted: Counted
+    table: str
+    detail: str = ""
+
+
+Counts = dict[Count, int]
+
+
+def add_counts(total: Counts, more: Counts) -> None:
+    """Add counts to a total."""
+    for key, count in more.items():
+        total[key] = total.get(key, 0) + count

@@ -1,0 +1,50 @@
+"""The fingerprint of a configuration: of the keys that change which events a transaction makes.
+
+It is kept in the position. When a transaction is half published, the rest must be published under
+the same configuration. A fingerprint is made of names and values and leaves defaults out, so a
+new version of the sidecar with new keys does not change it.
+"""
+
+import hashlib
+import json
+from typing import Final
+
+from pydantic import BaseModel
+
+from cdc_sidecar.config.model import Outbox, Table
+
+IRRELEVANT: Final[dict[type[BaseModel], set[str]]] = {Table: set(), Outbox: set()}
+"""The keys of a table or an outbox that change no event. A new key belongs to the fingerprint
+unless it is listed here.
+"""
+
+_LENGTH: Final = 16
+"""Hexadecimal digits: 64 bits, enough to tell the few configurations of one service apart."""
+
+
+def fingerprint(keys: dict[str, object]) -> str:
+    """Return the digest of configuration keys; the values are models, tuples, text or flags."""
+    canonical = json.dumps(_without_defaults(keys), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_LENGTH]
+
+
+def _without_defaults(value: object) -> object:
+    """Return what JSON can hold of a value; empty blocks and default values are left out."""
+    match value:
+        case BaseModel():
+            irrelevant = IRRELEVANT.get(type(value))
+            dumped = value.model_dump(
+                mode="json", by_alias=True, exclude_defaults=True, exclude=irrelevant
+            )
+            return _without_defaults(dumped)
+        case dict():
+            cleaned = {name: _without_defaults(item) for name, item in value.items()}
+            return {name: item for name, item in cleaned.items() if item not in _EMPTY}
+        case tuple() | list():
+            return [_without_defaults(item) for item in value]
+        case _:
+            return value
+
+
+_EMPTY: Final[tuple[object, ...]] = ({}, [])
+"""What a block without keys, or a list without items, says: nothing."""

@@ -1,0 +1,117 @@
+"""The records of the schemas topic: the one place that encodes and decodes them.
+
+The topic is compacted, with one key for each subject version (`<subject>/<version>`) and one for
+each relation layout (`layout/<digest>`). Records `topic/<name>` are written and read by
+`cdc_sidecar.kafka.ledger`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from cdc_sidecar.errors import SchemasUnreadable
+from cdc_sidecar.events.schema import SchemaId, schema_id
+from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.types import LayoutFacts
+
+SchemaRecord = tuple[bytes, bytes]
+"""Key and value of a record of the schemas topic."""
+
+RECORD_VERSION: Final = 1
+"""The `v` of every record; a record with another one was written by a later version."""
+
+_DIGEST_LENGTH: Final = 32
+"""Hexadecimal digits of a layout's digest: 128 bits make an accidental clash impossible."""
+
+_FACTS = TypeAdapter(LayoutFacts)
+_TEXT = TypeAdapter(str)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaVersion:
+    """One version of a subject; `schema` is canonical JSON."""
+
+    subject: str
+    version: int
+    id: SchemaId
+    schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLayout:
+    """The catalog's facts about one relation layout, under the digest of that layout."""
+
+    digest: str
+    table: str
+    facts: LayoutFacts
+
+
+def layout_digest(relation: Relation) -> str:
+    """Return the digest of a layout: the oid, and each column's name, type, typmod and flags."""
+    layout = [
+        relation.oid,
+        relation.replica_identity.value,
+        [[c.name, c.type_oid, c.type_modifier, c.is_key] for c in relation.columns],
+    ]
+    return hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def encode_version(version: SchemaVersion) -> SchemaRecord:
+    """Return the record of a subject version."""
+    value = {
+        "v": RECORD_VERSION,
+        "subject": version.subject,
+        "version": version.version,
+        "id": version.id,
+        "schemaType": "AVRO",
+        "schema": version.schema,
+    }
+    return f"{version.subject}/{version.version}".encode(), _dump(value)
+
+
+def encode_layout(layout: StoredLayout) -> SchemaRecord:
+    """Return the record of a relation layout."""
+    value = {
+        "v": RECORD_VERSION,
+        "table": layout.table,
+        "facts": _FACTS.dump_python(layout.facts, mode="json"),
+    }
+    return f"layout/{layout.digest}".encode(), _dump(value)
+
+
+def decode_schema_record(key: bytes, value: bytes) -> SchemaVersion | StoredLayout | None:
+    """Decode a record of the schemas topic; None for a record of the ledger.
+
+    Raises:
+        SchemasUnreadable: the record is of another version, or malformed.
+
+    """
+    try:
+        record = json.loads(value)
+        if record["v"] != RECORD_VERSION:
+            raise SchemasUnreadable(
+                f"record version {record['v']}", hint="run the newer version of the sidecar"
+            )
+        name, _, last = key.decode().rpartition("/")
+        return None if name == "topic" else _decode(name, last, record)
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise SchemasUnreadable(f"record with key {key!r} is malformed") from error
+
+
+def _decode(
+    name: str,
+    last: str,
+    record: Any,  # noqa: ANN401 - JSON
+) -> SchemaVersion | StoredLayout:
+    if "facts" in record:
+        facts = _FACTS.validate_python(record["facts"], strict=False)
+        return StoredLayout(last, str(record.get("table", "")), facts)
+    schema = _TEXT.validate_python(record["schema"])
+    return SchemaVersion(name, int(last), schema_id(schema), schema)
+
+
+def _dump(value: dict[str, object]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
