@@ -73,7 +73,7 @@ def run(
 
 
 @app.command()
-def tail(  # noqa: PLR0913 - options
+def tail(
     topic: Annotated[
         str | None, typer.Argument(help="A topic; default: all of the service.")
     ] = None,

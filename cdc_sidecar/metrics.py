@@ -131,10 +131,6 @@ class Metrics:
             else:
                 self.events.labels(table, op).inc(count)
 
-    def count_lag_from(self, moment: float) -> None:
-        """Let the lag grow from `moment` on: nothing is read until the next stream begins."""
-        self.lag_seconds.set_function(lambda: max(0.0, time.time() - moment))
-
     def set_slot(self, slot: SlotStatus, activity: SlotActivity, seconds_left: float) -> None:
         """Show what the guardian saw."""
         for state in _WAL_STATES:

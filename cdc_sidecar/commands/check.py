@@ -8,7 +8,7 @@ import typer
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Log
 from cdc_sidecar.logs import configure_logging
-from cdc_sidecar.runtime.inspection import Finding, Inspection
+from cdc_sidecar.operations.inspection import Finding, Inspection
 
 NOT_YET = "not in this version: rows older than the slot are not sent (no snapshots)"
 

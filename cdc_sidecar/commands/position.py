@@ -1,6 +1,6 @@
-"""`cdc-sidecar position`: shows the position beside its source, and moves it when a person says so.
+"""`cdc-sidecar position`: shows the position beside its source, and moves it for a person.
 
-A move is shown first and made with `--yes` only; `cdc_sidecar.runtime.moves` makes it.
+Without `--yes` a move is a dry run; `cdc_sidecar.operations.moves` makes it.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import typer
 
+from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.commands.status import lines_of, slot_as_json
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Log
@@ -27,17 +28,17 @@ from cdc_sidecar.errors import (
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.kafka.position import PositionRecord, spell_partial
 from cdc_sidecar.logs import configure_logging
-from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
-from cdc_sidecar.runtime.moves import (
+from cdc_sidecar.operations.moves import (
     NothingToMove,
-    Plan,
+    PlannedMove,
     Planner,
-    look_ahead,
     make_move,
     plan_acceptance,
+    plan_move,
     plan_reset,
 )
-from cdc_sidecar.runtime.standing import Standing, look
+from cdc_sidecar.operations.observation import observe
+from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
 
 _STATES: Final[dict[type[SidecarError], str]] = {
     SlotAhead: "gap",
@@ -51,7 +52,7 @@ _STATES: Final[dict[type[SidecarError], str]] = {
 
 
 def show(path: Path, *, as_json: bool) -> int:
-    """Print the position record, the slot, and what they mean together.
+    """Print the position record, the slot, and whether they fit together.
 
     Raises:
         SidecarError: Postgres or Kafka cannot be asked.
@@ -59,22 +60,23 @@ def show(path: Path, *, as_json: bool) -> int:
     """
     config = _load(path)
     fingerprint = Capture.of(config).fingerprint
-    standing = look(config, fingerprint)
+    seen = observe(config, fingerprint)
+    identity = seen.source.identity
     body = {
         "version": 1,
         "service": config.service.name,
         "transactional_id": config.transactional_id,
-        "meaning": _meaning(standing, fingerprint),
-        "position": _position(standing.record) if standing.record else None,
-        "slot": slot_as_json(config.postgres.slot, standing.slot),
+        "meaning": _meaning(seen, fingerprint),
+        "position": _position(seen.record) if seen.record else None,
+        "slot": slot_as_json(config.postgres.slot, seen.source.slot),
         "server": {
-            "system_identifier": standing.identity.system_identifier,
-            "timeline": standing.identity.timeline,
-            "database": standing.identity.database,
-            "wal_end": format_lsn(standing.system.flushed_lsn),
+            "system_identifier": identity.system_identifier,
+            "timeline": identity.timeline,
+            "database": identity.database,
+            "wal_end": format_lsn(seen.source.wal_end),
         },
     }
-    moves = [move.as_json() for move in standing.record.resets] if standing.record else []
+    moves = [move.as_json() for move in seen.record.resets] if seen.record else []
     _print(body, moves, as_json=as_json)
     return 0
 
@@ -85,13 +87,13 @@ def _load(path: Path) -> Config:
     return config
 
 
-def _meaning(standing: Standing, fingerprint: str) -> dict[str, Any]:
-    """Return what position and slot say together; all but the state may be null."""
-    record, slot = standing.record, standing.slot
+def _meaning(seen: Continuity, fingerprint: str) -> dict[str, Any]:
+    """Return whether position and slot fit together; every value but the state may be null."""
+    record, slot = seen.record, seen.source.slot
     if record is None or record.position is None:
         state = "no position" if record is None else "slot to be created"
         return {"state": state, "gap_bytes": None, "code": None, "fact": None, "hint": None}
-    fault = standing.fault(fingerprint)
+    fault = seen.fault(fingerprint)
     if fault is None:
         return {"state": "continuous", "gap_bytes": 0, "code": None, "fact": None, "hint": None}
     gap = slot.confirmed_flush_lsn - record.position.end_lsn if slot else None
@@ -146,7 +148,7 @@ def accept_gap(path: Path, *, yes: bool, reason: str | None, new_source: bool) -
     """Show the gap; with `yes` move the position behind it. Return 1 where there is none.
 
     Raises:
-        SidecarError: a sidecar lives, or the move is refused.
+        SidecarError: a sidecar is running, or the move is refused.
 
     """
     return _move(_load(path), partial(plan_acceptance, new_source=new_source), reason, yes=yes)
@@ -156,7 +158,7 @@ def reset(path: Path, to: str, *, yes: bool, reason: str | None) -> int:
     """Show what a move to an LSN does; with `yes` make it. Return 1 where there is none.
 
     Raises:
-        SidecarError: a sidecar lives, or the move is refused.
+        SidecarError: a sidecar is running, or the move is refused.
 
     """
     try:
@@ -167,7 +169,7 @@ def reset(path: Path, to: str, *, yes: bool, reason: str | None) -> int:
 
 
 def _move(config: Config, planner: Planner, reason: str | None, *, yes: bool) -> int:
-    outcome = make_move(config, planner, reason) if yes else look_ahead(config, planner)
+    outcome = make_move(config, planner, reason) if yes else plan_move(config, planner)
     if isinstance(outcome, NothingToMove):
         typer.echo(f"nothing to move: {outcome.reason}")
         return 1
@@ -175,37 +177,38 @@ def _move(config: Config, planner: Planner, reason: str | None, *, yes: bool) ->
     if yes:
         typer.secho(f"moved: the position is {format_lsn(outcome.goal)}", fg="green")
     else:
-        typer.secho("nothing was changed: call it again with --yes to do this", bold=True)
+        typer.secho("this was a dry run: add --yes to move the position", bold=True)
     return 0
 
 
-def _describe(plan: Plan) -> list[str]:
-    """Return what a move does, for a person who must decide."""
-    written = f"written {_moment(plan.record.written_at)} by {plan.record.instance}"
+def _describe(move: PlannedMove) -> list[str]:
+    """Return what a move does, for the person who decides."""
+    written = f"written {_moment(move.record.written_at)} by {move.record.instance}"
     lines = [
-        f"from    {format_lsn(plan.position.end_lsn)}  ({written})",
-        f"to      {format_lsn(plan.goal)}",
-        *_consequence(plan),
+        f"from    {format_lsn(move.position.end_lsn)}  ({written})",
+        f"to      {format_lsn(move.goal)}",
+        *_consequence(move),
     ]
-    if plan.partial:
-        whole = plan.goal <= plan.partial.final_lsn
-        lines.append(
-            f"partial {plan.partial.part} part(s) of the split transaction"
-            f" {plan.partial.xid} at {format_lsn(plan.partial.final_lsn)} are published; this is"
-            f" forgotten: {'all of it is published again' if whole else 'its rest is lost'}"
-        )
+    if move.partial:
+        transaction = f"{move.partial.xid} at {format_lsn(move.partial.final_lsn)}"
+        whole = move.goal <= move.partial.final_lsn
+        effect = "all parts are published again" if whole else "the rest of it is lost"
+        lines += [
+            f"partial {move.partial.part} part(s) of the split transaction {transaction} are",
+            f"        published; the partial position is discarded: {effect}",
+        ]
     return lines
 
 
-def _consequence(plan: Plan) -> list[str]:
-    size = plan.bytes
+def _consequence(move: PlannedMove) -> list[str]:
+    size = move.bytes
     if size is None:
-        assert plan.stranger is not None  # noqa: S101 - why there is no size
+        assert move.mismatch is not None  # noqa: S101 - the reason why there is no size
         return [
-            f"source  {plan.stranger.fact}",
-            "        the present source becomes this service's own. LSNs of two sources cannot be",
-            "        compared: what is lost or published twice cannot be told.",
-            "        A sidecar of the earlier source that still runs is cut off.",
+            f"source  {move.mismatch.fact}",
+            "        The present source becomes the source of this service. LSNs of two sources",
+            "        cannot be compared, so it is not known what is lost or published twice.",
+            "        A sidecar of the earlier source that is still running is fenced.",
         ]
     if size > 0:
         return [

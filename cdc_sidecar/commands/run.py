@@ -1,16 +1,22 @@
-"""`cdc-sidecar run`: the daemon."""
+"""`cdc-sidecar run`: the daemon, and HTTP beside it."""
 
 from pathlib import Path
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.runtime.daemon import run_daemon
+from cdc_sidecar.http.server import HttpServer, Pages
+from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.runtime.daemon import Daemon
 
 
-def run(config: Path, *, bootstrap: bool) -> int:
+def run(path: Path, *, bootstrap: bool) -> int:
     """Run until stopped; return the exit status.
 
     Raises:
-        SidecarError: it could not start.
+        SidecarError: the sidecar could not start.
 
     """
-    return run_daemon(load_config(config), bootstrap=bootstrap)
+    config = load_config(path)
+    configure_logging(config.log)
+    daemon = Daemon(config, bootstrap=bootstrap)
+    pages = Pages(daemon.board, daemon.metrics, daemon.served)
+    return daemon.run(HttpServer(config.http, pages))

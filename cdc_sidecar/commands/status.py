@@ -10,11 +10,11 @@ import typer
 
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Log
+from cdc_sidecar.kafka.claim import read_current_position
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.slot import SlotStatus, read_server, read_slot
-from cdc_sidecar.runtime.inspection import read_current_position
 
 _TIMEOUT: Final = 5.0  # seconds
 _EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to

@@ -17,7 +17,7 @@ from cdc_sidecar.kafka.read import assign, committed_reader, follow
 from cdc_sidecar.kafka.schemas import CommittedSchemas
 
 
-def tail(  # noqa: PLR0913 - the command's options
+def tail(
     path: Path,
     topic: str | None,
     *,

@@ -96,7 +96,7 @@ class Oracle:
         yield self._event(relation, "d", key, before)
         yield Event(topic_of(relation.qualified_name), key, TOMBSTONE, TOMBSTONE)
 
-    def _event(  # noqa: PLR0913 - the parts of an event
+    def _event(
         self,
         relation: Relation,
         op: str,

@@ -58,7 +58,7 @@ class State(Enum):
 class Assembler:
     """Fed by the replication thread alone; `take` hands its batches to the queue."""
 
-    def __init__(  # noqa: PLR0913 - its collaborators, each one a plain value or function
+    def __init__(
         self,
         source: Source,
         capture: Capture,

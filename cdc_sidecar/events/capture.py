@@ -111,7 +111,7 @@ class Capture:
         return found
 
 
-def open_sink(  # noqa: PLR0913 - its collaborators
+def open_sink(
     capture: Capture,
     relation: Relation,
     facts: Callable[[Relation], LayoutFacts],

@@ -62,7 +62,7 @@ class SourceTransaction:
         "xid",
     )
 
-    def __init__(  # noqa: PLR0913 - the facts of a Begin
+    def __init__(
         self,
         source: Source,
         *,
@@ -191,7 +191,7 @@ class TableEnvelope:
         first = varint(total + total)
         return first + (first if order == total else varint(order + order))
 
-    def value(  # noqa: PLR0913 - the parts of an event
+    def value(
         self,
         transaction: SourceTransaction,
         lsn: int,

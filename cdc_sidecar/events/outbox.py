@@ -82,7 +82,7 @@ class Route:
 class OutboxTable:
     """The sink of one relation version of an outbox table."""
 
-    def __init__(  # noqa: PLR0913 - what one outbox is made of
+    def __init__(
         self,
         relation: Relation,
         config: Outbox,

@@ -99,7 +99,7 @@ def _key_columns(
     return key
 
 
-def _compile_column(  # noqa: PLR0913 - all that decides about one column
+def _compile_column(
     relation: Relation,
     facts: LayoutFacts,
     place: int,

@@ -54,7 +54,7 @@ class RowSink(Protocol):
 class CapturedTable:
     """The sink of one relation version of a captured table."""
 
-    def __init__(  # noqa: PLR0913 - what one table is made of
+    def __init__(
         self,
         service: str,
         relation: Relation,

@@ -6,7 +6,10 @@ compacted. JSON, `v` first: a version that is not known halts. Documented in
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from confluent_kafka import TopicPartition
@@ -18,8 +21,12 @@ from cdc_sidecar.kafka.read import Reader, read_records
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 RECORD_VERSION: Final = 1
+"""A newer version of the sidecar raises it when older ones must not go on from its records."""
 MOVES_KEPT: Final = 10
-_TAIL: Final = 5000  # records at the end of the topic that are looked at first
+"""Moves that a record remembers: enough for an incident, and every commit writes them again."""
+_TAIL: Final = 5000
+"""Records at the end of the topic that are read first. Compaction leaves at most an hour of them,
+and the position of a running sidecar is always among the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,10 @@ class Move:
     goal: Lsn  # where it was moved to
     reason: str | None
     by: str  # user and host
+    more: Mapping[str, Any] = field(default_factory=dict)  # fields that a newer version added
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as it stands in the record."""
+        """Return the move's JSON."""
         return {
             "at": self.at,
             "kind": self.kind,
@@ -54,6 +62,7 @@ class Move:
             "to": format_lsn(self.goal),
             "reason": self.reason,
             "by": self.by,
+            **self.more,
         }
 
 
@@ -68,6 +77,7 @@ class PositionRecord:
     instance: str  # host and process that wrote it
     written_at: int  # microseconds since 1970
     resets: tuple[Move, ...] = ()  # an operator's last moves, oldest first
+    more: Mapping[str, Any] = field(default_factory=dict)  # fields that a newer version added
 
     def moved(self, position: Position, fingerprint: str, now: int) -> "PositionRecord":
         """Return the record of the next commit."""
@@ -80,7 +90,7 @@ class PositionRecord:
         )
 
     def reset(self, move: Move, identity: SourceIdentity, instance: str) -> "PositionRecord":
-        """Return the record after an operator's move; a partial is forgotten."""
+        """Return the record after an operator's move; the partial position is discarded."""
         moved = self.moved(Position(move.goal), self.fingerprint, move.at)
         resets = (*self.resets, move)[-MOVES_KEPT:]
         return replace(moved, identity=identity, instance=instance, resets=resets)
@@ -98,12 +108,18 @@ class PositionRecord:
             "instance": self.instance,
             "written_at": self.written_at,
             "resets": [move.as_json() for move in self.resets],
+            **self.more,
         }
         return json.dumps(value, separators=(",", ":")).encode()
 
 
+def instance() -> str:
+    """Return who writes a position record: host and process."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
 def spell_partial(partial: Partial | None) -> dict[str, Any] | None:
-    """Return the place inside a split transaction as it stands in the record."""
+    """Return the JSON of the position inside a split transaction."""
     if partial is None:
         return None
     lsns = {"final_lsn": format_lsn(partial.final_lsn), "lsn": format_lsn(partial.lsn)}
@@ -118,19 +134,18 @@ def decode_position(value: bytes) -> PositionRecord:
 
     """
     try:
-        record = json.loads(value)
-        version = record.pop("v")
+        content = json.loads(value)
+        version = content.pop("v")
         if version != RECORD_VERSION:
             raise PositionUnreadable(
                 f"version {version}", hint="run the version of the sidecar that wrote it"
             )
-        end, partial = record.pop("end"), record.pop("partial")
-        identity = SourceIdentity(
-            **{name: record.pop(name) for name in SourceIdentity.__dataclass_fields__}
-        )
+        end, partial = content.pop("end"), content.pop("partial")
+        identity = SourceIdentity(**_taken(content, SourceIdentity))
         position = None if end is None else Position(parse_lsn(end), _parse_partial(partial))
-        resets = tuple(_parse_move(**move) for move in record.pop("resets"))
-        return PositionRecord(identity, position, resets=resets, **record)
+        resets = tuple(_parse_move(move) for move in content.pop("resets"))
+        known = {name: content.pop(name) for name in _PLAIN}
+        return PositionRecord(identity, position, resets=resets, more=content, **known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PositionUnreadable(
             f"a record of {len(value)} bytes is malformed",
@@ -138,15 +153,30 @@ def decode_position(value: bytes) -> PositionRecord:
         ) from error
 
 
+_PLAIN: Final = ("commits", "fingerprint", "instance", "written_at")
+"""The fields of a record that are numbers and texts."""
+
+
+def _taken(content: dict[str, Any], of: type[Any]) -> dict[str, Any]:
+    """Take the fields of a dataclass out of a JSON object."""
+    return {known.name: content.pop(known.name) for known in fields(of)}
+
+
 def _parse_partial(partial: dict[str, Any] | None) -> Partial | None:
+    """Return the partial position; fields that a newer version added are left out.
+
+    The next commit replaces it, so nothing has to keep them.
+    """
     if partial is None:
         return None
     lsns: dict[str, Lsn] = {name: parse_lsn(partial[name]) for name in ("final_lsn", "lsn")}
-    return Partial(**{**partial, **lsns})
+    return Partial(**{**_taken(partial, Partial), **lsns})
 
 
-def _parse_move(**move: Any) -> Move:  # noqa: ANN401 - JSON
-    return Move(start=parse_lsn(move.pop("from")), goal=parse_lsn(move.pop("to")), **move)
+def _parse_move(move: dict[str, Any]) -> Move:
+    start, goal = parse_lsn(move.pop("from")), parse_lsn(move.pop("to"))
+    known = {name: move.pop(name) for name in ("at", "kind", "reason", "by")}
+    return Move(start=start, goal=goal, more=move, **known)
 
 
 def read_position(

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import (
@@ -28,10 +29,19 @@ LINGER: Final = 100
 its commit sends what is left. A batch that is due while another of its partition is under way lets
 librdkafka's thread spin; fuller batches are less work for the broker.
 """
-SLICE: Final = 1.0  # seconds that a call into librdkafka may block
-RETRY_BACKOFF: Final = 1.0  # seconds; also how a retried EndTxn is recognised
+SLICE: Final = 1.0
+"""Seconds that one call into librdkafka may block: Python takes no signal during that time."""
+FENCE_TIMEOUT: Final = 60.0
+"""Seconds in which the brokers must fence. It took 0.5 to 1.6 s; a coordinator that moves to
+another broker, or markers of a large transaction, take longer."""
+ABORT_TIMEOUT: Final = 5.0
+"""Seconds that an abort may take: a shutdown and a new session wait for it."""
+RETRY_BACKOFF: Final = 1.0
+"""Seconds before librdkafka sends a request again; so long that a commit which was sent again is
+recognised by its duration."""
 SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
-"""A commit this slow may have sent EndTxn twice: the late one could commit half of the next."""
+"""Seconds from which a commit may have sent EndTxn twice: librdkafka's jitter takes up to a fifth
+off the back-off. The late EndTxn could commit half of the next transaction."""
 
 _TOPIC: Final = itemgetter(0)
 _PLAIN: Final = 3  # of a record: topic, value, key
@@ -65,6 +75,28 @@ def producer_settings(
     return {**defaults, **owned}
 
 
+class Producer(Protocol):
+    """What the publisher asks of a transactional producer; `TransactionalProducer` is the real one.
+
+    `waiting` is called with the seconds so far while the brokers do not answer.
+    """
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    def produce(self, records: Iterable[Record], waiting: Callable[[float], None] = ..., /) -> None:
+        """Hand records over."""
+
+    def commit(self, waiting: Callable[[float], None] = ..., /) -> bool:
+        """Commit; tell whether the producer may be used again."""
+
+    def abort(self) -> bool:
+        """Abort; tell whether the transaction is known to be aborted."""
+
+    def drop(self) -> None:
+        """Give the producer up."""
+
+
 class TransactionalProducer:
     """One epoch of one transactional id; the publisher thread alone uses it."""
 
@@ -77,10 +109,10 @@ class TransactionalProducer:
         """
         self._timeout = settings["transaction.timeout.ms"] / 1000
         with translated():
-            self._producer = Producer({**settings, "logger": LOGGER})
+            self._producer = confluent_kafka.Producer({**settings, "logger": LOGGER})
 
-    def claim(self, stopping: Callable[[], bool], deadline: float = 60.0) -> None:
-        """Fence every earlier producer and wait until what it left in doubt is decided.
+    def fence(self, stopping: Callable[[], bool], deadline: float = FENCE_TIMEOUT) -> None:
+        """Fence every earlier producer and wait until its last transaction is decided.
 
         Raises:
             KafkaUnavailable: no answer within `deadline` seconds, or stopping meanwhile.
@@ -200,23 +232,24 @@ class TransactionalProducer:
         except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
-    def abort_on(self, places: Iterable[tuple[str, int]]) -> None:
-        """Abort a transaction that has a record in each place, topic and partition.
+    def abort_on(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Abort a transaction that has one record on each topic partition.
 
-        It ends there what an earlier one of the same id left open; the producer is used up.
+        Its markers end a transaction of the same id that hangs there. The producer must not be
+        used afterwards.
 
         Raises:
-            TransactionFailed: not known to be aborted.
+            TransactionFailed: the abort is in doubt.
 
         """
         self.begin()
-        self.produce((topic, b"", b"", partition) for topic, partition in places)
+        self.produce((topic, b"", b"", partition) for topic, partition in partitions)
         begun = time.monotonic()
         self._deliver(lambda _seconds: None, begun, begun + self._timeout)
         if not self.abort():
-            raise TransactionFailed("the abort of what was left open is in doubt")
+            raise TransactionFailed("the abort of a hanging transaction is in doubt")
 
-    def abort(self, timeout: float = 5.0) -> bool:
+    def abort(self, timeout: float = ABORT_TIMEOUT) -> bool:
         """Abort the open transaction; tell whether it is known to be aborted."""
         try:
             self._producer.abort_transaction(timeout)
@@ -224,6 +257,13 @@ class TransactionalProducer:
             LOGGER.info("abort: %s", exception.args[0].str())
             return False
         return True
+
+    def drop(self) -> None:
+        """Give librdkafka's producer up, with its threads and descriptors; nothing can follow.
+
+        What keeps this object alive, such as the traceback of an error, keeps none of them.
+        """
+        del self._producer
 
     def _failure(self, exception: KafkaException | SystemError) -> SidecarError:
         """Translate an error of the open transaction: whatever it says, the outcome is unknown.

@@ -1,6 +1,5 @@
-"""Topics: those that exist, their limits, and making those that are missing."""
+"""The catalog of topics: which exist, with which limits, and the creation of missing ones."""
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, Top
 from cdc_sidecar.events.table import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
+from cdc_sidecar.kafka.hanging import Partition
 
 DEFAULT_LIMIT: Final = 1_048_588
 """Kafka's default of max.message.bytes; assumed of a topic that is yet to be made."""
@@ -50,10 +50,11 @@ class Topic:
         return "compact" in self.cleanup_policy
 
 
-class Topics:
-    """The broker's topics as last described.
+class TopicCatalog:
+    """The topics of the cluster as last described.
 
-    One thread at a time asks about topics; the others may be called by another meanwhile.
+    One thread at a time may call the methods that ask the brokers. `partitions`, `facts` and
+    `smallest_limit` ask nobody and may be called from any thread.
     """
 
     def __init__(
@@ -62,16 +63,16 @@ class Topics:
         config: TopicsConfig,
         remember: Callable[[dict[str, str]], None] = lambda _made: None,
     ) -> None:
-        """Describe and make topics; `remember` is told names and ids of those that we made."""
+        """Take what the catalog needs; `remember` is called with the ids of topics we created."""
         self._admin = admin
         self._config = config
         self._remember = remember
         self._known: dict[str, Topic] = {}
 
     @property
-    def places(self) -> list[tuple[str, int]]:
-        """Every partition, with its topic's name, of the topics described so far."""
-        known = list(self._known.values())  # another thread may add to them meanwhile
+    def partitions(self) -> list[Partition]:
+        """Every partition of the topics that were described so far."""
+        known = list(self._known.values())  # a copy: another thread may add to them
         return [(topic.name, number) for topic in known for number in range(topic.partitions)]
 
     def brokers_answer(self) -> bool:
@@ -117,25 +118,25 @@ class Topics:
             )
         return {name: self._known[name] for name in found}
 
-    def describe_like(self, forms: Iterable[str]) -> None:
-        """Describe the topics whose names have one of the forms, `outbox.event.{aggregatetype}`.
+    def describe_matching(self, wanted: Callable[[str], bool]) -> None:
+        """Describe the topics that exist and whose names `wanted` accepts.
 
-        So their limits are known before the first row; those that we may not describe are not ours.
+        So their limits and partitions are known before anything is written to them. Topics that
+        the sidecar is not allowed to describe are left out.
 
         Raises:
-            KafkaUnavailable: no answer.
+            KafkaUnavailable: the brokers do not answer.
 
         """
-        spelled = [re.sub(r"\\{\w+\\}", "[^.]+", re.escape(form)) for form in forms]
-        if not spelled:
-            return
         with translated():
             listed = self._admin.list_topics(timeout=REQUEST_TIMEOUT).topics
-        ours = [name for name in listed if any(re.fullmatch(form, name) for form in spelled)]
+        names = [name for name in listed if name not in self._known and wanted(name)]
+        if not names:
+            return
         try:
-            self.describe(ours)
+            self.describe(names)
         except KafkaRefused:
-            for name in ours:
+            for name in names:
                 with suppress(KafkaRefused):
                     self.describe([name])
 

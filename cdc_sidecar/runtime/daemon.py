@@ -3,7 +3,6 @@
 Called by `cdc-sidecar run` in the main thread; its result is the exit status.
 """
 
-import gc
 import os
 import random
 import signal
@@ -13,7 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cdc_sidecar import __version__, failpoints
 from cdc_sidecar.config.model import Config
@@ -26,87 +25,111 @@ from cdc_sidecar.errors import (
 )
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.subjects import Subjects
-from cdc_sidecar.logs import configure_logging, get_logger
+from cdc_sidecar.logs import get_logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.guardian import Guardian
-from cdc_sidecar.runtime.http import HttpServer
-from cdc_sidecar.runtime.memory import calm_allocator, calm_collector
+from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.session import Session
-from cdc_sidecar.runtime.state import Phase, State, StateBoard
+from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.telemetry import Telemetry
 
 _SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-FIRST_BACKOFF: Final = 0.5  # seconds
-LAST_BACKOFF: Final = 30.0  # seconds
-HEALTHY_AFTER: Final = 30.0  # seconds of streaming after which the back-off begins anew
+FIRST_BACKOFF: Final = 0.5
+"""Seconds before the second session: a restarted server accepts connections soon after."""
+LAST_BACKOFF: Final = 30.0
+"""Seconds at most between two sessions: how long the sidecar may stay away from a server that has
+come back."""
+HEALTHY_AFTER: Final = 30.0
+"""Seconds of streaming after which the back-off begins anew: longer than the longest back-off, so
+that a session which always fails soon is not tried more often."""
 FENCES_ALLOWED: Final = 5
-FENCES_WITHIN: Final = 600.0  # seconds
+FENCES_WITHIN: Final = 600.0
+"""Seconds. A broker that times a transaction out fences as a rival does, once for each outage; five
+times in ten minutes is another producer with our id, or a time-out that is too short."""
 
 
-def run_daemon(config: Config, *, bootstrap: bool) -> int:
-    """Run until stopped or halted; return the exit status.
+class Endpoint(Protocol):
+    """What serves the daemon's pages; `cdc_sidecar.http.server.HttpServer` is the real one."""
 
-    Raises:
-        SidecarError: it could not even start.
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
 
-    """
-    configure_logging(config.log)
-    calm_allocator()
-    calm_collector()
-    armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
-    return _Supervisor(config, bootstrap=bootstrap).run(armed)
+    def start(self) -> None:
+        """Serve in a thread."""
+
+    def stop(self) -> None:
+        """Stop serving."""
 
 
-class _Supervisor:
+class Daemon:
+    """The process of `cdc-sidecar run`, apart from HTTP, which only reads `board` and `served`."""
+
     def __init__(self, config: Config, *, bootstrap: bool) -> None:
-        self._log = get_logger(service=config.service.name)
-        state = State(
-            config.service.name,
-            config.postgres.slot,
-            config.transactional_id,
-            __version__,
-            time.time(),
+        """Make what outlives a session; nothing is asked yet.
+
+        Raises:
+            FailpointInvalid: the environment names a failpoint that does not exist.
+
+        """
+        calm_allocator()
+        calm_collector()
+        self._armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
+        self.board = StatusBoard(
+            Status(
+                config.service.name,
+                config.postgres.slot,
+                config.transactional_id,
+                __version__,
+                time.time(),
+            )
         )
+        self.metrics = Metrics()
+        self.metrics.info.info({"version": __version__, "transcoder": twin.NAME})
+        self.metrics.queue_bytes.set_function(self.board.queue_bytes)
+        self.metrics.lag_seconds.set_function(self.board.lag)
+        self.served = Subjects()
+        log = get_logger(service=config.service.name)
+        self._telemetry = Telemetry(self.board, self.metrics, log)
+        self._log = log
         self._resources = Resources(
             config=config,
             version=__version__,
             database=Database(config.postgres),
-            registry=Subjects(),
-            board=StateBoard(state),
-            metrics=Metrics(),
-            log=self._log,
+            served=self.served,
+            telemetry=self._telemetry,
             stopping=threading.Event(),
             walsenders=set(),
             bootstrap=bootstrap,
         )
-        self._resources.metrics.info.info({"version": __version__, "transcoder": twin.NAME})
         self._session: Session | None = None
         self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
         self._backoff = FIRST_BACKOFF
 
-    def run(self, armed: tuple[str, ...]) -> int:
+    def run(self, endpoint: Endpoint) -> int:
+        """Run until stopped or halted; return the exit status."""
         resources = self._resources
         self._catch_signals()
-        server = HttpServer(resources)
-        server.start()
+        endpoint.start()
         threading.excepthook = self._take_crash
-        self._log.info("sidecar_started", version=__version__, http_port=server.port)
-        if armed:
-            self._log.warning("failpoints_armed", points=armed)
+        self._log.info("sidecar_started", version=__version__, http_port=endpoint.port)
+        if self._armed:
+            self._log.warning("failpoints_armed", points=self._armed)
         self._start_guardian()
         try:
             return self._supervise()
         finally:
             resources.stopping.set()
-            server.stop()
+            endpoint.stop()
             resources.database.close()
 
     def _catch_signals(self) -> None:
-        """Wait for signals in a thread of their own, begun before any other.
+        """Wait for signals in a thread that is started before any other.
 
-        A signal that the kernel hands to another thread would be seen by Python's main thread only
-        when it next wakes: in a back-off after the grace period.
+        A signal that the kernel delivers to another thread would be seen by Python's main thread
+        only when that wakes, which may be at the end of a back-off, after the grace period.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
@@ -120,9 +143,9 @@ class _Supervisor:
             session.stop()
 
     def _take_crash(self, crash: threading.ExceptHookArgs) -> None:
-        """End the session when a thread of ours dies of a bug: silence would pass for idleness.
+        """End the session when a thread dies of a bug: silence would look like an idle stream.
 
-        The message of the exception is left out: it may hold a row value.
+        The message of the exception is left out, because it may hold a row value.
         """
         name = crash.thread.name if crash.thread else "unknown"
         frames = traceback.extract_tb(crash.exc_traceback)
@@ -151,9 +174,7 @@ class _Supervisor:
             resources.database,
             captured=self._captured,
             fail=self._fail_session,
-            board=resources.board,
-            metrics=resources.metrics,
-            log=self._log,
+            telemetry=self._telemetry,
         )
         thread = threading.Thread(
             target=guardian.run, args=(resources.stopping,), name="guardian", daemon=True
@@ -167,31 +188,26 @@ class _Supervisor:
             number += 1
             status = self._run_session(number)
             if status is not None:
-                self._release()
                 self._stay(status)
                 return status
-        self._resources.board.update(phase=Phase.STOPPED, phase_since=time.time())
+        self._telemetry.phase_entered(Phase.STOPPED)
         self._log.info("sidecar_stopped")
         return 0
 
     def _run_session(self, number: int) -> int | None:
         """Run one session; return the exit status, or None where another may follow."""
-        gc.collect()  # the session before holds its producer in a cycle of error and traceback
-        self._session = Session(self._resources, number)
+        session = self._session = Session(self._resources, number)
         try:
-            self._session.run()
+            session.run()
         except SidecarError as error:
+            self._session = None
+            self._telemetry.stream_ended()
+            forget_frames(error)
             status = self._judge(error)
             if status is None:
-                self._back_off(error)
+                self._back_off(error, session.streaming_since)
             return status
         return None
-
-    def _release(self) -> None:
-        """Drop the producer: what ended the session, and the lag's gauge, hold on to it."""
-        self._session = None
-        self._resources.metrics.count_lag_from(time.time())
-        gc.collect()
 
     def _stay(self, status: int) -> None:
         """After a halt wait for the signal to end, if so configured; the pages tell why."""
@@ -202,21 +218,14 @@ class _Supervisor:
             self._log.info("sidecar_stopped", exit_status=status)
 
     def _judge(self, error: SidecarError) -> int | None:
-        """Return the exit status, or None where another session may mend it."""
-        self._resources.metrics.sessions.labels(error.code).inc()
+        """Return the exit status, or None where another session may succeed."""
+        self.metrics.sessions.labels(error.code).inc()
         if isinstance(error, ProducerFenced):
-            self._fences.append(time.monotonic())
-            full = len(self._fences) == FENCES_ALLOWED
-            if full and time.monotonic() - self._fences[0] < FENCES_WITHIN:
-                error = FencedTooOften(
-                    f"{FENCES_ALLOWED} times within {FENCES_WITHIN:.0f} s; last: {error.fact}",
-                    cause="another producer uses our transactional id, or transaction_timeout is"
-                    " too short",
-                    hint="look for another producer with this id",
-                )
+            error = self._fenced(error)
         if error.disposition is Disposition.RETRY:
             return None
-        self._resources.board.update(phase=Phase.HALTED, phase_since=time.time(), error=str(error))
+        self.board.update(error=str(error))
+        self._telemetry.phase_entered(Phase.HALTED)
         self._log.error(
             "sidecar_halted",
             code=error.code,
@@ -228,19 +237,28 @@ class _Supervisor:
         )
         return error.disposition.exit_status
 
-    def _back_off(self, error: SidecarError) -> None:
-        session, self._session = self._session, None
-        self._resources.metrics.count_lag_from(time.time())
-        since = session.streaming_since if session else None
-        if since is not None and time.monotonic() - since > HEALTHY_AFTER:
+    def _fenced(self, error: ProducerFenced) -> SidecarError:
+        """Return the error, or another one where it has come too often."""
+        now = time.monotonic()
+        self._fences.append(now)
+        if len(self._fences) < FENCES_ALLOWED or now - self._fences[0] >= FENCES_WITHIN:
+            return error
+        return FencedTooOften(
+            f"{FENCES_ALLOWED} times within {FENCES_WITHIN:.0f} s; last: {error.fact}",
+            cause="another producer uses our transactional id, or transaction_timeout is too short",
+            hint="look for another producer with this id",
+        )
+
+    def _back_off(self, error: SidecarError, streaming_since: float | None) -> None:
+        now = time.monotonic()
+        if streaming_since is not None and now - streaming_since > HEALTHY_AFTER:
             self._backoff = FIRST_BACKOFF
-        seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
         self._backoff = min(self._backoff * 2, LAST_BACKOFF)
         if self._resources.stopping.is_set():
             return
-        self._resources.board.update(
-            phase=Phase.BACKING_OFF, phase_since=time.time(), error=str(error)
-        )
+        self.board.update(error=str(error))
+        self._telemetry.phase_entered(Phase.BACKING_OFF)
         self._log.warning(
             "session_ended",
             code=error.code,
@@ -249,4 +267,4 @@ class _Supervisor:
             retry_in_seconds=round(seconds, 1),
         )
         self._resources.stopping.wait(seconds)
-        self._resources.board.update(error=None)
+        self.board.update(error=None)

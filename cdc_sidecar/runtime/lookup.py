@@ -1,37 +1,49 @@
-"""What the replication thread must ask others: catalog facts and topics, fetched beside it."""
+"""What the stream must ask others in mid-flow: facts of the catalog, and topics.
 
+Helper threads ask, so that standby status goes on while an answer is awaited.
+"""
+
+import threading
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
+from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.events.table import TopicFacts
-from cdc_sidecar.kafka.topics import Topics
-from cdc_sidecar.postgres.catalog import read_layout_facts
+from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.postgres.catalog import PublishedTable, read_layout_facts
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.runtime.upkeep import Upkeep
 
-PATIENCE: Final = 1.5  # seconds; a server that is shutting down waits for us, and lets nobody in
+T = TypeVar("T")
+
+PATIENCE: Final = 1.5
+"""Seconds to wait for a connection: a server that shuts down accepts none, and waits for us."""
+_THREADS: Final = 2
+"""While one thread waits for the brokers, the other can still ask Postgres."""
 
 
 class Lookup:
-    """Two helper threads: while one waits for the brokers, Postgres can still be asked."""
+    """The helper threads of one session."""
 
-    def __init__(self, database: Database, topics: Topics) -> None:
+    def __init__(self, database: Database, topics: TopicCatalog) -> None:
         self._database = database
         self._topics = topics
-        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lookup")
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="lookup")
 
-    def facts(self, relation: Relation) -> "Future[LayoutFacts]":
+    def layout_facts(self, relation: Relation) -> "Future[LayoutFacts]":
         """Ask what the catalog says now about a relation layout."""
         return self._executor.submit(self._read_facts, relation)
 
-    def topic(self, name: str) -> "Future[TopicFacts]":
-        """See that a topic exists, and ask for its limits."""
+    def topic_facts(self, name: str) -> "Future[TopicFacts]":
+        """Make sure that a topic exists, and ask for its limits."""
         return self._executor.submit(self._ensure, name)
 
     def renew(self, sentinel: Sentinel) -> "Future[bool]":
-        """Ask whether the server lets anybody in."""
+        """Ask whether the server still accepts connections."""
         return self._executor.submit(sentinel.renew)
 
     def close(self) -> None:
@@ -45,5 +57,52 @@ class Lookup:
     def _ensure(self, name: str) -> TopicFacts:
         self._topics.ensure([name])
         facts = self._topics.facts(name)
-        assert facts is not None  # noqa: S101 - it was just ensured
+        assert facts is not None  # noqa: S101 - `ensure` has just described it
         return facts
+
+
+class StreamCatalog:
+    """Answers the assembler: from what the session has looked at, else through the lookup."""
+
+    def __init__(
+        self,
+        looked: Iterable[PublishedTable],
+        topics: TopicCatalog,
+        lookup: Lookup,
+        upkeep: Upkeep,
+        stopping: threading.Event,
+    ) -> None:
+        """Take the tables that the session has looked at, and what to ask for others."""
+        self._facts = {table.relation: table.facts for table in looked}
+        self._topics = topics
+        self._lookup = lookup
+        self._upkeep = upkeep
+        self._stopping = stopping
+
+    def layout_facts(self, relation: Relation) -> LayoutFacts:
+        """Return what the catalog says about a relation layout.
+
+        Raises:
+            SidecarError: Postgres cannot be asked, or the session is stopping.
+
+        """
+        return self._facts.get(relation) or self._await(self._lookup.layout_facts(relation))
+
+    def topic_facts(self, name: str) -> TopicFacts:
+        """Return the limits of a topic, which is created if it is missing.
+
+        Raises:
+            SidecarError: Kafka cannot be asked, or the session is stopping.
+
+        """
+        return self._topics.facts(name) or self._await(self._lookup.topic_facts(name))
+
+    def _await(self, answer: "Future[T]") -> T:
+        """Wait for an answer of a helper thread while the upkeep goes on."""
+        done = threading.Event()
+        answer.add_done_callback(lambda _answer: done.set())
+        while not done.wait(self._upkeep.pause):
+            if self._stopping.is_set():
+                raise PostgresUnavailable("stopped while a lookup was under way")
+            self._upkeep.tend()
+        return answer.result()

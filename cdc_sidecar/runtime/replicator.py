@@ -6,80 +6,66 @@ It never waits for Kafka: while the queue is full it stops reading and keeps sen
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Final, TypeVar
+from typing import Final
 
-from cdc_sidecar import failpoints
-from cdc_sidecar.errors import HaltError, PostgresUnavailable, SidecarError
+from cdc_sidecar.errors import HaltError, SidecarError
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.batch import Batch
-from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.frames import PrimaryKeepalive
-from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.sentinel import Sentinel
-from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
-from cdc_sidecar.runtime.lookup import Lookup
+from cdc_sidecar.runtime.handover import Handover
+from cdc_sidecar.runtime.upkeep import REPLY_PAUSE, Upkeep
 
-T = TypeVar("T")
-
-DRAIN_BYTES: Final = 262_144  # read before batches are handed on
-SHORT_READ: Final = 12_000  # bytes; a reader that wakes for less makes both sides slow
-NAP: Final = 0.001  # seconds after a short read
-STATUS_INTERVAL: Final = 10.0  # seconds at most between two statuses
-STATUS_PAUSE: Final = 0.02  # seconds at least, unless the server asks
-REPLY_PAUSE: Final = 0.1  # seconds at least between two replies to the same keepalive
-CHECKPOINT_BYTES: Final = 4_000_000  # of WAL without events of ours
-CHECKPOINT_INTERVAL: Final = 10.0  # seconds
-SILENCE: Final = (10.0, 60.0)  # seconds, least and most, without a byte although asked
-FAREWELL: Final = 0.7  # seconds in which a server that shuts down may still be served
+DRAIN_BYTES: Final = 262_144
+"""Bytes read before batches are handed on: a few thousand small rows, so that the publisher gets
+work while more is read, and the cost of handing on is spread over many rows."""
+SHORT_READ: Final = 12_000
+"""A read of fewer bytes is followed by a nap: a reader that wakes for every row makes both sides
+slow, because the walsender sends row by row. 12 kB are about a hundred small rows."""
+NAP: Final = 0.001
+"""Seconds of that nap. Measured: two to three times the rate of one-row transactions, for half a
+millisecond of latency."""
+CHECKPOINT_BYTES: Final = 4_000_000
+"""Bytes of WAL without events of ours after which the position is moved on, so that a quiet slot
+keeps little WAL."""
+CHECKPOINT_INTERVAL: Final = 10.0
+"""Seconds after which a position that only moved on is committed."""
 
 
 class Replicator:
-    """One session's replication thread; owns the connection from `run` on."""
+    """The replication thread of one session; owns the connection from `run` on."""
 
-    def __init__(  # noqa: PLR0913 - its collaborators
+    def __init__(
         self,
         connection: ReplicationConnection,
-        queue: BatchQueue,
-        acknowledgement: Acknowledgement,
+        assembler: Assembler,
+        handover: Handover,
+        upkeep: Upkeep,
         *,
-        wal_sender_timeout: float,
-        sentinel: Sentinel,
-        lookup: Lookup,
         stopping: threading.Event,
         fail: Callable[[SidecarError], None],
     ) -> None:
+        """Take what the thread needs; it streams until `stopping` is set, and reports to `fail`."""
         self._connection = connection
-        self._queue = queue
-        self._acknowledgement = acknowledgement
-        self._sentinel = sentinel
-        self._lookup = lookup
+        self._assembler = assembler
+        self._queue = handover.queue
+        self._acknowledgement = handover.acknowledgement
+        self._upkeep = upkeep
         self._stopping = stopping
         self._fail = fail
-        third = wal_sender_timeout / 3 or STATUS_INTERVAL
-        self._interval = min(third, STATUS_INTERVAL)
-        least, most = SILENCE
-        self._silence = max(least, min(wal_sender_timeout or most, most))
-        self._renewal: Future[bool] | None = None
-        self._leave_at: float | None = None
-        self._reported = acknowledgement.lsn
-        self._status_at = 0.0
         self._checkpoint_at = time.monotonic()
-        self._checkpoint_lsn: Lsn = acknowledgement.lsn
-        self._reply_wanted = False
-        self._urgent = False
-        self.assembler: Assembler | None = None  # set before `run`; it looks things up through us
-        self.beat = time.monotonic()
+        self._checkpoint_lsn = handover.acknowledgement.lsn
+        self._urgent = False  # the server waits for a position beyond the acknowledged one
 
     def run(self, publisher_finished: threading.Event, grace: float) -> None:
         """Stream until stopped or halted; then wait for the publisher and free the slot.
 
-        A lost connection ends at once, and with it the lock: what waits is not published.
+        A lost connection ends the stream at once. The lock is lost with it, so what is in the queue
+        must not be published.
         """
         try:
             self._connection.watch(self._acknowledgement.descriptor)
-            self._send_status()
+            self._upkeep.send_status()
             try:
                 self._stream()
             except HaltError as error:
@@ -94,38 +80,34 @@ class Replicator:
             self._connection.close()
 
     def _stream(self) -> None:
-        assembler = self.assembler
-        assert assembler is not None  # noqa: S101 - set by the session
-        connection = self._connection
+        connection, assembler, upkeep = self._connection, self._assembler, self._upkeep
         while not self._stopping.is_set():
-            self.beat = time.monotonic()
             try:
                 drained = connection.drain(assembler.feed, self._take_keepalive, DRAIN_BYTES)
-            except HaltError:  # what is whole is published, whatever came after it
-                self._hand_on(assembler)
+            except HaltError:  # the whole transactions before the error are published
+                self._hand_on()
                 raise
             self._queue.busy = drained >= SHORT_READ
-            self._hand_on(assembler)
-            self._report()
-            self._watch_server()
+            self._hand_on()
+            upkeep.tend()
             if drained >= DRAIN_BYTES:
                 continue
             if 0 < drained < SHORT_READ:
                 time.sleep(NAP)
-            if not connection.wait(self._patience()):
+            if not connection.wait(upkeep.patience(urgent=self._urgent)):
                 self._acknowledgement.clear()
-                self._watch_silence()
+                upkeep.watch_silence()
 
-    def _hand_on(self, assembler: Assembler) -> None:
+    def _hand_on(self) -> None:
         """Put what is ready on the queue; an idle position only when a checkpoint is due."""
-        for batch in assembler.take(checkpoint=self._checkpoint_due(assembler)):
+        for batch in self._assembler.take(checkpoint=self._checkpoint_due()):
             self._checkpoint_at = time.monotonic()
             self._checkpoint_lsn = batch.position.end_lsn
             self._put(batch)
         self._urgent = False
 
-    def _checkpoint_due(self, assembler: Assembler) -> bool:
-        ahead = assembler.position.end_lsn - self._checkpoint_lsn
+    def _checkpoint_due(self) -> bool:
+        ahead = self._assembler.position.end_lsn - self._checkpoint_lsn
         since = time.monotonic() - self._checkpoint_at
         return ahead > 0 and (
             ahead >= CHECKPOINT_BYTES
@@ -134,100 +116,34 @@ class Replicator:
         )
 
     def _put(self, batch: Batch) -> None:
-        """Put a batch on the queue, reporting while it is full; after a stop put nothing more."""
-        while not self._queue.put(batch, timeout=min(self._interval / 2, FAREWELL / 2)):
-            if self._queue.closed or self._stopping.is_set():
+        """Put a batch on the queue, and tend while it is full; after a stop put nothing more."""
+        while not self._queue.put(batch, timeout=self._upkeep.pause):
+            if self._stopping.is_set():
                 self._queue.close()
-                self._stopping.set()
                 return
-            self._report()
-            self._watch_server()
-            self.beat = self._connection.last_received = time.monotonic()
+            if self._queue.closed:
+                self._await_end()
+                return
+            self._upkeep.rest()
+
+    def _await_end(self) -> None:
+        """Keep the connection, and with it the lock, until the session ends.
+
+        The publisher has failed. Whether another sidecar has taken the lock is asked now.
+        """
+        while not self._stopping.wait(self._upkeep.pause):
+            self._upkeep.rest()
 
     def _take_keepalive(self, keepalive: PrimaryKeepalive) -> None:
-        assert self.assembler is not None  # noqa: S101 - set by the session
-        self.assembler.advance(keepalive.wal_end)
+        self._assembler.advance(keepalive.wal_end)
         if keepalive.reply_requested:
-            self._reply_wanted = True
+            self._upkeep.want_reply()
             self._urgent = keepalive.wal_end > self._acknowledgement.lsn
-
-    def _watch_server(self) -> None:
-        """Let go of a server that shuts down: it would wait for us as long as Kafka is away.
-
-        Raises:
-            PostgresUnavailable: it does; what it had not sent or we not published comes again.
-
-        """
-        now = time.monotonic()
-        if self._leave_at is not None:
-            if now > self._leave_at:
-                raise PostgresUnavailable("the server is shutting down")
-        elif self._renewal is not None:
-            if self._renewal.done():
-                self._leave_at = None if self._renewal.result() else now + FAREWELL
-                self._renewal = None
-        elif self._sentinel.spoke():
-            self._renewal = self._lookup.renew(self._sentinel)
-
-    def _report(self) -> None:
-        """Send a status: by the clock, when the server asks, and when there is news."""
-        since = time.monotonic() - self._status_at
-        news = self._acknowledgement.lsn > self._reported
-        if (
-            since >= self._interval
-            or (self._reply_wanted and since >= REPLY_PAUSE)
-            or (news and since >= STATUS_PAUSE)
-        ):
-            self._send_status()
-
-    def _send_status(self) -> None:
-        lsn = self._acknowledgement.lsn
-        news = lsn > self._reported
-        silent = time.monotonic() - self._connection.last_received > self._silence / 2
-        self._connection.send_status(lsn, reply_requested=silent)
-        self._status_at = time.monotonic()
-        self._reported = lsn
-        self._reply_wanted = False
-        if news:
-            failpoints.reach(Failpoint.AFTER_ACKNOWLEDGE)
-
-    def _patience(self) -> float:
-        """Seconds until the clock wants something of us."""
-        since = time.monotonic() - self._status_at
-        if self._acknowledgement.lsn > self._reported:
-            return STATUS_PAUSE - since
-        if self._reply_wanted or self._urgent:
-            return REPLY_PAUSE - since
-        return min(self._interval - since, 1.0)
-
-    def _watch_silence(self) -> None:
-        if time.monotonic() - self._connection.last_received > self._silence:
-            raise PostgresUnavailable(
-                f"nothing came for {self._silence:.0f} s, although a reply was asked for",
-                cause="the walsender is frozen or the network swallows packets",
-            )
-
-    def ask(self, future: "Future[T]") -> T:
-        """Wait for an answer that another thread fetches, while status keeps flowing.
-
-        Raises:
-            SidecarError: what the other thread met.
-
-        """
-        done = threading.Event()
-        future.add_done_callback(lambda _future: done.set())
-        while not done.wait(min(self._interval / 2, 0.5)):
-            if self._stopping.is_set():
-                raise PostgresUnavailable("stopped while a lookup was under way")
-            self.beat = time.monotonic()
-            self._report()
-            self._watch_server()
-        return future.result()
 
     def _end(self, publisher_finished: threading.Event, grace: float) -> None:
         """Free the slot in order, once the publisher has committed what is whole."""
         deadline = time.monotonic() + grace
         while not publisher_finished.wait(timeout=0.05) and time.monotonic() < deadline:
-            self._report()
-        self._send_status()
+            self._upkeep.report()
+        self._upkeep.send_status()
         self._connection.end(max(1.0, deadline - time.monotonic()))

@@ -1,6 +1,6 @@
-"""What looks at the slot tell over time: how long it lasts, and whether the stream stands still.
+"""What several looks at the slot say: how long it will last, and whether the stream is stalled.
 
-No clock and no server: the guardian passes looks in.
+It has no clock and asks no server: the guardian passes the looks in.
 """
 
 import math
@@ -11,10 +11,20 @@ from typing import Final
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
 
 LOOKS_KEPT: Final = 12
-LOOKS_NEEDED: Final = 4  # before two halves of them can be compared
-STALLED_AFTER: Final = 15.0  # seconds: three looks, of which two brought nothing
-SOON: Final = 3600.0  # seconds
-NOT_SO_SOON: Final = 7200.0  # seconds; what was warned of is over beyond this
+"""Looks from which the rate is computed: two minutes, in which a checkpoint moves the slot on."""
+LOOKS_NEEDED: Final = 4
+"""Looks before the first rate: two in each of the halves that are compared."""
+STALLED_AFTER: Final = 15.0
+"""Seconds without progress that make a stall: two looks of the guardian and a half."""
+SOON: Final = 3600.0
+"""Seconds left from which people are warned: an hour is the least in which somebody can act."""
+NOT_SO_SOON: Final = 7200.0
+"""Seconds left from which the warning ends: twice as many, so that it does not come and go."""
+
+
+STALL_WARNING: Final = (
+    "stream_stalled: the slot is not confirmed, although WAL grows and Kafka answers"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +39,48 @@ class Look:
     commits: int  # of Kafka transactions
 
 
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a look says together with those before it."""
+
+    seconds_left: float  # until the slot may be lost; infinite where nothing endangers it
+    danger: str  # `extended`, `unreserved`, `soon`, or empty
+    danger_changed: bool
+    stalled: bool
+    warnings: tuple[str, ...]
+
+
+class SlotWatch:
+    """Assesses one look after the other."""
+
+    def __init__(self, split_seconds: float) -> None:
+        """Begin without a look; see `Stall` for `split_seconds`."""
+        self._outlook = Outlook()
+        self._danger = Danger()
+        self._stall = Stall(split_seconds)
+
+    def observe(self, look: Look) -> Assessment:
+        """Assess a look."""
+        seconds_left = self._outlook.observe(look)
+        stalled = self._stall.observe(look)
+        changed = self._danger.observe(look.slot, seconds_left)
+        warnings = (self._danger.warning(seconds_left), STALL_WARNING if stalled else None)
+        return Assessment(
+            seconds_left, self._danger.state, changed, stalled, tuple(filter(None, warnings))
+        )
+
+
 @dataclass(slots=True)
 class Outlook:
     """How long the slot will last at the rate at which the WAL that it retains grows.
 
-    That WAL goes up and down like a saw, as the slot's restart point moves in steps: the lowest
-    points of two halves of the looks are compared.
+    The retained WAL rises steadily and falls in steps, when the slot's restart point moves. So the
+    rate is that between the lowest points of the two halves of the looks.
     """
 
     _looks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=LOOKS_KEPT))
 
-    def take(self, look: Look) -> float:
+    def observe(self, look: Look) -> float:
         """Return the seconds left; infinite where nothing endangers the slot."""
         self._looks.append((look.at, look.slot.retained_bytes or 0))
         safe = look.slot.safe_wal_size
@@ -61,17 +102,17 @@ class Outlook:
 
 @dataclass(slots=True)
 class Stall:
-    """Whether the stream stands still although there is WAL to read and Kafka answers.
+    """Whether nothing moves although there is WAL to read and Kafka answers.
 
-    An idle stream is confirmed as other tables write, and a long transaction is sent: neither is
-    still. A part of a split transaction confirms nothing, but is a commit.
+    An idle stream is confirmed while other tables are written, and a long transaction is being
+    sent: neither is stalled. A part of a split transaction confirms nothing, but is a commit.
     """
 
     split_seconds: float  # after which a long transaction is committed in parts
     _since: Look | None = None  # the last look that showed progress
 
-    def take(self, look: Look) -> bool:
-        """Tell whether the stream stalls."""
+    def observe(self, look: Look) -> bool:
+        """Tell whether the stream is stalled."""
         since = self._since
         if since is None or not look.flowing or _moved(since, look):
             self._since = look
@@ -93,13 +134,13 @@ def _moved(before: Look, now: Look) -> bool:
 
 
 class Danger:
-    """Whether people must be warned for the slot: which of its states, and the words for it."""
+    """Whether people must be warned of losing the slot, and the text of the warning."""
 
     def __init__(self) -> None:
-        self.state = ""  # `extended`, `unreserved`, `soon`; empty where nothing is to be told
+        self.state = ""  # `extended`, `unreserved`, `soon`; empty without danger
 
-    def take(self, slot: SlotStatus, seconds_left: float) -> bool:
-        """Take what a look showed; tell whether the state is another now."""
+    def observe(self, slot: SlotStatus, seconds_left: float) -> bool:
+        """Take what a look shows; tell whether the state has changed."""
         before = self.state
         self.state = self._state(slot, seconds_left)
         return self.state != before
@@ -112,12 +153,14 @@ class Danger:
         return "extended" if slot.wal_status == "extended" else ""
 
     def warning(self, seconds_left: float) -> str | None:
-        """Return the warning of the present state."""
+        """Return the warning for the present state."""
         match self.state:
             case "unreserved":
                 return "the slot is about to be lost: wal_status is unreserved"
             case "soon":
-                return f"the slot is lost in {seconds_left / 60:.0f} minutes if this goes on"
+                return (
+                    f"the slot will be lost in {seconds_left / 60:.0f} minutes at the present rate"
+                )
             case "extended":
                 return "the slot holds back more WAL than max_wal_size: wal_status is extended"
             case _:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
+from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.cli import main
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.kafka.claim import Claimant
 from cdc_sidecar.kafka.producer import TransactionalProducer
 from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.runtime import preflight
-from cdc_sidecar.runtime.claim import Claimant
 from cdc_sidecar.runtime.publisher import Publisher
 
 
@@ -63,22 +63,21 @@ def _believe_the_look() -> None:
 
         return read_and_remember
 
-    _replace(Claimant, "_read_position", wrap)
+    _replace(Claimant, "_read", wrap)
     _replace(Claimant, "_read_decided", lambda _: lambda _self: looked[-1])
 
 
 def _read_to_the_stable_end() -> None:
-    def read(self: Any) -> object:  # noqa: ANN401 - as above
-        with self._reader() as reader:
-            return self._read_position(reader, None)
+    def read(self: Any) -> object:  # noqa: ANN401
+        return self.read_unclaimed()
 
     _replace(Claimant, "_read_decided", lambda _: read)
 
 
 def _acknowledge_first() -> None:
-    def wrap(commit: Any) -> object:  # noqa: ANN401 - as above
-        def commit_late(self: Any, open_: Any) -> None:  # noqa: ANN401 - as above
-            self._acknowledgement.publish(open_.batch.position.end_lsn)
+    def wrap(commit: Any) -> object:  # noqa: ANN401
+        def commit_late(self: Any, open_: Any) -> None:  # noqa: ANN401
+            self._acknowledgement.advance(open_.batch.position.end_lsn)
             commit(self, open_)
 
         return commit_late
@@ -87,7 +86,7 @@ def _acknowledge_first() -> None:
 
 
 def _check_no_slot() -> None:
-    _replace(preflight, "check_position", lambda _: lambda *_arguments: None)
+    _replace(Continuity, "_slot_ahead", lambda _: lambda _self, _position: None)
 
 
 def _skip_nothing() -> None:

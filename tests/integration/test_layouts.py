@@ -335,7 +335,7 @@ _ORDERS = "CREATE TABLE public.t (id int PRIMARY KEY, x text, n int)"
     ],
 )
 @pytest.mark.parametrize("together", [True, False])
-def test_ddl_between_two_rows_gives_the_second_row_its_own_schema(  # noqa: PLR0913 - the parts of a case
+def test_ddl_between_two_rows_gives_the_second_row_its_own_schema(
     source: Source,
     change: str,
     row: str,

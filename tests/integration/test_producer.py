@@ -30,7 +30,7 @@ def _producer(kafka: KafkaBroker, **changed: object) -> TransactionalProducer:
     settings = producer_settings(config, Publish(), str(uuid.uuid4()), smallest=1_000_000)
     settings |= {name.replace("_", "."): value for name, value in changed.items()}
     producer = TransactionalProducer(settings)
-    producer.claim(stopping=lambda: False)
+    producer.fence(stopping=lambda: False)
     return producer
 
 

@@ -1,7 +1,7 @@
 """A publisher without brokers: its producer keeps what would be committed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -11,13 +11,14 @@ from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.kafka.claim import InternalTopics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
-from cdc_sidecar.runtime.claim import Claim, InternalTopics
-from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
-from cdc_sidecar.runtime.publisher import Publisher
-from cdc_sidecar.runtime.state import State, StateBoard
+from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
+from cdc_sidecar.runtime.publisher import Claimed, Publisher, Publishing
+from cdc_sidecar.runtime.status import Status, StatusBoard
+from cdc_sidecar.runtime.telemetry import Telemetry
 
 
 class Producer:
@@ -25,25 +26,30 @@ class Producer:
 
     def __init__(self) -> None:
         self.taken: Callable[[Record], None] = lambda _record: None
+        self.committing: Callable[[], None] = lambda: None
         self.began: list[float] = []
         self.ended: list[float] = []
         self.open: list[Any] = []
         self.commits: list[list[Any]] = []
         self.aborts = 0
+        self.dropped = False
 
     def begin(self) -> None:
         """Begin."""
         self.began.append(time.monotonic())
         self.open = []
 
-    def produce(self, records: Any, _waiting: object = None) -> None:  # noqa: ANN401
+    def produce(
+        self, records: Iterable[Record], _waiting: Callable[[float], None] = lambda _seconds: None
+    ) -> None:
         """Take records."""
         for record in records:
             self.open.append(record)
             self.taken(record)
 
-    def commit(self, _waiting: object = None) -> bool:
+    def commit(self, _waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit."""
+        self.committing()
         self.ended.append(time.monotonic())
         self.commits.append(self.open)
         return True
@@ -53,6 +59,21 @@ class Producer:
         self.aborts += 1
         return True
 
+    def drop(self) -> None:
+        """Note that the producer was given up."""
+        self.dropped = True
+
+
+class Claims:
+    """Stands in for the session's claims: nobody may be fenced."""
+
+    def __init__(self, brokers_answer: Callable[[], bool]) -> None:
+        self.brokers_answer = brokers_answer
+
+    def reclaim(self) -> Claimed:
+        """Fail the test."""
+        pytest.fail("nobody may be fenced")
+
 
 def publisher(
     producer: Producer,
@@ -61,22 +82,18 @@ def publisher(
     *,
     brokers_answer: Callable[[], bool] = lambda: True,
     fail: Callable[[SidecarError], None] = lambda error: pytest.fail(str(error)),
+    serve_schema: Callable[[bytes, bytes], None] = lambda _key, _value: None,
 ) -> Publisher:
     """Return a publisher at LSN 100, on a queue of the test's."""
     identity = SourceIdentity("1", 1, "db", 5, "slot", "publication")
     record = PositionRecord(identity, Position(Lsn(100)), 0, "f", "test", 0)
+    board = StatusBoard(Status("s", "slot", "id", "0", 0.0))
     return Publisher(
-        Claim(producer, record),  # type: ignore[arg-type]
-        config=config,
-        fingerprint="f",
-        topics=InternalTopics("position", "schemas", b"id"),
-        queue=queue,
-        acknowledgement=Acknowledgement(Lsn(100)),
-        reclaim=lambda: pytest.fail("nobody may be fenced"),
-        brokers_answer=brokers_answer,
-        load_schema=lambda _key, _value: None,
-        fail=fail,
-        board=StateBoard(State("s", "slot", "id", "0", 0.0)),
-        metrics=Metrics(),
-        log=structlog.get_logger(),
+        Claimed(producer, record),
+        Claims(brokers_answer),
+        Publishing(config, "f", InternalTopics("position", "schemas", b"id"), serve_schema),
+        Handover(queue, Acknowledgement(Lsn(100))),
+        board.backlog,
+        Telemetry(board, Metrics(), structlog.get_logger()),
+        fail,
     )

@@ -58,7 +58,7 @@ class Layout:
         return self.relation.oid
 
 
-def layout(  # noqa: PLR0913 - all that a table is
+def layout(
     name: str,
     columns: Mapping[str, TypeFacts | None],
     *,

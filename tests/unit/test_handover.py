@@ -122,8 +122,8 @@ def test_nothing_is_acknowledged_beyond_the_start_at_first(
 def test_an_acknowledged_position_wakes_the_reader_until_it_is_cleared(
     acknowledgement: Acknowledgement,
 ) -> None:
-    acknowledgement.publish(Lsn(9))
-    acknowledgement.publish(Lsn(12))
+    acknowledgement.advance(Lsn(9))
+    acknowledgement.advance(Lsn(12))
     assert acknowledgement.lsn == 12
     assert _readable(acknowledgement)
     acknowledgement.clear()

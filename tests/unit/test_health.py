@@ -7,23 +7,23 @@ import pytest
 
 from cdc_sidecar.errors import SlotLost
 from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.http.server import Pages
+from cdc_sidecar.http.status_page import render_status
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.slot import DecodedSums, SlotActivity, Walsender
-from cdc_sidecar.runtime.http import Pages
-from cdc_sidecar.runtime.state import STUCK_AFTER, Phase, State, StateBoard
-from cdc_sidecar.runtime.status_page import render_status
+from cdc_sidecar.runtime.status import STUCK_AFTER, Phase, Status, StatusBoard
 from tests.unit.test_watch import SLOT
 
 
-def _board(**changes: object) -> StateBoard:
-    board = StateBoard(State("orders", "orders_cdc", "cdc.orders", "0", 0.0))
+def _board(**changes: object) -> StatusBoard:
+    board = StatusBoard(Status("orders", "orders_cdc", "cdc.orders", "0", 0.0))
     now = time.time()
     board.update(phase=Phase.STREAMING, beat=now, kafka_reachable=True, **changes)
     return board
 
 
-def _get(board: StateBoard, path: str) -> tuple[int, str]:
+def _get(board: StatusBoard, path: str) -> tuple[int, str]:
     status, _, body = Pages(board, Metrics(), Subjects()).get(path)
     return status, body.decode()
 

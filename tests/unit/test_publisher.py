@@ -3,6 +3,7 @@
 import pytest
 
 from cdc_sidecar.config.model import Publish
+from cdc_sidecar.errors import SidecarError, TransactionFailed
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.envelope import Record
 from cdc_sidecar.events.position import Partial, Position
@@ -79,3 +80,57 @@ def test_no_transaction_begins_while_the_broker_writes_the_markers_of_the_last()
     pauses = [b - e for b, e in zip(producer.began[1:], producer.ended, strict=False)]
     assert len(pauses) == 7
     assert min(pauses) >= MARKERS_PAUSE
+
+
+def _with_schema(end: int) -> Batch:
+    batch = _whole(end)
+    batch.schemas = [(b"subject/%d" % end, b"{}")]
+    return batch
+
+
+def test_a_schema_is_served_only_once_its_transaction_is_committed() -> None:
+    producer, queue = Producer(), BatchQueue(100_000)
+    served: list[bytes] = []
+    seen: list[list[bytes]] = []
+    producer.committing = lambda: seen.append(list(served))
+    queue.put(_with_schema(200), 1)
+    queue.close()
+    serve = lambda key, _value: served.append(key)  # noqa: E731 - one line beside its test
+    publisher(producer, queue, Publish(), serve_schema=serve).run()
+    assert seen == [[]], "nothing is served before the commit"
+    assert served == [b"subject/200"]
+
+
+def test_a_schema_of_an_aborted_transaction_is_never_served() -> None:
+    producer, queue = Producer(), BatchQueue(100_000)
+    served: list[bytes] = []
+
+    def fail() -> None:
+        raise TransactionFailed("the brokers said no")
+
+    producer.committing = fail
+    queue.put(_with_schema(200), 1)
+    queue.close()
+    failures: list[SidecarError] = []
+    publisher(
+        producer,
+        queue,
+        Publish(),
+        fail=failures.append,
+        serve_schema=lambda key, _value: served.append(key),
+    ).run()
+    assert len(failures) == 1
+    assert producer.aborts == 1
+    assert served == []
+
+
+def test_a_publisher_that_has_failed_gives_its_producer_up() -> None:
+    producer, queue = Producer(), BatchQueue(100_000)
+
+    def fail() -> None:
+        raise TransactionFailed("the brokers said no")
+
+    producer.committing = fail
+    queue.put(_whole(200), 1)
+    publisher(producer, queue, Publish(), fail=lambda _error: None).run()
+    assert producer.dropped

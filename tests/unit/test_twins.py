@@ -48,8 +48,8 @@ _EDGES = [
 
 
 _STATUS = """
-from cdc_sidecar.runtime.state import State
-print(State("", "", "", "", 0.0).as_json()["transcoder"])
+from cdc_sidecar.runtime.status import Status
+print(Status("", "", "", "", 0.0).as_json()["transcoder"])
 """
 
 

@@ -79,7 +79,7 @@ def test_a_session_is_kept_while_no_broker_answers_and_ends_when_one_does() -> N
         return next(answers)
 
     producer, queue = Producer(), BatchQueue(1000)
-    producer.commit = _fail_to_commit  # type: ignore[method-assign]
+    producer.committing = _fail_to_commit
     publisher = make_publisher(
         producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
     )
@@ -97,7 +97,7 @@ def test_a_session_whose_postgres_is_gone_does_not_wait_for_brokers() -> None:
         queue.break_off()
         return False
 
-    producer.commit = _fail_to_commit  # type: ignore[method-assign]
+    producer.committing = _fail_to_commit
     publisher = make_publisher(
         producer, queue, Publish(), brokers_answer=brokers_answer, fail=failures.append
     )
@@ -106,14 +106,14 @@ def test_a_session_whose_postgres_is_gone_does_not_wait_for_brokers() -> None:
     assert len(failures) == 1
 
 
-def _fail_to_commit(_waiting: object = None) -> bool:
+def _fail_to_commit() -> None:
     raise TransactionFailed("no broker answered")
 
 
 def test_a_wake_after_the_session_is_over_reaches_nobody() -> None:
     acknowledgement = Acknowledgement(Lsn(1))
     acknowledgement.close()
-    acknowledgement.publish(Lsn(2))
+    acknowledgement.advance(Lsn(2))
     assert acknowledgement.lsn == Lsn(2)
 
 

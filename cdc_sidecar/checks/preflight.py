@@ -1,35 +1,28 @@
-"""What must hold before anything is published; `run` refuses by it, `check` reports by it.
+"""What must hold before anything is published.
 
-Each function looks at one thing and raises; nothing here writes anywhere.
+`run` uses it to refuse a configuration, `check` to report on it. Each function checks one thing and
+raises an error; none of them writes anything.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
-    ConfigChangedInside,
     PermissionMissing,
     PostgresUnavailable,
     PublicationIncomplete,
     PublicationMissing,
-    SlotAhead,
-    SlotMissing,
-    SourceChanged,
     TablesRefused,
     TopicUnfit,
     WalLevelTooLow,
-    WalWentBack,
 )
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
-from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
-from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
-from cdc_sidecar.postgres.slot import Server, SlotStatus
+from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.slot import Server
 
 
 def check_primary(connection: ReplicationConnection, server: Server) -> None:
@@ -193,138 +186,3 @@ def check_null_keys(
             )
     if faults:
         raise TopicUnfit("; ".join(faults), hint="or give the topic cleanup.policy=delete")
-
-
-def identity_of(system: SystemIdentity, server: Server, config: Config) -> SourceIdentity:
-    """Return who the source is now."""
-    return SourceIdentity(
-        system.system_identifier,
-        system.timeline,
-        server.database,
-        server.database_oid,
-        config.postgres.slot,
-        config.postgres.publication,
-    )
-
-
-def check_identity(record: PositionRecord, now: SourceIdentity, history: Mapping[int, Lsn]) -> None:
-    """Check that the source is the one that the position was read from (I7).
-
-    `history` is where each ancestor of the server's timeline ended.
-
-    Raises:
-        SourceChanged: another system, database, slot, or a timeline that does not descend.
-        ConfigChangedInside: another publication, while a split transaction is half published.
-
-    """
-    then = record.identity
-    facts = [
-        ("system identifier", then.system_identifier, now.system_identifier),
-        (
-            "database",
-            f"{then.database} ({then.database_oid})",
-            f"{now.database} ({now.database_oid})",
-        ),
-        ("slot", then.slot, now.slot),
-    ]
-    differing = [f"{name} was {was}, is {is_}" for name, was, is_ in facts if was != is_]
-    end = record.position.end_lsn if record.position else Lsn(0)
-    if not differing and then.timeline != now.timeline:
-        forked = history.get(then.timeline)
-        if forked is None or end > forked:
-            left = f"timeline {now.timeline} left {then.timeline} at {format_lsn(forked or 0)}"
-            differing = [f"{left}, {format_lsn(end)} is out"]
-    if differing:
-        raise SourceChanged(
-            "; ".join(differing),
-            cause="a restored backup, a clone, an unsynchronised failover, or another database",
-            hint=_OTHER_SOURCE,
-        )
-    if record.position and record.position.partial and then.publication != now.publication:
-        raise ConfigChangedInside(
-            f"{_inside(record.position.partial)}: publication was {then.publication},"
-            f" is {now.publication}",
-            hint="restore postgres.publication until the transaction is through",
-        )
-
-
-def _inside(partial: Partial) -> str:
-    return f"transaction {partial.xid} at {format_lsn(partial.final_lsn)}"
-
-
-_OTHER_SOURCE = (
-    "a clone: give it a service name or [kafka] transactional_id of its own; this service on a"
-    " restored or upgraded server: `cdc-sidecar position accept-gap --new-source`"
-)
-
-
-def check_slot(
-    position: Position, slot: SlotStatus | None, system: SystemIdentity, now: SourceIdentity
-) -> SlotStatus:
-    """Check that the slot is there and can be read.
-
-    Raises:
-        SlotMissing: the slot is gone.
-        SlotLost, SlotUnfit: it cannot be read.
-
-    """
-    if slot is None:
-        raise SlotMissing(
-            f"slot {now.slot} is gone; all up to {format_lsn(position.end_lsn)} is published,"
-            f" the server is at {format_lsn(system.flushed_lsn)}",
-            cause="it was dropped, or left behind by a failover; the changes in between are gone",
-            hint="see docs/how-to/recover-a-lost-slot.md",
-        )
-    slot.check(now.database)
-    return slot
-
-
-def check_wal_end(position: Position, system: SystemIdentity) -> None:
-    """Check that the server has written what is published.
-
-    Raises:
-        WalWentBack: its WAL ends before the position.
-
-    """
-    if position.end_lsn > system.flushed_lsn:
-        raise WalWentBack(
-            f"{format_lsn(position.end_lsn)} is published, but the server's WAL ends at "
-            f"{format_lsn(system.flushed_lsn)}",
-            cause="a restored backup or a clone",
-            hint=_OTHER_SOURCE,
-        )
-
-
-def check_position(
-    record: PositionRecord,
-    slot: SlotStatus | None,
-    system: SystemIdentity,
-    fingerprint: str,
-) -> None:
-    """Check that every change after the position can still be read, and none is skipped.
-
-    Raises:
-        SlotMissing: the slot is gone.
-        SlotLost, SlotUnfit: it cannot be read.
-        SlotAhead: it was confirmed beyond the position.
-        WalWentBack: the server's WAL ends before the position.
-        ConfigChangedInside: a split transaction is half published under another configuration.
-
-    """
-    position = record.position
-    assert position is not None  # noqa: S101 - an intent is resolved before
-    slot = check_slot(position, slot, system, record.identity)
-    if slot.confirmed_flush_lsn > position.end_lsn:
-        gap = slot.confirmed_flush_lsn - position.end_lsn
-        raise SlotAhead(
-            f"{format_lsn(position.end_lsn)} is published, but the slot begins at "
-            f"{format_lsn(slot.confirmed_flush_lsn)}: a gap of {gap} bytes of WAL",
-            cause="the slot was re-created or advanced, or the position is of an older backup",
-            hint="look at it with `cdc-sidecar position accept-gap`, which can also go on after it",
-        )
-    check_wal_end(position, system)
-    if position.partial and record.fingerprint != fingerprint:
-        raise ConfigChangedInside(
-            _inside(position.partial),
-            hint="restore the old configuration until the transaction is through",
-        )

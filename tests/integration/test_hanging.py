@@ -1,4 +1,4 @@
-"""What seems open on a partition is found with its place, and is gone once it has ended."""
+"""A transaction that looks open is found with its topic partition, until it has ended."""
 
 import time
 import uuid
@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.config.model import Kafka, Publish
-from cdc_sidecar.kafka.left_open import find_left_open, read_time
+from cdc_sidecar.kafka.hanging import find_hanging, read_timestamp
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.read import committed_reader, high_watermark
 from cdc_sidecar.servers.kafka import KafkaBroker
@@ -21,7 +21,7 @@ def _config(kafka: KafkaBroker) -> Kafka:
 def _claimed(kafka: KafkaBroker, transactional_id: str) -> TransactionalProducer:
     settings = producer_settings(_config(kafka), Publish(), transactional_id, smallest=1_000_000)
     producer = TransactionalProducer(settings)
-    producer.claim(stopping=lambda: False)
+    producer.fence(stopping=lambda: False)
     return producer
 
 
@@ -29,12 +29,12 @@ def test_an_open_transaction_is_found_where_it_stands_until_it_has_ended(
     kafka: KafkaBroker,
 ) -> None:
     topic, admin = (
-        f"left-{uuid.uuid4()}",
+        f"hanging-{uuid.uuid4()}",
         AdminClient({"bootstrap.servers": kafka.bootstrap_servers}),
     )
     admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
-    places = [(topic, 0), (topic, 1)]
-    assert find_left_open(admin, places) == {}
+    partitions = [(topic, 0), (topic, 1)]
+    assert find_hanging(admin, partitions) == {}
 
     other = Producer({
         "bootstrap.servers": kafka.bootstrap_servers, "transactional.id": topic, "linger.ms": 0,
@@ -47,14 +47,17 @@ def test_an_open_transaction_is_found_where_it_stands_until_it_has_ended(
         other.flush(30)
         if number == 0:
             other.commit_transaction(30)
-    await_true(lambda: find_left_open(admin, places) == {(topic, 1): 2}, what="it is found")
+    await_true(
+        lambda: find_hanging(admin, partitions) == {(topic, 1): 2},
+        what="the open transaction is found",
+    )
     reader = committed_reader(_config(kafka), isolation="read_uncommitted")
-    made = read_time(reader, (topic, 1), 2) / 1e6
+    made = read_timestamp(reader, (topic, 1), 2) / 1e6
     reader.close()
     assert before - 1 < made < time.time() + 1
 
     producer = _claimed(kafka, topic)  # fences it, and has its transaction aborted
-    assert find_left_open(admin, places) == {}
-    producer.abort_on(places)
-    assert find_left_open(admin, places) == {}
+    assert find_hanging(admin, partitions) == {}
+    producer.abort_on(partitions)
+    assert find_hanging(admin, partitions) == {}
     assert high_watermark(admin, topic) == 2, "a record and the marker of its abort"

@@ -1,9 +1,9 @@
-"""The status page: `/status` for people, one table, no script; it reloads itself."""
+"""The status page: `/status` for people, as one table without a script. It reloads itself."""
 
 from html import escape
 from typing import Any
 
-from cdc_sidecar.runtime.state import State
+from cdc_sidecar.runtime.status import Status
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">
@@ -28,14 +28,14 @@ pre {{ background: #fdf0ef; padding: 1rem; white-space: pre-wrap }}
 """
 
 
-def render_status(state: State) -> str:
+def render_status(status: Status) -> str:
     """Return the page as HTML."""
-    body = state.as_json()
-    error = f"<pre>{escape(state.error)}</pre>" if state.error else ""
+    body = status.as_json()
+    error = f"<pre>{escape(status.error)}</pre>" if status.error else ""
     return _PAGE.format(
-        service=escape(state.service),
-        phase=escape(state.phase.value),
-        colour="#1d7a46" if state.ready else "#b3261e",
+        service=escape(status.service),
+        phase=escape(status.phase.value),
+        colour="#1d7a46" if status.ready else "#b3261e",
         error=error,
         rows="".join(_rows(body, "")),
     )

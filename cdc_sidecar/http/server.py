@@ -1,7 +1,8 @@
-"""HTTP: metrics, health, status and the read-only registry; reads what is in memory, asks nobody.
+"""The HTTP server and its pages: metrics, health, status and the read-only schema registry.
 
-The registry speaks Confluent's API (Schema Registry documentation, "API Reference"), as far as
-reading goes; everything else is its 404.
+Every page is answered from memory; nothing is asked of Postgres or Kafka. The registry speaks the
+reading part of Confluent's API (Schema Registry documentation, "API Reference"), and answers
+everything else with that API's 404.
 """
 
 import json
@@ -12,21 +13,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from cdc_sidecar.config.model import Http
 from cdc_sidecar.errors import HttpUnavailable
 from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.http.registry_api import answer
+from cdc_sidecar.http.status_page import render_status
 from cdc_sidecar.metrics import Metrics
-from cdc_sidecar.runtime.registry_api import answer
-from cdc_sidecar.runtime.resources import Resources
-from cdc_sidecar.runtime.state import State, StateBoard
-from cdc_sidecar.runtime.status_page import render_status
+from cdc_sidecar.runtime.status import Status, StatusBoard
 
 _JSON: Final = "application/json"
 _REGISTRY: Final = "application/vnd.schemaregistry.v1+json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class _Server(ThreadingHTTPServer):
-    """Says nothing of a client that went away in mid-answer."""
+class _Listener(ThreadingHTTPServer):
+    """Reports nothing when a client goes away before its answer is complete."""
 
     daemon_threads = True
 
@@ -34,38 +35,37 @@ class _Server(ThreadingHTTPServer):
         """Drop the connection."""
 
 
-class _Server6(_Server):
+class _Listener6(_Listener):
     address_family = socket.AF_INET6
 
 
 class HttpServer:
-    """The server and its thread; bound when it is made."""
+    """The server and its thread; it is bound when it is made."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, config: Http, served: "Pages") -> None:
         """Bind.
 
         Raises:
-            HttpUnavailable: the address is taken or not ours.
+            HttpUnavailable: the address is in use, or is not one of this host.
 
         """
-        config = resources.config.http
 
         class Handler(_Handler):
-            pages = Pages(resources.board, resources.metrics, resources.registry)
+            pages = served
 
-        server = _Server6 if ":" in config.host else _Server
+        listener = _Listener6 if ":" in config.host else _Listener
         try:
-            self._server = server((config.host, config.port), Handler)
+            self._server = listener((config.host, config.port), Handler)
         except OSError as error:
             raise HttpUnavailable(
                 f"{config.listen}: {error.strerror}",
-                hint="set [http] listen to a free address; port 0 takes any",
+                hint="set [http] listen to a free address; with port 0 any free port is taken",
             ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port that the server listens on."""
         return self._server.server_port
 
     def start(self) -> None:
@@ -79,28 +79,28 @@ class HttpServer:
 
 
 class Pages:
-    """What is behind each path: (status, content type, body)."""
+    """The page behind each path: HTTP status, content type and body."""
 
-    def __init__(self, board: StateBoard, metrics: Metrics, registry: Subjects) -> None:
+    def __init__(self, board: StatusBoard, metrics: Metrics, registry: Subjects) -> None:
         self._board = board
         self._metrics = metrics
         self._registry = registry
 
     def get(self, path: str) -> tuple[int, str, bytes]:
         """Return the page of a path without its query."""
-        state = self._board.now
+        now = self._board.now
         match path:
             case "/metrics":
                 return 200, _METRICS, self._metrics.expose()
             case "/livez":
-                alive = state.alive(time.time())
+                alive = now.alive(time.time())
                 return _health(alive, "ok" if alive else "the replication thread makes no progress")
             case "/readyz":
-                return _health(state.ready, _readiness(state))
+                return _health(now.ready, _readiness(now))
             case "/status":
-                return 200, _JSON, _dump(state.as_json())
+                return 200, _JSON, _dump(now.as_json())
             case "/":
-                return 200, "text/html; charset=utf-8", render_status(state).encode()
+                return 200, "text/html; charset=utf-8", render_status(now).encode()
             case _:
                 status, body = answer(self._registry, path)
                 return status, _REGISTRY, _dump(body)
@@ -142,7 +142,7 @@ def _health(good: bool, text: str) -> tuple[int, str, bytes]:  # noqa: FBT001 - 
     return 200 if good else 503, "text/plain", f"{text}\n".encode()
 
 
-def _readiness(state: State) -> str:
+def _readiness(status: Status) -> str:
     """Return a line each for stream, Kafka and slot; then why a session or the process ended."""
-    lines = [f"{name}: {word}" for name, word in state.health(time.time()).items()]
-    return "\n".join([*lines, *filter(None, [state.error])])
+    lines = [f"{name}: {word}" for name, word in status.health(time.time()).items()]
+    return "\n".join([*lines, *filter(None, [status.error])])

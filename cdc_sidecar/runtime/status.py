@@ -1,4 +1,4 @@
-"""What the daemon knows about itself, as one immutable snapshot that any thread may read."""
+"""The status of the daemon: one immutable snapshot that any thread may read."""
 
 import math
 import threading
@@ -10,16 +10,20 @@ from typing import Any
 from cdc_sidecar.events import twin
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
+from cdc_sidecar.runtime.backlog import Backlog
 
-STUCK_AFTER = 90.0  # seconds
-OLD_AFTER = 30.0  # seconds after which a look at the slot is no longer news
+STUCK_AFTER = 90.0
+"""Seconds without a beat of the replication thread after which the process counts as hung. The
+thread beats every second, and ends its session if a query takes 30 s."""
+OLD_AFTER = 30.0
+"""Seconds after which health says how old the last look at the slot is: three looks were missed."""
 
 
 class Phase(Enum):
-    """Where a session is; `HALTED` and `STOPPED` are the ends of the process."""
+    """What the session is doing; `HALTED` and `STOPPED` are how the process ends."""
 
     STARTING = "starting"
-    WAITING = "waiting"  # another sidecar holds the lock: ready to take over
+    WAITING = "waiting"  # a standby: another sidecar holds the lock
     CLAIMING = "claiming"
     STREAMING = "streaming"
     BACKING_OFF = "backing off"
@@ -29,7 +33,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class Status:
     """One snapshot; times are seconds since 1970."""
 
     service: str
@@ -58,17 +62,17 @@ class State:
 
     @property
     def ready(self) -> bool:
-        """Whether the stream flows, or we stand by to take over."""
-        standing_by = self.phase is Phase.WAITING
+        """Whether the stream flows, or this sidecar is a standby."""
+        is_standby = self.phase is Phase.WAITING
         flowing = self.phase is Phase.STREAMING and self.kafka_reachable and not self.stalled
-        return (standing_by or flowing) and not (self.slot and self.slot.lost)
+        return (is_standby or flowing) and not (self.slot and self.slot.lost)
 
     def alive(self, now: float) -> bool:
-        """Whether the loop makes progress; troubles outside never make this false."""
+        """Whether the replication thread makes progress, whatever Postgres and Kafka do."""
         return self.phase is not Phase.STREAMING or now - self.beat < STUCK_AFTER
 
     def health(self, now: float) -> dict[str, str]:
-        """Return a word on each of stream, Kafka and slot."""
+        """Return a word each for the stream, Kafka and the slot."""
         streaming = self.phase is Phase.STREAMING
         return {
             "stream": "stalled" if self.stalled and streaming else self.phase.value,
@@ -150,22 +154,35 @@ class State:
         }
 
 
-class StateBoard:
+class StatusBoard:
     """Holds the newest snapshot; threads write through `update`, the HTTP thread reads."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, status: Status) -> None:
+        self._status = status
         self._lock = threading.Lock()
+        self.backlog = Backlog()
+        """The backlog of the present stream, or of none; replaced when a stream begins or ends."""
 
     @property
-    def now(self) -> State:
+    def now(self) -> Status:
         """The newest snapshot."""
-        return self._state
+        return self._status
+
+    def queue_bytes(self) -> float:
+        """Return the bytes that wait between the threads of the present stream."""
+        return self.backlog.queue_bytes
+
+    def lag(self) -> float:
+        """Return the age in seconds of the oldest change not yet published; see `Backlog.lag`."""
+        return self.backlog.lag()
 
     def update(self, **changes: object) -> None:
-        """Replace some fields; when Kafka comes or goes, the moment is kept."""
+        """Replace fields of the snapshot by their names.
+
+        A change of `kafka_reachable` also sets `kafka_since`.
+        """
         with self._lock:
-            before = self._state.kafka_reachable
+            before = self._status.kafka_reachable
             if changes.get("kafka_reachable", before) != before:
                 changes["kafka_since"] = time.time()
-            self._state = replace(self._state, **changes)  # type: ignore[arg-type]
+            self._status = replace(self._status, **changes)  # type: ignore[arg-type] # fields by name

@@ -1,4 +1,4 @@
-"""A command alone with the slot: while it holds the lock no sidecar streams, and none begins."""
+"""Exclusive use of a slot by a command: while it holds the lock, no sidecar streams or starts."""
 
 import time
 from collections.abc import Iterator
@@ -9,16 +9,17 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarRunning
 from cdc_sidecar.postgres.replication import ReplicationConnection, lock_key
 
-PATIENCE: Final = 2.0  # seconds; the server needs a moment to notice that a sidecar has gone
-POLL: Final = 0.2  # seconds
+PATIENCE: Final = 2.0
+"""Seconds to try for: the server needs a moment to notice that a stopped sidecar has gone."""
+POLL: Final = 0.2  # seconds between two tries; each is one short query
 
 
 @contextmanager
 def exclusive(config: Config) -> Iterator[ReplicationConnection]:
-    """Lend a replication connection that holds the sidecar's lock.
+    """Lend a replication connection that holds the lock of the slot.
 
     Raises:
-        SidecarRunning: a sidecar holds it; nothing was touched.
+        SidecarRunning: a sidecar holds the lock; nothing was changed.
 
     """
     connection = ReplicationConnection(config.postgres)
@@ -35,8 +36,8 @@ def _lock(connection: ReplicationConnection, slot: str) -> None:
         if time.monotonic() > until:
             raise SidecarRunning(
                 f"another session holds the lock of slot {slot}",
-                cause="a sidecar streams; or one was lost, and the server has not noticed yet"
+                cause="a sidecar is running, or one was lost and the server has not noticed it yet"
                 " (wal_sender_timeout)",
-                hint="stop it, and those that stand by to take over; then call this again",
+                hint="stop the sidecar and its standbys, then run this command again",
             )
         time.sleep(POLL)

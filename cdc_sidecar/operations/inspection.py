@@ -1,10 +1,13 @@
-"""Looking at source and Kafka without claiming anything: what `check` and `status` rest on."""
+"""The inspection behind `check`: tries the source and Kafka live, without claiming anything."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.continuity import Continuity, SourceState
+from cdc_sidecar.checks.source import identity_of
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     PermissionMissing,
@@ -15,19 +18,21 @@ from cdc_sidecar.errors import (
 )
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import position_topic, schemas_topic
+from cdc_sidecar.kafka.claim import read_current_position
 from cdc_sidecar.kafka.client import admin_client
-from cdc_sidecar.kafka.position import PositionRecord, read_position
+from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
-from cdc_sidecar.kafka.read import committed_reader
-from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, Topics
+from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, TopicCatalog
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
 from cdc_sidecar.postgres.slot import Server, SlotStatus, check_version, read_server, read_slot
-from cdc_sidecar.runtime import preflight
 
 T = TypeVar("T")
+
+_FENCE_TIMEOUT = 20.0
+"""Seconds for the trial transaction: a person waits for `check`, and there is nothing to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,23 +201,23 @@ class Inspection:
         self._try("transactions", self._try_transactions, lambda name: f"allowed (tried as {name})")
         self._record = self._try("position", self._read_position, _say_position)
 
-    def _open_topics(self) -> Topics:
-        topics = Topics(admin_client(self._config.kafka), self._config.topics)
+    def _open_topics(self) -> TopicCatalog:
+        topics = TopicCatalog(admin_client(self._config.kafka), self._config.topics)
         topics.describe([])
         return topics
 
-    def _check_internal(self, topics: Topics, name: str) -> Topic | None:
+    def _check_internal(self, topics: TopicCatalog, name: str) -> Topic | None:
         if name in topics.describe([name]):
             topics.ensure_internal([name])
         return self._check_topic(topics, name)
 
-    def _check_topic(self, topics: Topics, name: str) -> Topic | None:
+    def _check_topic(self, topics: TopicCatalog, name: str) -> Topic | None:
         topic = topics.describe([name]).get(name)
         if topic is None and not self._config.topics.create:
             raise TopicMissing(name, hint="create it, or set [topics] create = true")
         return topic
 
-    def _check_null_keys(self, topics: Topics) -> None:
+    def _check_null_keys(self, topics: TopicCatalog) -> None:
         if self._tables is None or self._publication is None:
             return
         names = preflight.event_topics(self._tables, self._config, self._capture)
@@ -229,7 +234,7 @@ class Inspection:
             smallest=DEFAULT_LIMIT,
         )
         producer = TransactionalProducer(settings)
-        producer.claim(lambda: False, deadline=20.0)
+        producer.fence(lambda: False, deadline=_FENCE_TIMEOUT)
         producer.begin()
         producer.commit()
         return name
@@ -247,23 +252,24 @@ class Inspection:
             if self._slot and self._record is None:
                 self._try("first start", self._refuse_first_start, lambda _: "")
             return
-        # asked again: a live sidecar may have published beyond what the first answer said
+        # asked again: a running sidecar may have published beyond the end that was read first
         system = self._try("WAL", self._identify, lambda seen: format_lsn(seen.flushed_lsn))
         if system is None:
             return
-        now = preflight.identity_of(system, server, self._config)
+        identity = identity_of(system, server, self._config)
+        source = SourceState(identity, self._slot, system.flushed_lsn, self._history)
+        seen = Continuity(record, source)
         self._try(
             "identity",
-            lambda: preflight.check_identity(record, now, self._history),
+            lambda: _refuse(seen.mismatch),
             lambda _: f"system {system.system_identifier}, timeline {system.timeline}",
         )
-        if self._slot_is_unfit:
-            return
-        self._try(
-            "continuity",
-            lambda: preflight.check_position(record, self._slot, system, self._capture.fingerprint),
-            lambda _: "slot and position fit together",
-        )
+        if seen.mismatch is None and not self._slot_is_unfit:
+            self._try(
+                "continuity",
+                lambda: _refuse(seen.fault(self._capture.fingerprint)),
+                lambda _: "the slot and the position fit together",
+            )
 
     def _refuse_first_start(self) -> None:
         raise PositionMissing(
@@ -273,22 +279,9 @@ class Inspection:
         )
 
 
-def read_current_position(config: Config) -> PositionRecord | None:
-    """Return the last committed position, without claiming; None where there is none.
-
-    Raises:
-        KafkaUnavailable: the brokers cannot be reached.
-
-    """
-    name = position_topic(config.service.name)
-    topics = Topics(admin_client(config.kafka), config.topics)
-    if name not in topics.describe([name]):
-        return None
-    consumer = committed_reader(config.kafka)
-    try:
-        return read_position(consumer, name, config.transactional_id, None)
-    finally:
-        consumer.close()
+def _refuse(fault: SidecarError | None) -> None:
+    if fault:
+        raise fault
 
 
 def _say_server(server: Server) -> str:

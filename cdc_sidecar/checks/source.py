@@ -1,0 +1,40 @@
+"""Reading the state of the source that a position is judged by."""
+
+from cdc_sidecar.checks.continuity import SourceState
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.kafka.position import SourceIdentity
+from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.replication import ReplicationConnection, SystemIdentity
+from cdc_sidecar.postgres.slot import Server, read_server, read_slot
+
+
+def read_source(
+    connection: ReplicationConnection, database: Database, config: Config
+) -> SourceState:
+    """Read the slot first and the end of the WAL last.
+
+    A caller that compares the result with a position read later replaces `wal_end` by a newer one:
+    a running sidecar moves the position beyond the end that was read here.
+
+    Raises:
+        SidecarError: Postgres is not available, or refuses the connection.
+
+    """
+    with database.connection() as ordinary:
+        server = read_server(ordinary)
+        slot = read_slot(ordinary, config.postgres.slot)
+    system = connection.identify_system()
+    history = connection.timeline_history(system.timeline)
+    return SourceState(identity_of(system, server, config), slot, system.flushed_lsn, history)
+
+
+def identity_of(system: SystemIdentity, server: Server, config: Config) -> SourceIdentity:
+    """Return the identity of the source as it is now."""
+    return SourceIdentity(
+        system.system_identifier,
+        system.timeline,
+        server.database,
+        server.database_oid,
+        config.postgres.slot,
+        config.postgres.publication,
+    )

@@ -1,0 +1,1 @@
+"""HTTP: metrics, health, status and the read-only schema registry, answered from memory."""

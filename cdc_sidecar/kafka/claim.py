@@ -1,0 +1,208 @@
+"""The claim: fence every earlier producer, then read the position that counts (I2).
+
+Whoever writes a position claims it first: the session, the commands that move the position, and
+teardown. Claiming also ends hanging transactions of earlier producers, because a position behind
+one cannot be read, and the readers of event topics would wait at it for ever.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cdc_sidecar import failpoints
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import TransactionFailed
+from cdc_sidecar.events.envelope import Record
+from cdc_sidecar.events.names import position_topic, schemas_topic
+from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.kafka.client import admin_client
+from cdc_sidecar.kafka.event_topics import EventTopics
+from cdc_sidecar.kafka.hanging import Partition, find_hanging, read_timestamp
+from cdc_sidecar.kafka.position import PositionRecord, read_position
+from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.kafka.read import Reader, committed_reader, high_watermark
+from cdc_sidecar.kafka.topics import TopicCatalog
+
+
+@dataclass(frozen=True, slots=True)
+class InternalTopics:
+    """Where position and schemas are kept, and the key of the position."""
+
+    position: str
+    schemas: str
+    key: bytes  # the transactional id
+
+    @classmethod
+    def of(cls, config: Config) -> "InternalTopics":
+        """Return those of a configuration."""
+        service = config.service.name
+        key = config.transactional_id.encode()
+        return cls(position_topic(service), schemas_topic(service), key)
+
+    def position_record(self, position: PositionRecord) -> Record:
+        """Return the record that stores a position."""
+        return (self.position, position.encode(), self.key, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A producer that has fenced all earlier ones, and the position that was read after that."""
+
+    producer: TransactionalProducer
+    record: PositionRecord | None
+    aborted: tuple[Partition, ...] = ()  # where a hanging transaction was aborted
+
+
+class Claimant:
+    """Claims the position of one configuration; used by one thread at a time."""
+
+    def __init__(
+        self,
+        config: Config,
+        topics: TopicCatalog,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Take what a claim needs.
+
+        `topics` must have described the topics on which an earlier transaction may hang, as
+        `described_topics` does. `stopping` is asked while the brokers do not answer.
+        """
+        self._config = config
+        self._topics = topics
+        self._stopping = stopping
+        self.internal = InternalTopics.of(config)
+
+    def read_unclaimed(self) -> PositionRecord | None:
+        """Return the last committed position without claiming it; None where there is none.
+
+        A commit that is in doubt may be missing from it.
+
+        Raises:
+            KafkaUnavailable: the topic cannot be read.
+            PositionUnreadable: the record is of another version, or malformed.
+
+        """
+        with self._reader() as reader:
+            return self._read(reader, None)
+
+    def claim(self) -> Claim:
+        """Fence every earlier producer, end what it left hanging, and read the position.
+
+        Raises:
+            KafkaUnavailable, KafkaRefused: the brokers do not answer, or refuse the producer.
+            PositionUnreadable: the record is of another version, or malformed.
+            TransactionFailed: a hanging transaction could not be ended.
+
+        """
+        producer, aborted = self.fence()
+        return Claim(producer, self._read_decided(), aborted)
+
+    def fence(self) -> tuple[TransactionalProducer, tuple[Partition, ...]]:
+        """Fence every earlier producer and end what it left hanging; return where that was.
+
+        For teardown, which needs no position: its topic may have been removed already.
+
+        Raises:
+            KafkaUnavailable, KafkaRefused, TransactionFailed: as in `claim`.
+
+        """
+        producer = self._fenced()
+        hanging = self._find_hanging()
+        if hanging:
+            producer.abort_on(hanging)
+            producer = self._fenced()
+        return producer, hanging
+
+    def _fenced(self) -> TransactionalProducer:
+        """Return a new producer that has fenced every earlier one."""
+        settings = producer_settings(
+            self._config.kafka,
+            self._config.publish,
+            self._config.transactional_id,
+            smallest=self._topics.smallest_limit(),
+        )
+        producer = TransactionalProducer(settings)
+        producer.fence(self._stopping)
+        failpoints.reach(Failpoint.AFTER_INIT_TRANSACTIONS)
+        return producer
+
+    def _find_hanging(self) -> tuple[Partition, ...]:
+        """Return the partitions on which a transaction of ours that was aborted hangs.
+
+        A transaction that the committed position covers was committed: the next commit ends it.
+        """
+        found = find_hanging(admin_client(self._config.kafka), self._topics.partitions)
+        if not found or (self.internal.position, 0) in found:
+            return tuple(sorted(found))
+        known = self._topics.facts(self.internal.position) is not None
+        record = self.read_unclaimed() if known else None
+        covered = record.written_at if record else 0
+        with self._reader("read_uncommitted") as reader:
+            return tuple(
+                partition
+                for partition, start in sorted(found.items())
+                if read_timestamp(reader, partition, start) > covered
+            )
+
+    def _read_decided(self) -> PositionRecord | None:
+        """Read the position up to the high watermark: after the fence nothing is in doubt."""
+        high = high_watermark(admin_client(self._config.kafka), self.internal.position)
+        with self._reader() as reader:
+            return self._read(reader, high)
+
+    def _read(self, reader: Reader, high: int | None) -> PositionRecord | None:
+        return read_position(reader, self.internal.position, self._config.transactional_id, high)
+
+    @contextmanager
+    def _reader(self, isolation: str = "read_committed") -> Iterator[Reader]:
+        reader = committed_reader(self._config.kafka, isolation)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def write(self, claim: Claim, record: PositionRecord) -> bool:
+        """Write a position in a Kafka transaction of its own; tell whether the claim still holds.
+
+        Raises:
+            TransactionFailed: whether the position was written is not known.
+            ProducerFenced: another producer has claimed the position.
+
+        """
+        try:
+            claim.producer.begin()
+            claim.producer.produce([self.internal.position_record(record)])
+            return claim.producer.commit()
+        except TransactionFailed:
+            claim.producer.abort()
+            raise
+
+
+def described_topics(config: Config) -> TopicCatalog:
+    """Return a catalog that has described the topics which a claim of `config` looks at.
+
+    Raises:
+        KafkaUnavailable: the brokers do not answer.
+
+    """
+    topics = TopicCatalog(admin_client(config.kafka), config.topics)
+    internal, events = InternalTopics.of(config), EventTopics(config)
+    topics.describe_matching(
+        lambda name: name in (internal.position, internal.schemas) or events.may_hold(name)
+    )
+    return topics
+
+
+def read_current_position(config: Config) -> PositionRecord | None:
+    """Return the last committed position without claiming it; None where there is none.
+
+    Raises:
+        KafkaUnavailable: the brokers do not answer.
+        PositionUnreadable: the record is of another version, or malformed.
+
+    """
+    topics = TopicCatalog(admin_client(config.kafka), config.topics)
+    name = InternalTopics.of(config).position
+    if name not in topics.describe([name]):
+        return None
+    return Claimant(config, topics).read_unclaimed()

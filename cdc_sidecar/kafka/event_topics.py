@@ -1,0 +1,43 @@
+"""Which topics of a cluster may carry events of a configuration.
+
+A name decides, so topics of tables that match a glob are found without asking Postgres.
+"""
+
+import re
+
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.names import message_topic, topic_part, transaction_topic, unescape
+
+_TABLE_PARTS = 3
+"""The parts of a table's topic: service, schema and table. A dot inside a part is escaped."""
+
+
+class EventTopics:
+    """Recognises the topics of tables, outboxes, logical messages and transaction metadata."""
+
+    def __init__(self, config: Config) -> None:
+        service = config.service.name
+        self._service = topic_part(service)
+        self._capture = Capture.of(config)
+        self._single = (message_topic(service), transaction_topic(service))
+        self._outboxes = [_pattern(outbox.topic) for outbox in config.outboxes]
+
+    def may_hold(self, topic: str) -> bool:
+        """Tell whether events of this configuration may be in a topic of this name."""
+        return (
+            topic in self._single
+            or self._is_of_a_table(topic)
+            or any(pattern.fullmatch(topic) for pattern in self._outboxes)
+        )
+
+    def _is_of_a_table(self, topic: str) -> bool:
+        service, *parts = topic.split(".")
+        if service != self._service or len(parts) + 1 != _TABLE_PARTS:
+            return False
+        return self._capture.captures(".".join(map(unescape, parts)))
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """Return the pattern of the names that a template such as `outbox.event.{type}` makes."""
+    return re.compile(re.sub(r"\\{\w+\\}", "[^.]+", re.escape(template)))

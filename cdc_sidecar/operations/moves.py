@@ -1,0 +1,203 @@
+"""Moves of the position by a person: planned from what is observed, made in one transaction.
+
+A move is planned twice: first on an observation, which disturbs nobody and refuses a wrong move
+before any producer is fenced, then on the position that is read after the claim, which counts (I2).
+"""
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from cdc_sidecar.checks.continuity import Continuity
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import PositionOutOfReach, SidecarError, TransactionFailed
+from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.kafka.claim import Claim, Claimant, described_topics
+from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, instance
+from cdc_sidecar.operations.exclusion import exclusive
+from cdc_sidecar.operations.observation import observe_on
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+
+
+class MoveKind(Enum):
+    """Why the position is moved; the value is what the record says."""
+
+    ACCEPT_GAP = "accept-gap"
+    NEW_SOURCE = "new-source"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMove:
+    """A move that can be made."""
+
+    kind: MoveKind
+    goal: Lsn
+    record: PositionRecord  # the one that the move replaces
+    position: Position  # its position
+    identity: SourceIdentity  # of the source as it is now
+    mismatch: SidecarError | None = None  # why the LSNs of the two sources do not compare
+
+    @property
+    def bytes(self) -> int | None:
+        """WAL from the position to the goal: negative for a move back, None across sources."""
+        return None if self.mismatch else self.goal - self.position.end_lsn
+
+    @property
+    def partial(self) -> Partial | None:
+        """The position inside a split transaction that the move discards."""
+        return self.position.partial
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToMove:
+    """Why there is no move to make."""
+
+    reason: str
+
+
+Outcome = PlannedMove | NothingToMove
+Planner = Callable[[Continuity], Outcome]
+
+_NO_POSITION = NothingToMove("there is no position yet: the next start is a first start")
+
+
+def plan_acceptance(seen: Continuity, *, new_source: bool) -> Outcome:
+    """Plan the move to where the slot begins.
+
+    Raises:
+        SourceChanged, WalWentBack: the position is of another source, and `new_source` is not set.
+        SlotMissing, SlotLost, SlotUnfit: there is no slot to go on with.
+
+    """
+    record, identity = seen.record, seen.source.identity
+    if record is None or record.position is None:
+        return _NO_POSITION
+    mismatch = seen.mismatch
+    if mismatch and not new_source:
+        raise mismatch
+    slot = seen.usable_slot(record.position)
+    begin, end = slot.confirmed_flush_lsn, record.position.end_lsn
+    if mismatch:
+        goal = max(begin, _end_of_shared_history(seen, record.identity))
+        kind = MoveKind.NEW_SOURCE
+        return PlannedMove(kind, goal, record, record.position, identity, mismatch)
+    if begin <= end:
+        return NothingToMove(
+            f"slot {slot.name} begins at {format_lsn(begin)}, which is not after the position"
+            f" {format_lsn(end)}: no change is missing"
+        )
+    return PlannedMove(MoveKind.ACCEPT_GAP, begin, record, record.position, identity)
+
+
+def _end_of_shared_history(seen: Continuity, then: SourceIdentity) -> Lsn:
+    """Return the LSN up to which the position's source and the present one have the same WAL.
+
+    After a failover that lost WAL, that is where the timelines part: what was committed before is
+    published and need not be published again.
+    """
+    now = seen.source.identity
+    same = replace(then, timeline=0, publication="") == replace(now, timeline=0, publication="")
+    return seen.source.history.get(then.timeline, Lsn(0)) if same else Lsn(0)
+
+
+def plan_reset(seen: Continuity, goal: Lsn) -> Outcome:
+    """Plan the move to an LSN that a person names.
+
+    Raises:
+        SourceChanged, WalWentBack: the position is of another source.
+        SlotMissing, SlotLost, SlotUnfit: there is no slot to go on with.
+        PositionOutOfReach: the slot cannot send the changes from there on.
+
+    """
+    record = seen.record
+    if record is None or record.position is None:
+        return _NO_POSITION
+    if seen.mismatch:
+        raise seen.mismatch
+    slot = seen.usable_slot(record.position)
+    _check_reach(slot.confirmed_flush_lsn, goal, seen.source.wal_end)
+    if record.position == Position(goal):
+        return NothingToMove(f"the position is already {format_lsn(goal)}")
+    return PlannedMove(MoveKind.RESET, goal, record, record.position, seen.source.identity)
+
+
+def _check_reach(begin: Lsn, goal: Lsn, end: Lsn) -> None:
+    hint = f"name an LSN from {format_lsn(begin)} to {format_lsn(end)}"
+    if goal < begin:
+        raise PositionOutOfReach(
+            f"{format_lsn(goal)} is before {format_lsn(begin)}, where the slot begins",
+            cause="the server has removed the WAL that was acknowledged: those changes are lost",
+            hint=hint,
+        )
+    if goal > end:
+        raise PositionOutOfReach(
+            f"{format_lsn(goal)} is after {format_lsn(end)}, where the server's WAL ends",
+            cause="changes that are still to come would be skipped",
+            hint=hint,
+        )
+
+
+def plan_move(config: Config, planner: Planner) -> Outcome:
+    """Plan a move and change nothing.
+
+    Raises:
+        SidecarRunning: a sidecar is running.
+        SidecarError: the move is refused, or Postgres or Kafka is not available.
+
+    """
+    with exclusive(config) as connection:
+        return planner(observe_on(connection, config))
+
+
+def make_move(config: Config, planner: Planner, reason: str | None) -> Outcome:
+    """Plan a move and make it; return the move that was made.
+
+    Raises:
+        SidecarRunning: a sidecar is running; nothing was changed.
+        SidecarError: the move is refused, or Postgres or Kafka is not available; the position was
+            not moved.
+        TransactionFailed: whether the position was moved is not known.
+
+    """
+    with exclusive(config) as connection:
+        seen = observe_on(connection, config)
+        planned = planner(seen)
+        if isinstance(planned, NothingToMove):
+            return planned
+        claimant = Claimant(config, described_topics(config))
+        claim = claimant.claim()
+        planned = planner(replace(seen, record=claim.record))
+        if isinstance(planned, PlannedMove):
+            _write(claimant, claim, _moved(planned, reason))
+        return planned
+
+
+def _moved(planned: PlannedMove, reason: str | None) -> PositionRecord:
+    now = time.time_ns() // 1000
+    by = f"{_user()}@{socket.gethostname()}"
+    kind, start = planned.kind.value, planned.position.end_lsn
+    move = Move(now, kind, start, planned.goal, reason, by)
+    return planned.record.reset(move, planned.identity, instance())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user of a container may have no name
+        return str(os.getuid())
+
+
+def _write(claimant: Claimant, claim: Claim, record: PositionRecord) -> None:
+    try:
+        claimant.write(claim, record)
+    except TransactionFailed as error:
+        raise TransactionFailed(
+            error.fact,
+            cause="the brokers became unavailable during the transaction",
+            hint="`cdc-sidecar position show` tells whether the position was moved",
+        ) from error

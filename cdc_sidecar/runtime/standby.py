@@ -1,0 +1,151 @@
+"""What a session waits for: the lock, as a standby, and a broker that answers."""
+
+import threading
+from typing import Final
+
+from cdc_sidecar.errors import ProducerFenced, RivalTookOver, SidecarError
+from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.postgres.replication import ReplicationConnection, lock_key
+from cdc_sidecar.postgres.slot import holds_lock, lock_holder
+from cdc_sidecar.runtime.resources import Resources
+from cdc_sidecar.runtime.status import Phase
+from cdc_sidecar.runtime.telemetry import Telemetry
+
+LOCK_POLL: Final = 0.3
+"""Seconds between two tries for the lock: one short query each, and a takeover waits no longer."""
+BROKER_POLL: Final = 0.5
+"""Seconds between two questions whether a broker answers; each may take three seconds itself."""
+
+
+class Waiting:
+    """What a session waits for before it looks at the source; used by the main thread."""
+
+    def __init__(
+        self, resources: Resources, telemetry: Telemetry, number: int, failed: "Failure"
+    ) -> None:
+        """Take what waiting needs; `number` is the session's."""
+        self._resources = resources
+        self._telemetry = telemetry
+        self._number = number
+        self._failed = failed
+
+    def for_lock(self, connection: ReplicationConnection) -> bool:
+        """Take the lock, waiting while another holds it; False when asked to stop.
+
+        Raises:
+            RivalTookOver: we held the lock before, and another sidecar holds it now.
+            SidecarError: Postgres is not available.
+
+        """
+        key = lock_key(self._resources.config.postgres.slot)
+        holder: int | None = None
+        while not connection.try_lock(key):
+            self._failed.raise_if_any()
+            if holder is None or holder in self._resources.walsenders:
+                holder = self._look_at_holder(key, holder)
+            if self._resources.stopping.wait(LOCK_POLL):
+                return False
+        if holder is not None:
+            self._telemetry.log.info("standby_left", reason="the lock is free")
+            self._telemetry.waiting_for(None)
+        self._resources.walsenders.add(connection.backend_pid)
+        return True
+
+    def _look_at_holder(self, key: int, before: int | None) -> int | None:
+        """Return the walsender that holds the lock, and report it if it is another than `before`.
+
+        A standby is ready while another sidecar holds the lock. It is not ready while a dead
+        session of its own still holds it, because then nobody streams.
+        """
+        former = self._resources.walsenders
+        with self._resources.database.connection() as ordinary:
+            holder = lock_holder(ordinary, key)
+        if holder is None or holder == before:
+            return holder
+        log = self._telemetry.log
+        if holder in former:
+            log.warning("former_walsender_awaited", pid=holder)
+            self._telemetry.waiting_for(
+                f"our former walsender, process {holder} of the server, still holds the lock"
+            )
+        elif former:
+            raise taken_over(f"process {holder} of the server holds the lock")
+        else:
+            self._telemetry.phase_entered(Phase.WAITING, self._number)
+            log.info("standby_entered", reason="another sidecar holds the lock", pid=holder)
+        return holder
+
+    def for_brokers(self, connection: ReplicationConnection, topics: TopicCatalog) -> bool:
+        """Wait, holding the lock, until a broker answers; False when asked to stop.
+
+        Raises:
+            KafkaRefused: a broker answers and refuses the client.
+            PostgresUnavailable: Postgres went away.
+
+        """
+        waiting = False
+        while not topics.brokers_answer():
+            self._failed.raise_if_any()
+            connection.identify_system()  # raises if Postgres has gone away
+            if not waiting:
+                waiting = True
+                self._telemetry.brokers_awaited()
+            if self._resources.stopping.wait(BROKER_POLL):
+                return False
+        if waiting:
+            self._telemetry.waiting_for(None)
+        return True
+
+
+class Failure:
+    """The first error that any thread reports, and a wake-up for the main thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self.error: SidecarError | None = None
+
+    def report(self, error: SidecarError) -> None:
+        """Take an error, unless there is one already; called by any thread."""
+        with self._lock:
+            self.error = self.error or error
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Wake the main thread without an error."""
+        self._woken.set()
+
+    def await_wake(self, seconds: float) -> bool:
+        """Wait for an error or a wake-up; tell whether one came."""
+        return self._woken.wait(seconds)
+
+    def raise_if_any(self) -> None:
+        """Raise the error that was reported, if there is one."""
+        if self.error:
+            raise self.error
+
+    def judge(self, resources: Resources, backend_pid: int) -> None:
+        """Tell a rival that took our lock from a broker that timed our transaction out.
+
+        Both fence the producer. Called by the main thread while the replication connection, whose
+        walsender is `backend_pid`, is still open.
+        """
+        if not isinstance(self.error, ProducerFenced):
+            return
+        resources.telemetry.producer_fenced()
+        try:
+            with resources.database.connection() as ordinary:
+                if not holds_lock(ordinary, backend_pid):
+                    self.error = taken_over(self.error.fact)
+        except SidecarError as unknown:
+            self.error = unknown
+
+
+def taken_over(fact: str) -> RivalTookOver:
+    """Return the error of a sidecar whose place another has taken."""
+    return RivalTookOver(
+        fact,
+        cause="our session on Postgres ended while this process was not running, and another began",
+        hint="nothing needs to be done: the other sidecar publishes; after a restart this one is"
+        " its standby",
+    )

@@ -1,0 +1,210 @@
+"""The start of a session: look at the source, claim the position, and make both at a first start.
+
+The look reads source and position without claiming: a clone must halt before it fences anyone. The
+claim fences every earlier producer and then reads the position that counts (I2, I7).
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+from cdc_sidecar import failpoints
+from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.continuity import Continuity, SourceState
+from cdc_sidecar.checks.source import read_source
+from cdc_sidecar.errors import KafkaUnavailable, PositionMissing, SlotMissing
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.position import Position
+from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.kafka.claim import Claim, Claimant
+from cdc_sidecar.kafka.event_topics import EventTopics
+from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance
+from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.slot import Server, check_version, read_server
+from cdc_sidecar.runtime.publisher import Claimed
+from cdc_sidecar.runtime.resources import Resources
+from cdc_sidecar.runtime.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a look at the source shows."""
+
+    server: Server
+    tables: tuple[PublishedTable, ...]
+
+
+class SessionStart:
+    """Looks and claims for one session; later claims anew for its publisher."""
+
+    def __init__(
+        self, resources: Resources, capture: Capture, topics: TopicCatalog, telemetry: Telemetry
+    ) -> None:
+        self._resources = resources
+        self._config = resources.config
+        self._capture = capture
+        self._topics = topics
+        self._telemetry = telemetry
+        self._claimant = Claimant(resources.config, topics, resources.stopping.is_set)
+        self.internal = self._claimant.internal
+
+    def look(self, connection: ReplicationConnection) -> View:
+        """Look at source and position without claiming.
+
+        Raises:
+            SidecarError: the source is not what the configuration or the position says.
+
+        """
+        config, capture, topics = self._config, self._capture, self._topics
+        with self._resources.database.connection() as ordinary:
+            server = read_server(ordinary)
+            check_version(server)
+            preflight.check_primary(connection, server)
+            preflight.check_wal_level(server)
+            publication = preflight.check_publication(ordinary, config)
+            tables = read_published_tables(ordinary, config.postgres.publication)
+        preflight.check_tables(tables, config, capture)
+        topics.ensure_internal([self.internal.position, self.internal.schemas])
+        names = preflight.event_topics(tables, config, capture)
+        topics.ensure(names)
+        topics.describe_matching(EventTopics(config).may_hold)
+        preflight.check_null_keys(tables, topics.describe(names), capture, publication)
+        self._check_source(connection)
+        return View(server, tables)
+
+    def _check_source(self, connection: ReplicationConnection) -> None:
+        """Check that the position, as far as it can be read, is of this source."""
+        source = self._read_source(connection)
+        record = self._claimant.read_unclaimed()
+        wal_end = connection.identify_system().flushed_lsn
+        mismatch = Continuity(record, replace(source, wal_end=wal_end)).mismatch
+        if mismatch:
+            raise mismatch
+
+    def _read_source(self, connection: ReplicationConnection) -> SourceState:
+        return read_source(connection, self._resources.database, self._config)
+
+    def claim(self, connection: ReplicationConnection) -> Claimed:
+        """Fence, read the position that counts, and make every check of I7.
+
+        Raises:
+            SidecarError: Kafka or Postgres is not available, or a person must decide.
+
+        """
+        claim = self._claim()
+        source = self._read_source(connection)
+        seen = Continuity(claim.record, source)
+        record = claim.record
+        if record is None or record.position is None:
+            if seen.mismatch:
+                raise seen.mismatch
+            record = self._first_start(connection, claim, source)
+        else:
+            fault = seen.fault(self._capture.fingerprint)
+            if fault:
+                raise fault
+            self._report_changes(record, source)
+            record = replace(record, identity=source.identity, instance=instance())
+        self._telemetry.log.info("position_claimed", position=_lsn_of(record))
+        return Claimed(claim.producer, record)
+
+    def _claim(self) -> Claim:
+        claim = self._claimant.claim()
+        self._telemetry.brokers_reached()
+        self._telemetry.hanging_transactions_aborted(claim.aborted)
+        return claim
+
+    def reclaim(self) -> Claimed:
+        """Claim anew while the stream goes on; called by the publisher thread.
+
+        Raises:
+            SidecarError: Kafka is not available, or the position was removed.
+
+        """
+        claim = self._claim()
+        if claim.record is None or claim.record.position is None:
+            raise PositionMissing(f"topic {self.internal.position} no longer has the position")
+        return Claimed(claim.producer, claim.record)
+
+    def brokers_answer(self) -> bool:
+        """Tell whether any broker answers; called by the publisher thread when it has failed.
+
+        Raises:
+            KafkaRefused: a broker answers and refuses the client.
+
+        """
+        return self._topics.brokers_answer()
+
+    def _report_changes(self, record: PositionRecord, source: SourceState) -> None:
+        log, slot = self._telemetry.log, source.slot
+        if record.fingerprint != self._capture.fingerprint:
+            log.info("configuration_changed", since=record.fingerprint)
+        if record.identity.timeline != source.identity.timeline:
+            log.warning(
+                "timeline_changed",
+                since=record.identity.timeline,
+                now=source.identity.timeline,
+                slot_at=format_lsn(slot.confirmed_flush_lsn) if slot else None,
+            )
+
+    def _first_start(
+        self, connection: ReplicationConnection, claim: Claim, source: SourceState
+    ) -> PositionRecord:
+        """Write the first position; an intent, recorded before the slot, survives a crash."""
+        intent = claim.record
+        record = intent or self._new_record(source.identity)
+        if source.slot is None:
+            if intent is None:
+                self._check_may_create()
+                self._write(claim, record)
+                failpoints.reach(Failpoint.AFTER_SLOT_INTENT)
+            start = self._create_slot(connection)
+        else:
+            start = self._begin_of_slot(source, intent)
+        first = record.moved(Position(start), self._capture.fingerprint, time.time_ns() // 1000)
+        self._write(claim, first)
+        return first
+
+    def _new_record(self, identity: SourceIdentity) -> PositionRecord:
+        now = time.time_ns() // 1000
+        return PositionRecord(identity, None, 0, self._capture.fingerprint, instance(), now)
+
+    def _check_may_create(self) -> None:
+        if not self._config.postgres.create_slot:
+            raise SlotMissing(
+                f"neither slot {self._config.postgres.slot} nor a position exists: this is a first"
+                " start",
+                hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
+            )
+
+    def _create_slot(self, connection: ReplicationConnection) -> Lsn:
+        name = self._config.postgres.slot
+        start = connection.create_slot(name, self._resources.stopping.is_set)
+        failpoints.reach(Failpoint.AFTER_SLOT_CREATED)
+        self._telemetry.log.info("slot_created", slot=name, consistent_point=format_lsn(start))
+        return start
+
+    def _begin_of_slot(self, source: SourceState, intent: PositionRecord | None) -> Lsn:
+        """Return where an existing slot begins, if a first start may go on from there."""
+        slot = source.slot
+        assert slot is not None  # noqa: S101 - the caller has asked
+        if intent is None and not self._resources.bootstrap:
+            raise PositionMissing(
+                f"slot {slot.name} begins at {format_lsn(slot.confirmed_flush_lsn)}, but topic"
+                f" {self.internal.position} has no position",
+                cause="a first start on a slot made by hand, or the position topic was lost",
+                hint="for a first start, run `cdc-sidecar run --bootstrap` once; otherwise restore"
+                " the topic",
+            )
+        slot.check(source.identity.database)
+        return slot.confirmed_flush_lsn
+
+    def _write(self, claim: Claim, record: PositionRecord) -> None:
+        if not self._claimant.write(claim, record):
+            raise KafkaUnavailable("the first position took too long to be committed")
+
+
+def _lsn_of(record: PositionRecord) -> str | None:
+    return format_lsn(record.position.end_lsn) if record.position else None

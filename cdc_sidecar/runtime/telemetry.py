@@ -1,0 +1,207 @@
+"""Telemetry: what the threads report goes to the status board, the metrics and the log at once.
+
+The threads know the protocols that their own modules define, `PublisherTelemetry` and
+`GuardianTelemetry`; this class implements them.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+
+from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.position import Position
+from cdc_sidecar.kafka.hanging import Partition
+from cdc_sidecar.kafka.position import PositionRecord
+from cdc_sidecar.logs import Logger
+from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.runtime.backlog import Backlog
+from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.watch import Assessment, Look
+
+
+class Telemetry:
+    """The board, the metrics and the log of one daemon, or of one of its sessions."""
+
+    def __init__(self, board: StatusBoard, metrics: Metrics, log: Logger) -> None:
+        self.board = board
+        self.metrics = metrics
+        self.log = log
+
+    def of_session(self, number: int) -> "Telemetry":
+        """Return the telemetry of a session: its log lines carry the number."""
+        return Telemetry(self.board, self.metrics, self.log.bind(session=number))
+
+    @property
+    def now(self) -> Status:
+        """The newest snapshot of the status."""
+        return self.board.now
+
+    # --- the daemon and its sessions
+
+    def phase_entered(self, phase: Phase, session: int | None = None) -> None:
+        """Show another phase; `session` is given where a session enters it."""
+        now = time.time()
+        changes = {} if session is None else {"session": session, "beat": now}
+        self.board.update(phase=phase, phase_since=now, **changes)
+        self.metrics.streaming.set(phase is Phase.STREAMING)
+
+    def stream_began(self, backlog: Backlog) -> None:
+        """Let the gauges show the backlog of a stream that begins."""
+        self.board.backlog = backlog
+
+    def stream_ended(self) -> None:
+        """Let the lag grow until the next stream begins."""
+        self.board.backlog = Backlog(idle_since=time.time())
+
+    def beat_seen(self, at: float) -> None:
+        """Show when the replication thread was last at work, in seconds since 1970."""
+        self.board.update(beat=at)
+
+    def waiting_for(self, reason: str | None) -> None:
+        """Show what a session waits for; None where it goes on."""
+        self.board.update(error=reason)
+
+    def brokers_awaited(self) -> None:
+        """Report that a session cannot begin because no broker answers."""
+        self.log.warning("kafka_awaited")
+        self.board.update(
+            kafka_reachable=False, error="no Kafka broker answers; the sidecar is waiting"
+        )
+
+    def brokers_reached(self) -> None:
+        """Show that Kafka is reachable."""
+        self.board.update(kafka_reachable=True)
+
+    def hanging_transactions_aborted(self, partitions: Iterable[Partition]) -> None:
+        """Report on which partitions a hanging transaction was ended."""
+        names = [f"{topic}-{number}" for topic, number in partitions]
+        if names:
+            self.log.warning("hanging_transactions_aborted", partitions=names)
+
+    # --- PublisherTelemetry
+
+    def transaction_committed(
+        self, batch: Batch, record: PositionRecord, seconds: float, queued: int
+    ) -> None:
+        """Count a committed Kafka transaction and show its position."""
+        metrics, now = self.metrics, time.time()
+        end = batch.position.end_lsn
+        metrics.kafka_transactions.labels("committed").inc()
+        metrics.commit_seconds.observe(seconds)
+        metrics.transactions.inc(batch.transactions)
+        metrics.count_events(batch.counts)
+        metrics.position.set(end)
+        if batch.transactions:
+            late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
+            metrics.latency.observe(max(0.0, late))
+        self.board.update(
+            position=end,
+            acknowledged=end,
+            commits=record.commits,
+            last_commit_at=now,
+            queue_bytes=queued,
+            kafka_reachable=True,
+        )
+        self._warn_of_updates(batch)
+        self.log.debug(
+            "transaction_published",
+            position=format_lsn(end),
+            transactions=batch.transactions,
+            bytes=batch.size,
+            milliseconds=round(seconds * 1000, 1),
+        )
+
+    def _warn_of_updates(self, batch: Batch) -> None:
+        """Warn of a mistake of the service: an outbox event that is published cannot change."""
+        for (table, op), count in batch.counts.items():
+            if op == "outbox_update":
+                self.log.warning("outbox_rows_updated", table=table, updates=count)
+
+    def position_acknowledged(self, position: Position) -> None:
+        """Show what is reported to Postgres as flushed."""
+        self.metrics.acknowledged.set(position.end_lsn)
+
+    def transaction_split(self, position: Position) -> None:
+        """Report that a source transaction is committed in parts."""
+        partial = position.partial
+        self.metrics.splits.inc()
+        if partial:
+            self.log.warning(
+                "transaction_split",
+                transaction=partial.xid,
+                commit_lsn=format_lsn(partial.final_lsn),
+                part=partial.part,
+                events=partial.total_order,
+            )
+
+    def transaction_aborted(self, *, certain: bool) -> None:
+        """Report an aborted Kafka transaction, and whether the brokers confirmed the abort."""
+        self.metrics.kafka_transactions.labels("aborted").inc()
+        self.log.info("transaction_aborted", certain=certain)
+
+    def producer_replaced(self) -> None:
+        """Report that a slow commit made the session replace its producer."""
+        self.metrics.recycles.inc()
+        self.log.warning("producer_replaced", reason="the commit was slow enough to be retried")
+
+    def brokers_slow(self, seconds: float) -> None:
+        """Report, once, that the brokers have not answered for some seconds."""
+        if self.now.kafka_reachable:
+            self.log.warning("kafka_went_away", waiting_seconds=round(seconds, 1))
+            self.board.update(kafka_reachable=False)
+
+    def brokers_away(self) -> None:
+        """Show that no broker answers."""
+        self.board.update(kafka_reachable=False)
+
+    def producer_fenced(self) -> None:
+        """Count that our producer was fenced."""
+        self.metrics.fences.inc()
+
+    # --- GuardianTelemetry
+
+    def guardian_failed(self, error: SidecarError) -> None:
+        """Report that Postgres could not be asked; the next looks go on."""
+        self.log.warning("guardian_went_blind", error=error.fact)
+
+    def source_seen(self, look: Look, assessment: Assessment) -> None:
+        """Show what a look at the slot says."""
+        slot, seconds_left = look.slot, assessment.seconds_left
+        if assessment.danger_changed:
+            self._report_danger(look, assessment)
+        if assessment.stalled != self.now.stalled:
+            self._report_stall(look, stalled=assessment.stalled)
+        self.metrics.set_slot(slot, look.activity, seconds_left)
+        self.metrics.stalled.set(assessment.stalled)
+        self.board.update(
+            slot=slot,
+            slot_activity=look.activity,
+            slot_seen_at=time.time(),
+            seconds_left=seconds_left,
+            stalled=assessment.stalled,
+            warnings=assessment.warnings,
+        )
+
+    def _report_danger(self, look: Look, assessment: Assessment) -> None:
+        left = assessment.seconds_left
+        facts = {
+            "wal_status": look.slot.wal_status,
+            "retained_bytes": look.slot.retained_bytes,
+            "safe_bytes": look.slot.safe_wal_size,
+            "seconds_left": None if math.isinf(left) else round(left),
+        }
+        if assessment.danger:
+            self.log.warning("slot_in_danger", state=assessment.danger, **facts)
+        else:
+            self.log.info("slot_out_of_danger", **facts)
+
+    def _report_stall(self, look: Look, *, stalled: bool) -> None:
+        lag = look.slot.confirmed_lag_bytes
+        if stalled:
+            walsender = look.activity.walsender
+            event = walsender.wait_event if walsender else None
+            self.log.warning("stream_stalled", confirmed_lag_bytes=lag, wait_event=event)
+        else:
+            self.log.info("stream_moved_on", confirmed_lag_bytes=lag)
