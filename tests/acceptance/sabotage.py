@@ -68,15 +68,15 @@ def _believe_the_look() -> None:
 
 
 def _read_to_the_stable_end() -> None:
-    def read(self: Any) -> object:  # noqa: ANN401
+    def read(self: Any) -> object:  # noqa: ANN401 - as above
         return self.read_unclaimed()
 
     _replace(Claimant, "_read_decided", lambda _: read)
 
 
 def _acknowledge_first() -> None:
-    def wrap(commit: Any) -> object:  # noqa: ANN401
-        def commit_late(self: Any, open_: Any) -> None:  # noqa: ANN401
+    def wrap(commit: Any) -> object:  # noqa: ANN401 - as above
+        def commit_late(self: Any, open_: Any) -> None:  # noqa: ANN401 - as above
             self._acknowledgement.advance(open_.batch.position.end_lsn)
             commit(self, open_)
 
