@@ -1,8 +1,8 @@
-# Needs make and Python 3.11 or newer; everything else comes from package registries into .venv and .cache.
+# Needs make and Python 3.11 or newer. Everything else comes from package registries into .venv and .cache.
 
 PYTHON ?= python3
 
-# The shell knows a SECONDS of its own: only the one on make's command line counts.
+# Some shells export a variable SECONDS, so only the one on make's command line counts.
 DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS))
 
 ENVIRONMENT = .venv/.installed
@@ -14,16 +14,16 @@ SOURCES = cdc_sidecar tests benchmarks
 .PHONY: help demo lint check test test-long sanitize soak bench clean
 
 help:
-	@echo 'make demo [SECONDS=20]   watch a shop reach Kafka exactly once, on servers it starts itself'
-	@echo 'make check               linters, types, import contracts, unit tests: what CI runs first'
-	@echo 'make test                the same, with every test'
-	@echo 'make test-long           the same, with everything in full: hours'
-	@echo 'make sanitize            the compiled code under AddressSanitizer (needs gcc)'
+	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
+	@echo 'make check               linters, types, import contracts and unit tests, as CI runs first'
+	@echo 'make test                linters and every test'
+	@echo 'make test-long           every test in full: hours'
+	@echo 'make sanitize            tests of the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
-	@echo '                         changes, kills and a wire that is cut, for as long as you like'
-	@echo 'make bench [QUICK=1]     how fast it is, beside pg_recvlogical and Debezium: 40 minutes, or 5'
-	@echo 'make clean               remove what the others made: .venv, .cache, scratch folders'
-	@echo 'PYTHON=python3.13        the interpreter that .venv is made from'
+	@echo '                         random changes, kills and cuts of the network, as long as you like'
+	@echo 'make bench [QUICK=1]     the speed compared with pg_recvlogical and Debezium: 40 minutes, or 5'
+	@echo 'make clean               remove the files of all other targets: .venv, .cache, scratch folders'
+	@echo 'PYTHON=python3.13        the interpreter of .venv'
 
 demo: $(NATIVE)
 	@$(RUN)cdc-sidecar demo $(DURATION)
@@ -31,16 +31,16 @@ demo: $(NATIVE)
 check: lint
 	@$(RUN)pytest tests/unit
 
-# Two processes, a file each at a time: the tests mostly wait for servers.
+# Two processes, each with one file at a time: the tests mostly wait for servers.
 test: lint
 	@$(RUN)pytest --numprocesses 2 --dist loadfile
 
-# One process: sizes and times are measured.
+# One process, because sizes and times are measured.
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
 
-# In a copy, so that nobody runs slow code later. Python gets its memory by malloc: the sanitizer sees
-# the end of each frame.
+# In a copy, so that the slow code is not used later. Python allocates with malloc, so that the sanitizer
+# knows the end of each frame.
 SANITIZED = build/sanitize
 sanitize: $(NATIVE)
 	@rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
@@ -64,7 +64,7 @@ lint: $(NATIVE)
 	@$(RUN)mypy $(SOURCES)
 	@$(RUN)lint-imports
 
-# Without a C compiler nothing is built, and plain Python runs.
+# Without a C compiler nothing is built, and the plain Python twins are used.
 $(NATIVE): $(wildcard cdc_sidecar/events/*.pyx cdc_sidecar/events/*.pxd) setup.py | $(ENVIRONMENT)
 	@for source in $?; do \
 		[ -n "$$(find cdc_sidecar/events -name '*.so' -newer $$source)" ] && continue; \

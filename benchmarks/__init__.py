@@ -1,1 +1,1 @@
-"""How this sidecar stands against others, on the same WAL and the same broker: `make bench`."""
+"""Compares the sidecar with other programs on the same WAL and the same broker: `make bench`."""

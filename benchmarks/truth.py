@@ -107,7 +107,7 @@ class Decoder:
         self._registry = registry
         self._schemas: dict[bytes, Any] = {}
 
-    def __call__(self, framed: bytes) -> Any:  # noqa: ANN401 - whatever the schema says
+    def __call__(self, framed: bytes) -> Any:  # noqa: ANN401 - a value of the schema
         """Return a value; of a record that begins with `before` and `after`, only these two."""
         schema = self._schemas.get(framed[1:_FRAME])
         if schema is None:

@@ -51,7 +51,7 @@ class MessageDecoder:
             dict(message.headers() or ()),
         )
 
-    def _read(self, framed: str | bytes | None) -> Any:  # noqa: ANN401 - whatever the schema says
+    def _read(self, framed: str | bytes | None) -> Any:  # noqa: ANN401 - a value of the schema
         if framed is None:
             return None
         content = framed.encode() if isinstance(framed, str) else framed

@@ -16,11 +16,12 @@ from confluent_kafka.cimpl import NewTopic
 from psycopg.conninfo import conninfo_to_dict
 
 from cdc_sidecar.errors import ServerFailed
+from cdc_sidecar.servers.__main__ import main as servers_main
 from cdc_sidecar.servers.host import UNPRIVILEGED_USER, cache_folder, package_home
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from cdc_sidecar.servers.postgres_installation import installed_postgres
-from cdc_sidecar.servers.process import can_read
+from cdc_sidecar.servers.process import Program, ServerProcess, can_read, run_tool
 from tests.waiting import await_true
 
 _START_BOTH = """
@@ -144,6 +145,32 @@ def test_a_postgres_that_cannot_start_says_why() -> None:
         PostgresServer(settings={"wal_level": "nonsense"}),
     ):
         pass
+
+
+def test_the_error_of_a_server_has_the_path_and_the_end_of_its_log_and_a_hint(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "server.log"
+    program = Program("Server", ["/bin/sh", "-c", "echo no disk; exit 3"], tmp_path, log)
+    with pytest.raises(ServerFailed, match="Server ended at start with status 3") as caught:
+        ServerProcess(program).await_ready(lambda: False, 30)
+    assert caught.value.code == "CDC-131"
+    assert caught.value.where == str(log)
+    assert caught.value.cause.endswith("no disk")
+    assert caught.value.hint
+
+
+def test_the_error_of_a_tool_has_its_command_and_its_output(tmp_path: Path) -> None:
+    command = ["/bin/sh", "-c", "echo no such option; exit 2"]
+    with pytest.raises(ServerFailed, match="ended with status 2") as caught:
+        run_tool(command, folder=tmp_path)
+    assert caught.value.where == " ".join(command)
+    assert caught.value.cause == "no such option"
+
+
+def test_clean_is_the_only_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert servers_main(["start"]) == 2
+    assert "cdc_sidecar.servers clean" in capsys.readouterr().err
 
 
 def test_a_postgres_that_does_not_answer_in_time_is_ended() -> None:

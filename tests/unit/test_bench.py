@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic: progress, percentiles, medians, ratios, and what it prints."""
+"""The figures of the benchmark: progress, percentiles, medians, ratios, verdicts and tables."""
 
 import json
 from array import array
@@ -46,7 +46,7 @@ LATENCY = Latency(
 
 
 class Contender:
-    """Only what a report asks of one."""
+    """A contender, reduced to the members that a report reads."""
 
     guarantee = "exactly once"
     format = "Avro"
@@ -59,14 +59,14 @@ class Contender:
         self.name = name
 
     def start(self, run: object) -> None:
-        """Begin."""
+        """Start."""
 
     def is_alive(self) -> bool:
-        """Tell."""
+        """Return true."""
         return True
 
     def stop(self) -> None:
-        """End."""
+        """Stop."""
 
 
 def test_transaction_markers_are_not_counted_as_records() -> None:

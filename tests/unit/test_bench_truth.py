@@ -1,4 +1,4 @@
-"""The benchmark's truth: what is lost, repeated, out of order or different is seen."""
+"""The benchmark finds events that are lost, repeated, out of order or different."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ Row = tuple[int, int, datetime]
 
 @dataclass
 class Record:
-    """A message of Kafka, as far as a ledger asks."""
+    """A message of Kafka, reduced to the methods that a ledger calls."""
 
     place: str
     number: int
@@ -44,7 +44,7 @@ class Record:
         return b"42"
 
     def value(self) -> bytes:
-        """Return the place of the payload."""
+        """Return the bytes that stand for the payload."""
         return b"value"
 
     def headers(self) -> list[tuple[str, bytes]]:
@@ -65,7 +65,7 @@ def _take(ledger: RowLedger, rows: Sequence[Row]) -> Ledger:
 
 
 def _judge(ledger: Ledger) -> tuple[int, int, int]:
-    """Return how many came, are out of order, and differ."""
+    """Return the number of events, of those out of order, and of different keys."""
     return sum(map(len, ledger.offsets.values())), ledger.out_of_order, ledger.differences()
 
 
