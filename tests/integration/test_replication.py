@@ -13,7 +13,7 @@ from tests.integration.source import PUBLICATION, SLOT, Source, config_of, sourc
 from tests.waiting import await_true
 
 _ROWS = 600
-_OWN_BUFFER = 16_384  # bytes that libpq takes at once, unless it is told otherwise
+_OWN_BUFFER = 16_384  # bytes that libpq reads at once by default
 _SENT = "SELECT FROM pg_stat_replication WHERE pid = %s AND sent_lsn >= %s"
 _ACTIVE = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
 _CONFIRMED = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND confirmed_flush_lsn = %s"
@@ -23,7 +23,7 @@ _MOST_STATUSES = (
 
 
 def test_one_read_takes_what_the_socket_holds(database: str) -> None:
-    """Rows of 1 kB come by the hundred, not by the dozen: each read costs both sides."""
+    """Each read costs both sides, so a read returns more than libpq's default buffer holds."""
     with source_of(database) as source:
         source.run("CREATE TABLE shop (id int PRIMARY KEY, note text)")
         source.stream()
@@ -103,7 +103,7 @@ def _await_confirmed(reader: psycopg.Connection, lsn: Lsn) -> None:
 
 
 def _reads(connection: ReplicationConnection) -> list[int]:
-    """Read until all rows have come; return how many bytes came with each read."""
+    """Read until all rows have arrived; return the number of bytes of each read."""
     frames: list[bytes] = []
     sizes = []
     while len(frames) < _ROWS and connection.wait(timeout=10.0):
