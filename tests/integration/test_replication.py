@@ -23,7 +23,7 @@ _MOST_STATUSES = (
 
 
 def test_one_read_takes_what_the_socket_holds(database: str) -> None:
-    """A read returns hundreds of rows of 1 kB, not a dozen, because each read costs both sides."""
+    """Each read costs both sides, so a read returns more than libpq's default buffer holds."""
     with source_of(database) as source:
         source.run("CREATE TABLE shop (id int PRIMARY KEY, note text)")
         source.stream()

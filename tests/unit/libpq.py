@@ -10,13 +10,13 @@ from psycopg.pq.abc import PGresult
 
 @dataclass
 class Wire:
-    """Keeps a queue to write and a buffer of what was read, both without a limit, as libpq does."""
+    """Has a queue of output and a buffer of input, both without a limit, as libpq has."""
 
     socket: socket.socket
     refusals: int = 0
     """How often `put_copy_data` and `put_copy_end` still return 0."""
     incoming: deque[bytes] = field(default_factory=deque)
-    """The messages that `get_copy_data` returns before the end of the copy; b"" is none yet."""
+    """The messages that `get_copy_data` returns before the end; b"" stands for none yet."""
     results: deque[PGresult] = field(default_factory=deque)
     queue: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
@@ -27,14 +27,14 @@ class Wire:
         self.queue += command
 
     def put_copy_data(self, buffer: bytes) -> int:
-        """Queue a message, unless it is to be refused."""
+        """Queue a message, or refuse it."""
         if self._refuses():
             return 0
         self.queue += buffer
         return 1
 
     def put_copy_end(self) -> int:
-        """Queue the end, unless it is to be refused."""
+        """Note the end, or refuse it."""
         if self._refuses():
             return 0
         self.ended = True
@@ -45,7 +45,7 @@ class Wire:
         return self.refusals >= 0
 
     def flush(self) -> int:
-        """Send what the socket takes."""
+        """Send as much of the queue as the socket accepts."""
         try:
             while self.queue:
                 del self.queue[: self.socket.send(self.queue)]
@@ -54,7 +54,7 @@ class Wire:
         return 0
 
     def consume_input(self) -> None:
-        """Read once what the socket holds."""
+        """Read the available input once."""
         chunk = self.socket.recv(65536)
         if not chunk:
             raise psycopg.OperationalError("server closed the connection unexpectedly")
@@ -68,7 +68,7 @@ class Wire:
         return len(message), memoryview(message)
 
     def is_busy(self) -> int:
-        """Tell whether the answer has not come yet."""
+        """Return whether the answer has not arrived yet."""
         return not self.received
 
     def get_result(self) -> PGresult | None:
@@ -77,16 +77,16 @@ class Wire:
 
 
 def pair() -> tuple[Wire, Wire]:
-    """Return two ends that do not block, with buffers that are soon full."""
+    """Return both ends of a connection that does not block and has the smallest buffers."""
     ends = socket.socketpair()
     for end in ends:
         end.settimeout(0)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel's least
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel uses its minimum
     return Wire(ends[0]), Wire(ends[1])
 
 
 def fill(wire: Wire) -> None:
-    """Write until the socket takes no more, and leave nothing in the queue."""
+    """Write until the socket accepts no more, and leave the queue empty."""
     while not wire.queue:
         wire.queue += bytes(65536)
         wire.flush()

@@ -57,7 +57,7 @@ def loader(tmp_path: Path) -> Loader:
     return Loader(tmp_path)
 
 
-# --- what is accepted
+# --- accepted configurations
 
 
 def test_a_minimal_file_has_defaults_under_which_every_user_is_safe(loader: Loader) -> None:
@@ -199,8 +199,8 @@ def test_an_unknown_key_that_resembles_no_other_is_answered_with_the_known_keys(
 def test_missing_sections_are_reported(loader: Loader) -> None:
     with pytest.raises(ConfigInvalid) as invalid:
         loader.load_alone("")
-    told = invalid.value.fact
-    assert all(f"- {name}: missing" in told for name in ("service", "postgres", "kafka"))
+    reported = invalid.value.fact
+    assert all(f"- {name}: missing" in reported for name in ("service", "postgres", "kafka"))
 
 
 def test_an_external_registry_is_reported_as_not_supported_and_not_as_an_unknown_key(
@@ -261,8 +261,8 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
     ],
 )
 def test_a_value_that_makes_no_sense_is_reported(loader: Loader, text: str, mistake: str) -> None:
-    (told,) = loader.mistakes(text)
-    assert mistake in told
+    (reported,) = loader.mistakes(text)
+    assert mistake in reported
 
 
 def test_a_file_with_nothing_to_capture_is_refused(loader: Loader) -> None:
@@ -389,10 +389,10 @@ def test_secrets_that_cannot_be_read_are_reported_at_start_as_mistakes(loader: L
         '[service.x]\n[http]\nlisten = { env = "CDC_TEST_NOWHERE" }',
         {"CDC_SIDECAR__POSTGRES__PASSWORD": '{ env = "CDC_TEST_NOWHERE" }'},
     )
-    told = "\n".join(mistakes)
-    assert "kafka.client.sasl.password: file /nowhere/x: FileNotFoundError" in told
-    assert "postgres.password: environment variable CDC_TEST_NOWHERE is not set" in told
-    assert "http.listen: environment variable CDC_TEST_NOWHERE is not set" in told
+    reported = "\n".join(mistakes)
+    assert "kafka.client.sasl.password: file /nowhere/x: FileNotFoundError" in reported
+    assert "postgres.password: environment variable CDC_TEST_NOWHERE is not set" in reported
+    assert "http.listen: environment variable CDC_TEST_NOWHERE is not set" in reported
 
 
 def test_no_secret_is_ever_printed(loader: Loader) -> None:

@@ -1,4 +1,4 @@
-"""Writing to the replication connection waits for both directions, and never without a deadline."""
+"""Writing to the replication connection waits for both directions, and always has a deadline."""
 
 import selectors
 import socket
@@ -31,7 +31,7 @@ def _run(wire: Wire, step: Step[T], seconds: float = 30.0) -> T:
     return SocketWaiter(wire.socket.fileno()).run(step, time.monotonic() + seconds)
 
 
-def test_a_message_that_libpq_did_not_take_is_offered_again(ends: tuple[Wire, Wire]) -> None:
+def test_a_message_that_libpq_did_not_accept_is_offered_again(ends: tuple[Wire, Wire]) -> None:
     ours, theirs = ends
     ours.refusals = 1
     _run(ours, exchange.send_copy_data(ours, _MESSAGE))
@@ -44,7 +44,7 @@ def test_input_is_read_while_a_message_waits_to_be_written(ends: tuple[Wire, Wir
     theirs.socket.send(b"row")
 
     class Server(Wire):
-        """Reads again as soon as its own row was read."""
+        """Reads again as soon as we have read its row."""
 
         def consume_input(self) -> None:
             super().consume_input()
@@ -68,7 +68,7 @@ def test_two_sides_that_both_write_more_than_the_buffers_hold_both_finish(
 
 
 def _swap(wire: Wire, size: int) -> Step[None]:
-    """Send a message, then read on until one of the same size has come."""
+    """Send a message, then read until one of the same size has arrived."""
     yield from exchange.send_copy_data(wire, bytes(size))
     while len(wire.received) < size:
         yield Wait.R
@@ -89,7 +89,7 @@ def test_input_that_never_ends_does_not_put_the_deadline_off(ends: tuple[Wire, W
     fill(ours)
 
     class Server(Wire):
-        """Sends more for all that is read, and never reads."""
+        """Sends more after each read of ours, and never reads."""
 
         def consume_input(self) -> None:
             super().consume_input()
@@ -125,6 +125,23 @@ def test_a_step_that_was_asked_to_stop_gives_up_before_its_deadline(
         waiter.run(exchange.fetch(ours), time.monotonic() + 3600, stopping=lambda: True)
 
 
+def test_input_that_is_read_while_a_message_waits_counts_as_received(
+    ends: tuple[Wire, Wire],
+) -> None:
+    """Otherwise the watchdog would take a server that sends for a silent one."""
+    ours, theirs = ends
+    waiter = SocketWaiter(ours.socket.fileno())
+    fill(ours)
+    with pytest.raises(TimeoutError):
+        waiter.run(exchange.send_copy_data(ours, _MESSAGE), time.monotonic())
+    began = time.monotonic()
+    assert waiter.last_readable < began
+    theirs.socket.send(b"row")
+    with pytest.raises(TimeoutError):
+        waiter.run(exchange.send_copy_data(ours, _MESSAGE), time.monotonic())
+    assert waiter.last_readable >= began
+
+
 def test_the_copy_ends_when_the_server_has_ended_its_command(ends: tuple[Wire, Wire]) -> None:
     ours, theirs = ends
     ours.incoming.extend([b"a row that was on its way", b"", b"another"])
@@ -136,7 +153,7 @@ def test_the_copy_ends_when_the_server_has_ended_its_command(ends: tuple[Wire, W
     assert not ours.results
 
 
-def test_the_end_of_the_copy_that_libpq_did_not_take_is_offered_again(
+def test_the_end_of_the_copy_that_libpq_did_not_accept_is_offered_again(
     ends: tuple[Wire, Wire],
 ) -> None:
     ours, theirs = ends
@@ -173,7 +190,7 @@ def test_a_query_is_sent_whole_and_its_answer_awaited(ends: tuple[Wire, Wire]) -
 
 
 def _answer(server: socket.socket, query: bytes) -> None:
-    """Read until the query has come, then answer."""
+    """Read until the query has arrived, then answer."""
     read = b""
     with selectors.DefaultSelector() as selector:
         selector.register(server, selectors.EVENT_READ)
