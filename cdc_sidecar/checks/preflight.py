@@ -4,7 +4,7 @@
 raises an error; none of them writes anything.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -83,18 +83,22 @@ def check_publication(connection: Connection, config: Config) -> Publication:
         raise PublicationMissing(
             name, hint="run what `cdc-sidecar setup-sql` prints, before the slot is created"
         )
-    operations = {
-        "insert": publication.inserts,
-        "update": publication.updates,
-        "delete": publication.deletes,
-    }
-    missing = [operation for operation, sent in operations.items() if not sent]
+    missing = _missing_operations(publication)
     if missing and config.tables:
         raise PublicationIncomplete(
             f"{name} does not publish {', '.join(missing)}",
             hint=f"ALTER PUBLICATION \"{name}\" SET (publish = 'insert, update, delete, truncate')",
         )
     return publication
+
+
+def _missing_operations(publication: Publication) -> list[str]:
+    operations = {
+        "insert": publication.inserts,
+        "update": publication.updates,
+        "delete": publication.deletes,
+    }
+    return [operation for operation, sent in operations.items() if not sent]
 
 
 def captured(tables: Iterable[PublishedTable], capture: Capture) -> list[PublishedTable]:
@@ -111,10 +115,20 @@ def check_tables(tables: Sequence[PublishedTable], config: Config, capture: Capt
 
     """
     names = {table.relation.qualified_name for table in tables}
+    _check_published(names, config)
+    mistakes = capture.collisions(names)
+    for table in captured(tables, capture):
+        mistakes += capture.mistakes(table.relation, table.facts)
+        mistakes += _dimension_mistakes(table, capture)
+    if mistakes:
+        raise TablesRefused("\n" + "\n".join(f"  - {mistake}" for mistake in mistakes))
+
+
+def _check_published(names: Collection[str], config: Config) -> None:
+    """Check that every table that is configured by its name is published."""
     wanted = [table.name for table in config.tables if not table.is_glob]
-    missing = [
-        name for name in (*wanted, *(box.table for box in config.outboxes)) if name not in names
-    ]
+    wanted += [outbox.table for outbox in config.outboxes]
+    missing = [name for name in wanted if name not in names]
     if missing:
         raise PublicationIncomplete(
             f"{', '.join(missing)} not in publication {config.postgres.publication}",
@@ -124,12 +138,6 @@ def check_tables(tables: Sequence[PublishedTable], config: Config, capture: Capt
                 for name in missing
             ),
         )
-    mistakes = capture.collisions(names)
-    for table in captured(tables, capture):
-        mistakes += capture.mistakes(table.relation, table.facts)
-        mistakes += _dimension_mistakes(table, capture)
-    if mistakes:
-        raise TablesRefused("\n" + "\n".join(f"  - {mistake}" for mistake in mistakes))
 
 
 def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
@@ -173,17 +181,23 @@ def check_null_keys(
     """
     faults = []
     for table in captured(tables, capture):
-        config = capture.table(table.relation.qualified_name)
         relation = table.relation
         topic = topics.get(table_topic(capture.service, relation.namespace, relation.name))
-        if config is None or topic is None or not topic.compacted:
-            continue
-        if config.unkeyed and not (config.key or table.facts.key_columns):
-            faults.append(f"{topic.name} is compacted, but {relation.qualified_name} has no key")
-        elif config.truncate == "event" and publication.truncates:
-            faults.append(
-                f"{topic.name} is compacted, but truncate events of {relation.qualified_name}"
-                ' have no key: set truncate = "halt"'
-            )
+        if topic and topic.compacted:
+            reasons = _null_keys(table, capture, publication)
+            faults += [f"{topic.name} is compacted, but {reason}" for reason in reasons]
     if faults:
         raise TopicUnfit("; ".join(faults), hint="or give the topic cleanup.policy=delete")
+
+
+def _null_keys(table: PublishedTable, capture: Capture, publication: Publication) -> list[str]:
+    """Return why a table may send null keys."""
+    name = table.relation.qualified_name
+    config = capture.table(name)
+    if config is None:
+        return []
+    if config.unkeyed and not (config.key or table.facts.key_columns):
+        return [f"{name} has no key"]
+    if config.truncate == "event" and publication.truncates:
+        return [f'truncate events of {name} have no key: set truncate = "halt"']
+    return []

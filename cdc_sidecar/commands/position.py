@@ -44,9 +44,9 @@ _STATES: Final[dict[type[SidecarError], str]] = {
     SlotAhead: "gap",
     SlotMissing: "slot missing",
     SlotLost: "slot lost",
-    SlotUnfit: "slot does not fit",
+    SlotUnfit: "slot not suitable",
     SourceChanged: "another source",
-    WalWentBack: "WAL went backwards",
+    WalWentBack: "WAL ends before the position",
     ConfigChangedInside: "configuration changed inside a split transaction",
 }
 
@@ -61,8 +61,14 @@ def show(path: Path, *, as_json: bool) -> int:
     config = _load(path)
     fingerprint = Capture.of(config).fingerprint
     seen = observe(config, fingerprint)
+    moves = [move.as_json() for move in seen.record.resets] if seen.record else []
+    _print(_as_json(config, seen, fingerprint), moves, as_json=as_json)
+    return 0
+
+
+def _as_json(config: Config, seen: Continuity, fingerprint: str) -> dict[str, Any]:
     identity = seen.source.identity
-    body = {
+    return {
         "version": 1,
         "service": config.service.name,
         "transactional_id": config.transactional_id,
@@ -76,9 +82,6 @@ def show(path: Path, *, as_json: bool) -> int:
             "wal_end": format_lsn(seen.source.wal_end),
         },
     }
-    moves = [move.as_json() for move in seen.record.resets] if seen.record else []
-    _print(body, moves, as_json=as_json)
-    return 0
 
 
 def _load(path: Path) -> Config:

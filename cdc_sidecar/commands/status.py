@@ -14,7 +14,7 @@ from cdc_sidecar.kafka.claim import read_current_position
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import format_lsn
-from cdc_sidecar.postgres.server import read_server
+from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 
 _TIMEOUT: Final = 5.0
@@ -59,13 +59,7 @@ def ask_sidecar(url: str) -> dict[str, Any] | None:
 
 def look_without(config: Config) -> dict[str, Any]:
     """Return what Postgres and Kafka report while no sidecar answers."""
-    database = Database(config.postgres)
-    try:
-        with database.connection() as connection:
-            slot = read_slot(connection, config.postgres.slot)
-            server = read_server(connection)
-    finally:
-        database.close()
+    server, slot = _look_at_source(config)
     record = read_current_position(config)
     position = record.position if record else None
     return {
@@ -82,6 +76,15 @@ def look_without(config: Config) -> dict[str, Any]:
         "lag_bytes": max(0, server.wal_end - position.end_lsn) if position else None,
         "slot": slot_as_json(config.postgres.slot, slot),
     }
+
+
+def _look_at_source(config: Config) -> tuple[SourceServer, SlotStatus | None]:
+    database = Database(config.postgres)
+    try:
+        with database.connection() as connection:
+            return read_server(connection), read_slot(connection, config.postgres.slot)
+    finally:
+        database.close()
 
 
 def lines_of(body: dict[str, Any], indent: str = "") -> list[str]:

@@ -1,10 +1,31 @@
-"""The schemas topic for readers: each schema by its id, as far as it is committed."""
+"""Reading the schemas topic: its committed records, and each schema by its id."""
+
+from collections.abc import Iterator
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.names import schemas_topic
 from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_records
+
+
+def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of every committed record.
+
+    It reads up to the high watermark, because a commit becomes visible on one partition before
+    another: a schema may be committed after an event that needs it was read.
+
+    Raises:
+        KafkaUnavailable: the topic cannot be read.
+
+    """
+    topic = schemas_topic(config.service.name)
+    high = high_watermark(admin_client(config.kafka), topic)
+    reader = committed_reader(config.kafka)
+    try:
+        yield from read_records(reader, topic, 0, high)
+    finally:
+        reader.close()
 
 
 class CommittedSchemas:
@@ -23,16 +44,6 @@ class CommittedSchemas:
 
         """
         if self._subjects.schema(identifier) is None:
-            self._load()
-        return self._subjects.schema(identifier)
-
-    def _load(self) -> None:
-        """Read up to the high watermark: a commit reaches one partition before another."""
-        reader = committed_reader(self._config.kafka)
-        try:
-            topic = schemas_topic(self._config.service.name)
-            high = high_watermark(admin_client(self._config.kafka), topic)
-            for key, value in read_records(reader, topic, 0, high):
+            for key, value in read_schemas(self._config):
                 self._subjects.load(key, value)
-        finally:
-            reader.close()
+        return self._subjects.schema(identifier)

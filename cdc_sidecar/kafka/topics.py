@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicMetadata,
+)
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Topics as TopicsConfig
@@ -33,6 +39,9 @@ INTERNAL_SETTINGS: Final = {
 }
 """Settings of the position and schemas topics. A segment that is open is not compacted, so segments
 are small, and a start reads little."""
+
+_DURABLE: Final = ("min.insync.replicas",)
+"""The configured settings that internal topics have too: a position must not be lost either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +110,10 @@ class TopicCatalog:
         wanted = set(names)
         with translated():
             listed = self._admin.list_topics(timeout=REQUEST_TIMEOUT).topics
-        found = {
-            name: (len(listed[name].partitions), listed[name].partitions)
-            for name in wanted
-            if name in listed and listed[name].error is None
-        }
+        found = [name for name in wanted if name in listed and listed[name].error is None]
         settings = self._settings(found)
-        for name, (partitions, details) in found.items():
-            values = settings[name]
-            replicas = min((len(partition.replicas) for partition in details.values()), default=1)
-            self._known[name] = Topic(
-                name,
-                partitions,
-                replicas,
-                int(values["max.message.bytes"]),
-                values["cleanup.policy"],
-                int(values.get("min.insync.replicas", "1")),
-            )
+        for name in found:
+            self._known[name] = _topic(name, listed[name], settings[name])
         return {name: self._known[name] for name in found}
 
     def describe_matching(self, wanted: Callable[[str], bool]) -> None:
@@ -267,19 +263,12 @@ class TopicCatalog:
 
     def _create(self, names: list[str], settings: Mapping[str, str], partitions: int) -> list[str]:
         """Create topics; return those that we created, and not another process at the same time."""
-        replicas = self._config.replication_factor or 1
-        limits = {} if settings else self._config.config
-        durable = {
-            key: value
-            for key, value in self._config.config.items()
-            if settings and key == "min.insync.replicas"
-        }
         topics = [
             NewTopic(
                 name,
                 num_partitions=partitions,
-                replication_factor=replicas,
-                config={**limits, **durable, **settings},
+                replication_factor=self._config.replication_factor or 1,
+                config=self._settings_of_new(settings),
             )
             for name in names
         ]
@@ -293,3 +282,23 @@ class TopicCatalog:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise translate(error.args[0]) from error
         return made
+
+    def _settings_of_new(self, internal: Mapping[str, str]) -> dict[str, str]:
+        """Return the settings of a new topic; an internal one has its own, and the durable one."""
+        configured = self._config.config
+        if not internal:
+            return configured
+        durable = {key: configured[key] for key in _DURABLE if key in configured}
+        return {**durable, **internal}
+
+
+def _topic(name: str, listed: TopicMetadata, settings: Mapping[str, str]) -> Topic:
+    partitions = listed.partitions.values()
+    return Topic(
+        name,
+        len(partitions),
+        min((len(partition.replicas) for partition in partitions), default=1),
+        int(settings["max.message.bytes"]),
+        settings["cleanup.policy"],
+        int(settings.get("min.insync.replicas", "1")),
+    )

@@ -258,15 +258,17 @@ class Inspection:
             return
         # asked again: a running sidecar may have published beyond the end that was read first
         system = self._try("WAL", self._identify, lambda seen: format_lsn(seen.flushed_lsn))
-        if system is None:
-            return
-        identity = identity_of(system, server, self._config)
-        source = SourceState(identity, self._slot, system.flushed_lsn, self._history)
-        seen = Continuity(record, source)
+        if system:
+            identity = identity_of(system, server, self._config)
+            source = SourceState(identity, self._slot, system.flushed_lsn, self._history)
+            self._judge(Continuity(record, source))
+
+    def _judge(self, seen: Continuity) -> None:
+        identity = seen.source.identity
         self._try(
             "identity",
             lambda: _refuse(seen.mismatch),
-            lambda _: f"system {system.system_identifier}, timeline {system.timeline}",
+            lambda _: f"system {identity.system_identifier}, timeline {identity.timeline}",
         )
         if seen.mismatch is None and not self._slot_is_unfit:
             self._try(

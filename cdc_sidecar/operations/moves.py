@@ -80,18 +80,21 @@ def plan_acceptance(seen: Continuity, *, new_source: bool) -> Outcome:
     mismatch = seen.mismatch
     if mismatch and not new_source:
         raise mismatch
-    slot = seen.usable_slot(record.position)
-    begin, end = slot.confirmed_flush_lsn, record.position.end_lsn
+    begin = seen.usable_slot(record.position).confirmed_flush_lsn
     if mismatch:
         goal = max(begin, _end_of_shared_history(seen, record.identity))
         kind = MoveKind.NEW_SOURCE
         return PlannedMove(kind, goal, record, record.position, identity, mismatch)
-    if begin <= end:
-        return NothingToMove(
-            f"slot {slot.name} begins at {format_lsn(begin)}, which is not after the position"
-            f" {format_lsn(end)}: no change is missing"
-        )
+    if begin <= record.position.end_lsn:
+        return _no_gap(begin, record.position)
     return PlannedMove(MoveKind.ACCEPT_GAP, begin, record, record.position, identity)
+
+
+def _no_gap(begin: Lsn, position: Position) -> NothingToMove:
+    return NothingToMove(
+        f"the slot begins at {format_lsn(begin)}, which is not after the position"
+        f" {format_lsn(position.end_lsn)}: no change is missing"
+    )
 
 
 def _end_of_shared_history(seen: Continuity, then: SourceIdentity) -> Lsn:

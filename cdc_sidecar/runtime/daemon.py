@@ -77,23 +77,11 @@ class Daemon:
         calm_allocator()
         calm_collector()
         self._armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
-        self.board = StatusBoard(
-            Status(
-                config.service.name,
-                config.postgres.slot,
-                config.transactional_id,
-                __version__,
-                time.time(),
-            )
-        )
-        self.metrics = Metrics()
-        self.metrics.info.info({"version": __version__, "transcoder": twin.NAME})
-        self.metrics.queue_bytes.set_function(self.board.queue_bytes)
-        self.metrics.lag_seconds.set_function(self.board.lag)
+        self.board = StatusBoard(_first_status(config))
+        self.metrics = _metrics_of(self.board)
         self.served = Subjects()
-        log = get_logger(service=config.service.name)
-        self._telemetry = Telemetry(self.board, self.metrics, log)
-        self._log = log
+        self._log = get_logger(service=config.service.name)
+        self._telemetry = Telemetry(self.board, self.metrics, self._log)
         self._resources = Resources(
             config=config,
             version=__version__,
@@ -268,3 +256,17 @@ class Daemon:
         )
         self._resources.stopping.wait(seconds)
         self.board.update(error=None)
+
+
+def _first_status(config: Config) -> Status:
+    name, slot = config.service.name, config.postgres.slot
+    return Status(name, slot, config.transactional_id, __version__, time.time())
+
+
+def _metrics_of(board: StatusBoard) -> Metrics:
+    """Return the metrics; the gauges that change between two events read the board."""
+    metrics = Metrics()
+    metrics.info.info({"version": __version__, "transcoder": twin.NAME})
+    metrics.queue_bytes.set_function(board.queue_bytes)
+    metrics.lag_seconds.set_function(board.lag)
+    return metrics

@@ -4,14 +4,14 @@ Helper threads ask, so that standby status goes on while an answer is awaited.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.kafka.topics import TopicCatalog
-from cdc_sidecar.postgres.catalog import PublishedTable, read_layout_facts
+from cdc_sidecar.postgres.catalog import read_layout_facts
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.sentinel import Sentinel
@@ -66,14 +66,14 @@ class StreamCatalog:
 
     def __init__(
         self,
-        looked: Iterable[PublishedTable],
+        looked: Mapping[Relation, LayoutFacts],
         topics: TopicCatalog,
         lookup: Lookup,
         upkeep: Upkeep,
         stopping: threading.Event,
     ) -> None:
-        """Take the tables that the session has looked at, and what to ask for others."""
-        self._facts = {table.relation: table.facts for table in looked}
+        """Take the layouts that the session has looked at, and what to ask for others."""
+        self._looked = looked
         self._topics = topics
         self._lookup = lookup
         self._upkeep = upkeep
@@ -86,7 +86,7 @@ class StreamCatalog:
             SidecarError: Postgres cannot be asked, or the session is stopping.
 
         """
-        return self._facts.get(relation) or self._await(self._lookup.layout_facts(relation))
+        return self._looked.get(relation) or self._await(self._lookup.layout_facts(relation))
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the limits of a topic, which is created if it is missing.

@@ -7,6 +7,7 @@ waits by the upkeep, the assembler that asks the catalog, and then the two threa
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +19,7 @@ from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.failpoints import Failpoint
-from cdc_sidecar.kafka.client import admin_client
-from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_records
+from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.sentinel import Sentinel
@@ -73,83 +73,82 @@ class Stream:
             SidecarError: Postgres or Kafka is not available, or schemas cannot be read.
 
         """
-        config = resources.config
         self._started = started
-        self._config = config
+        self._config = resources.config
         self._telemetry = telemetry
         self._ending = threading.Event()
+        self._threads: tuple[threading.Thread, ...] = ()
         self.backlog = Backlog()
+        with ExitStack() as opened:
+            opened.callback(self._drop_unused_producer)
+            self._open_connections(resources, opened)
+            assembler = self._assembler(resources, capture)
+            self._replicator = Replicator(
+                started.connection,
+                assembler,
+                self._handover,
+                self._upkeep,
+                stopping=self._ending,
+                fail=fail,
+            )
+            self._publisher = Publisher(
+                started.claimed,
+                started.start,
+                self._publishing(resources, capture),
+                self._handover,
+                self.backlog,
+                telemetry,
+                fail,
+            )
+            self._opened = opened.pop_all()
+
+    def _drop_unused_producer(self) -> None:
+        """Drop the claimed producer, unless a thread has it."""
+        if not self._threads:
+            self._started.claimed.producer.drop()
+
+    def _open_connections(self, resources: Resources, opened: ExitStack) -> None:
+        """Make what the threads share; `opened` closes it again."""
+        started, postgres = self._started, self._config.postgres
         self._lookup = Lookup(resources.database, started.topics)
-        self._sentinel = Sentinel(config.postgres)
-        self._handover = Handover(
-            BatchQueue(config.publish.max_queue_bytes, self.backlog),
-            Acknowledgement(started.position.end_lsn),
-        )
+        opened.callback(self._lookup.close)
+        sentinel = Sentinel(postgres)
+        opened.callback(sentinel.close)
+        acknowledgement = Acknowledgement(started.position.end_lsn)
+        opened.callback(acknowledgement.close)
+        queue = BatchQueue(self._config.publish.max_queue_bytes, self.backlog)
+        self._handover = Handover(queue, acknowledgement)
         self._upkeep = Upkeep(
             started.connection,
-            self._handover.acknowledgement,
+            acknowledgement,
             started.view.server.wal_sender_timeout,
-            self._sentinel,
+            sentinel,
             self._lookup.renew,
         )
-        self._replicator = Replicator(
-            started.connection,
-            self._assembler(resources, capture),
-            self._handover,
-            self._upkeep,
-            stopping=self._ending,
-            fail=fail,
-        )
-        self._publisher = self._make_publisher(resources, capture, fail)
-        self._threads: tuple[threading.Thread, ...] = ()
 
     def _assembler(self, resources: Resources, capture: Capture) -> Assembler:
         started, service = self._started, self._config.service.name
-        schemas = self._load_schemas(resources)
+        schemas = SchemaLog()
+        for key, value in read_schemas(self._config):
+            schemas.load(key, value)
+            resources.served.load(key, value)
         looked = {table.relation: table.facts for table in started.view.tables}
         capture.check_keys(looked, schemas.layouts)
-        catalog = StreamCatalog(
-            started.view.tables, started.topics, self._lookup, self._upkeep, self._ending
-        )
         return Assembler(
             Source(resources.version, service, started.view.server.database),
             capture,
             schemas,
             started.position,
-            catalog,
+            StreamCatalog(looked, started.topics, self._lookup, self._upkeep, self._ending),
             clock=lambda: time.time_ns() // 1000,
         )
 
-    def _load_schemas(self, resources: Resources) -> SchemaLog:
-        """Read schemas and layouts as the earlier sessions committed them."""
-        schemas, topic = SchemaLog(), self._started.start.internal.schemas
-        high = high_watermark(admin_client(self._config.kafka), topic)
-        reader = committed_reader(self._config.kafka)
-        try:
-            for key, value in read_records(reader, topic, 0, high):
-                schemas.load(key, value)
-                resources.served.load(key, value)
-        finally:
-            reader.close()
-        return schemas
-
-    def _make_publisher(
-        self, resources: Resources, capture: Capture, fail: Callable[[SidecarError], None]
-    ) -> Publisher:
-        publishing = Publishing(
+    def _publishing(self, resources: Resources, capture: Capture) -> Publishing:
+        return Publishing(
             self._config.publish,
             capture.fingerprint,
             self._started.start.internal,
             resources.served.load,
-        )
-        return Publisher(
-            self._started.claimed,
-            self._started.start,
-            publishing,
-            self._handover,
-            self.backlog,
-            self._telemetry,
-            fail,
         )
 
     @property
@@ -194,8 +193,4 @@ class Stream:
 
     def close(self) -> None:
         """Free what the threads have used."""
-        if not self._threads:
-            self._started.claimed.producer.drop()
-        self._lookup.close()
-        self._sentinel.close()
-        self._handover.acknowledgement.close()
+        self._opened.close()

@@ -87,16 +87,8 @@ class Telemetry:
         self, batch: Batch, record: PositionRecord, seconds: float, queued: int
     ) -> None:
         """Count a committed Kafka transaction and show its position."""
-        metrics, now = self.metrics, time.time()
-        end = batch.position.end_lsn
-        metrics.kafka_transactions.labels("committed").inc()
-        metrics.commit_seconds.observe(seconds)
-        metrics.transactions.inc(batch.transactions)
-        metrics.count_events(batch.counts)
-        metrics.position.set(end)
-        if batch.transactions:
-            late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
-            metrics.latency.observe(max(0.0, late))
+        now, end = time.time(), batch.position.end_lsn
+        self._count(batch, seconds, now)
         self.board.update(
             position=end,
             acknowledged=end,
@@ -113,6 +105,17 @@ class Telemetry:
             bytes=batch.size,
             milliseconds=round(seconds * 1000, 1),
         )
+
+    def _count(self, batch: Batch, seconds: float, now: float) -> None:
+        metrics = self.metrics
+        metrics.kafka_transactions.labels("committed").inc()
+        metrics.commit_seconds.observe(seconds)
+        metrics.transactions.inc(batch.transactions)
+        metrics.count_events(batch.counts)
+        metrics.position.set(batch.position.end_lsn)
+        if batch.transactions:
+            late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
+            metrics.latency.observe(max(0.0, late))
 
     def _warn_of_updates(self, batch: Batch) -> None:
         """Warn of a mistake of the service: an outbox event that is published cannot change."""
