@@ -99,7 +99,7 @@ class Continuity:
         if not differing and then.timeline != now.timeline:
             forked = self.source.history.get(then.timeline)
             if forked is None or end > forked:
-                fork = f"timeline {now.timeline} left timeline {then.timeline}"
+                fork = f"timeline {now.timeline} left {then.timeline}"
                 differing = [
                     f"{fork} at {format_lsn(forked or 0)}, but {format_lsn(end)} is published"
                 ]

@@ -10,7 +10,7 @@ from cdc_sidecar.config.model import Log
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.inspection import Finding, Inspection
 
-NOT_YET = "this version has no snapshots: rows that are older than the slot are not sent"
+NOT_YET = "rows older than the slot are not sent: this version has no snapshots"
 
 
 def check(path: Path, *, as_json: bool) -> int:

@@ -123,8 +123,7 @@ class Guardian:
         gone = [name for oid, name in captured.items() if now.get(oid) != name]
         if gone:
             raise PublicationIncomplete(
-                f"{', '.join(sorted(gone))} is no longer in publication"
-                f" {self._config.postgres.publication}",
+                f"{', '.join(sorted(gone))} left publication {self._config.postgres.publication}",
                 cause="the table was dropped from the publication, renamed, or replaced by another",
                 hint="take the table out of the configuration, or put it back; then restart",
             )
