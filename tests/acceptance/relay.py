@@ -47,9 +47,12 @@ class Relay:
     def listening(self) -> Iterator["Relay"]:
         """Relay until the end."""
         self._flowing.set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        accepting = threading.Thread(target=self._accept, daemon=True)
+        accepting.start()
         yield self
         self._flowing.set()
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        accepting.join()
         self._listener.close()
         self.reset()
 
@@ -57,10 +60,17 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self.target))
-                self._pairs.append((client, server))
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
+                self._connect(client)
+
+    def _connect(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self.target))
+        except OSError:  # as a client sees a server that is down
+            client.close()
+            return
+        self._pairs.append((client, server))
+        for source, sink in ((client, server), (server, client)):
+            threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
 
     def _relay(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
