@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled twins of `record.py` and `envelope.py`: the same bytes and the same records.
+"""The compiled twin of `envelope.Envelope`: the same bytes, the same records, the same refusals.
 
 An envelope compiles its layout into a program. A new transaction runs it once and writes what is
 the same for all its events into a buffer. An event then copies pieces of that buffer and fills the
@@ -21,16 +21,16 @@ from cdc_sidecar.events._avro cimport (
     put_long,
     put_varint,
 )
+from cdc_sidecar.events._transaction cimport SourceTransaction, framed, new_record, size_of
 
 from cdc_sidecar.events.binary import encode_string
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.envelope import OPS
-from cdc_sidecar.events.layout import Slot
-from cdc_sidecar.events.record import ANY_PARTITION
+from cdc_sidecar.events.layout import OF_TRANSACTION, Slot
 
 cdef enum:
-    # parts that are the same for a transaction
     CONSTANT
+    # the slots of `layout.OF_TRANSACTION`, in its order
     COMMIT_MS
     COMMIT_US
     COMMIT_NS
@@ -43,7 +43,7 @@ cdef enum:
     RECEIVED_MS
     RECEIVED_US
     RECEIVED_NS
-    # parts that change within it
+    # those that change within a transaction
     SEQUENCE
     LSN
     BEFORE
@@ -59,18 +59,7 @@ cdef enum:
     SEQUENCE_ROOM = 64  # more than `["`, two numbers of 20 digits, `","`, `"]` and their length
 
 cdef dict _CODES = {
-    Slot.COMMIT_MS: COMMIT_MS,
-    Slot.COMMIT_US: COMMIT_US,
-    Slot.COMMIT_NS: COMMIT_NS,
-    Slot.XID: XID,
-    Slot.ORIGIN: ORIGIN,
-    Slot.ORIGIN_LSN: ORIGIN_LSN,
-    Slot.COMMIT_LSN: COMMIT_LSN,
-    Slot.BLOCK: BLOCK,
-    Slot.BLOCK_ID: BLOCK_ID,
-    Slot.RECEIVED_MS: RECEIVED_MS,
-    Slot.RECEIVED_US: RECEIVED_US,
-    Slot.RECEIVED_NS: RECEIVED_NS,
+    **{slot: code for code, slot in enumerate(OF_TRANSACTION, COMMIT_MS)},
     Slot.SEQUENCE: SEQUENCE,
     Slot.LSN: LSN,
     Slot.BEFORE: BEFORE,
@@ -82,160 +71,6 @@ cdef dict _CODES = {
     Slot.MESSAGE: OWN,
 }
 cdef dict _OPS = {op: encode_string(op) for op in OPS}
-
-
-@cython.final
-@cython.no_gc  # text, bytes and a list of them make no cycle; the collector need not see millions
-cdef class Record:
-    """One record for one topic; see `record.Record`."""
-
-    cdef readonly str topic
-    cdef readonly bytes value
-    cdef readonly bytes key
-    cdef readonly int partition
-    cdef readonly list headers
-
-    def __init__(
-        self, str topic, bytes value, bytes key, int partition=ANY_PARTITION, list headers=None
-    ):
-        self.topic = topic
-        self.value = value
-        self.key = key
-        self.partition = partition
-        self.headers = headers
-
-    @property
-    def size(self):
-        """Bytes of key, value and header values."""
-        return _record_size(self)
-
-    @property
-    def batch_topic(self):
-        """The topic, if the record can be produced in one call with others; else None."""
-        return None if self.headers or self.partition != -1 else self.topic
-
-    def __eq__(self, other):
-        return (
-            self.topic == other.topic
-            and self.value == other.value
-            and self.key == other.key
-            and self.partition == other.partition
-            and self.headers == other.headers
-        )
-
-    __hash__ = None
-
-    def __repr__(self):
-        fields = (self.topic, self.value, self.key, self.partition, self.headers)
-        return "Record(%r, %r, %r, %r, %r)" % fields
-
-
-cdef inline Py_ssize_t _size(bytes part) noexcept:
-    return 0 if part is None else PyBytes_GET_SIZE(part)
-
-
-cdef Py_ssize_t _record_size(Record record) except -1:
-    cdef Py_ssize_t size = _size(record.value) + _size(record.key)
-    if record.headers is not None:
-        for _, text in record.headers:
-            size += len(text)
-    return size
-
-
-cdef inline Record _record(str topic, bytes value, bytes key):
-    cdef Record record = Record.__new__(Record)
-    record.topic = topic
-    record.value = value
-    record.key = key
-    record.partition = -1
-    return record
-
-
-cdef inline bytes _framed(bytes prefix, bytes key):
-    cdef bytes framed = PyBytes_FromStringAndSize(
-        NULL, PyBytes_GET_SIZE(prefix) + PyBytes_GET_SIZE(key)
-    )
-    copy_bytes(copy_bytes(<byte *> PyBytes_AS_STRING(framed), prefix), key)
-    return framed
-
-
-@cython.final
-cdef class SourceTransaction:
-    """One source transaction while it is assembled; see `ports.SourceTransaction`."""
-
-    cdef readonly object final_lsn
-    cdef readonly object xid
-    cdef readonly int64_t commit_time
-    cdef readonly int64_t total_order
-    cdef readonly int64_t lsn
-    cdef readonly int64_t index
-    cdef readonly list records
-    cdef readonly Py_ssize_t size
-    cdef readonly dict counts
-    cdef dict _counters
-    cdef int64_t _received
-    cdef bytes _origin  # its name with the union's branch; None: no origin
-    cdef int64_t _origin_lsn
-
-    def __init__(self, final_lsn, xid, int64_t commit_time, int64_t received):
-        self._received = received
-        self.final_lsn = final_lsn
-        self.xid = xid
-        self.commit_time = commit_time
-        self.lsn = -1
-        self.records = []
-        self.counts = {}
-        self._counters = {}
-
-    def set_origin(self, origin not None):
-        """Accept the replication origin, which follows the Begin in a message of its own."""
-        self._origin = b"\x02" + encode_string(origin.name)
-        self._origin_lsn = origin.commit_lsn
-
-    def resume(self, int64_t total_order, orders):
-        """Continue the numbers after the events that an earlier session has published."""
-        self.total_order = total_order
-        self._counters = {name: [count] for name, count in orders.items()}
-
-    def step(self, int64_t lsn):
-        """Move the cursor to the next change."""
-        if lsn == self.lsn:
-            self.index += 1
-        else:
-            self.lsn = lsn
-            self.index = 0
-
-    @property
-    def orders(self):
-        """How many events of each data collection there are, in the order of their first ones."""
-        return {collection: counter[0] for collection, counter in self._counters.items()}
-
-    def count(self, key):
-        """Count one."""
-        self._count(key)
-
-    cdef int _count(self, key) except -1:
-        cdef object count = self.counts.get(key)
-        self.counts[key] = 1 if count is None else count + 1
-        return 0
-
-    def append(self, route not None, bytes value, bytes key, list headers=None):
-        """Add a record that has no number; `key` is without the route's prefix."""
-        cdef bytes framed = None if key is None else _framed(<bytes?> route.key_prefix, key)
-        cdef Record record = _record(<str?> route.topic, value, framed)
-        cdef Py_ssize_t size
-        record.headers = headers
-        size = _record_size(record)
-        if size > <Py_ssize_t> route.limit:
-            raise route.too_large(size)
-        self.records.append(record)
-        self.size += size
-
-    def release(self):
-        """Forget records and counts: a batch has them now."""
-        self.records = []
-        self.counts = {}
-        self.size = 0
 
 
 cdef struct Step:
@@ -311,12 +146,12 @@ cdef class Envelope:
     ):
         """Encode an event, check it, give it its numbers, count it, and add its record."""
         cdef bytes value = self._encode(transaction, op, before, after, own, 1)
-        cdef bytes framed = None if key is None else _framed(self._key_prefix, key)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(value) + _size(framed)
+        cdef bytes whole = framed(self._key_prefix, key)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(value) + size_of(whole)
         if size > self._limit:
             raise self._route.too_large(size)
         self._number(transaction, op)
-        transaction.records.append(_record(self._topic, value, framed))
+        transaction.records.append(new_record(self._topic, value, whole))
         transaction.size += size
 
     def encode(
@@ -337,10 +172,10 @@ cdef class Envelope:
     cdef int _number(self, SourceTransaction transaction, str op) except -1:
         if transaction.xid is not None:
             if self._counter is None:
-                self._counter = transaction._counters.setdefault(self._collection, [0])
+                self._counter = transaction.counters.setdefault(self._collection, [0])
             transaction.total_order += 1
             self._counter[0] = <int64_t> self._counter[0] + 1
-        transaction._count(self._counted[op])
+        transaction.count_one(self._counted[op])
         return 0
 
     cdef bytes _encode(
@@ -368,7 +203,7 @@ cdef class Envelope:
             + PyBytes_GET_SIZE(letter) + PyBytes_GET_SIZE(own)
         )
         if self._rows:
-            size += 2 + _size(before) + _size(after)
+            size += 2 + size_of(before) + size_of(after)
         value = PyBytes_FromStringAndSize(NULL, size)
         out = <byte *> PyBytes_AS_STRING(value)
         for number in range(self._count):
@@ -396,7 +231,7 @@ cdef class Envelope:
     cdef int64_t _ordered(self) except -1:
         """Return how many events of the collection the transaction has."""
         if self._counter is None:
-            self._counter = self._transaction._counters.get(self._collection)
+            self._counter = self._transaction.counters.get(self._collection)
             if self._counter is None:
                 return 0
         return self._counter[0]
@@ -425,7 +260,7 @@ cdef class Envelope:
         out = copy(self._opened, b'["', 2)
         out += put_decimal(transaction.final_lsn, out)
         self._opened_size = copy(out, b'","', 3) - self._opened
-        self._counter = transaction._counters.get(self._collection)
+        self._counter = transaction.counters.get(self._collection)
         self._lsn = -1
         self._transaction = transaction
         return 0
@@ -441,7 +276,7 @@ cdef class Envelope:
 
     cdef byte *_reserve(self, SourceTransaction transaction) except NULL:
         """See that there is room for the pieces of a transaction."""
-        cdef Py_ssize_t room = self._constants + _size(transaction._origin) + ROOM
+        cdef Py_ssize_t room = self._constants + size_of(transaction.origin) + ROOM
         cdef byte *pieces
         if room > self._room:
             pieces = <byte *> PyMem_Realloc(self._pieces, room)
@@ -477,22 +312,22 @@ cdef byte *_put_slot(int code, SourceTransaction transaction, byte *out) except 
     if code == COMMIT_NS:
         return out + put_long(transaction.commit_time * 1000, out)
     if code == RECEIVED_MS:
-        return out + put_long(_floor_thousandth(transaction._received), out)
+        return out + put_long(_floor_thousandth(transaction.received), out)
     if code == RECEIVED_US:
-        return out + put_long(transaction._received, out)
+        return out + put_long(transaction.received, out)
     if code == RECEIVED_NS:
-        return out + put_long(transaction._received * 1000, out)
+        return out + put_long(transaction.received * 1000, out)
     if code == COMMIT_LSN:
         return out + put_long(transaction.final_lsn, out)
     if code == BLOCK_ID:
         return out if transaction.xid is None else _put_block_id(transaction, out)
-    if code == ORIGIN and transaction._origin is not None:
-        return copy_bytes(out, transaction._origin)
+    if code == ORIGIN and transaction.origin is not None:
+        return copy_bytes(out, transaction.origin)
     out[0] = 2
     if code == XID and transaction.xid is not None:
         return out + 1 + put_long(transaction.xid, out + 1)
-    if code == ORIGIN_LSN and transaction._origin is not None:
-        return out + 1 + put_long(transaction._origin_lsn, out + 1)
+    if code == ORIGIN_LSN and transaction.origin is not None:
+        return out + 1 + put_long(transaction.origin_lsn, out + 1)
     if code == BLOCK and transaction.xid is not None:
         return out + 1
     out[0] = 0

@@ -25,6 +25,8 @@ from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.events.transaction_metadata import TransactionMetadata
 from cdc_sidecar.postgres.frames import (
     MESSAGE_AT,
+    read_begin,
+    read_commit,
     relation_oid,
     row_header,
     wal_start,
@@ -38,8 +40,6 @@ from cdc_sidecar.postgres.pgoutput import (
     Type,
     check_commit,
     decode,
-    read_begin,
-    read_commit,
 )
 
 _INSERT, _UPDATE, _DELETE = ord("I"), ord("U"), ord("D")

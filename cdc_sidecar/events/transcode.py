@@ -30,42 +30,27 @@ class Transcoder:
         """Takes the frame, where the row starts, and where the old row starts, if there is one."""
 
 
-def transcode(  # noqa: C901, PLR0912 - a call costs as much as a column: nothing is moved out
+def transcode(  # noqa: C901 - a call costs as much as a column: nothing is moved out
     plan: Plan, frame: bytes, start: int, old: int = -1
 ) -> Transcoded:
-    """Write the row of the TupleData at `start` of `frame`.
-
-    `old` is where the old row's TupleData starts, if the server sent one: a value that the new row
-    leaves out (an unchanged TOAST) is taken from there where it stands.
-
-    Raises:
-        Unrepresentable: a value has no exact Avro form; names the column, never the value.
-        ProtocolViolation: the tuple does not fit the plan or the frame.
-
-    """
-    size = len(frame)
-    steps = plan.steps
+    """Write the row of the TupleData at `start` of `frame`; see `ports.Transcoder`."""
     if frame[start : start + 2] != plan.width:
         raise malformed(frame)
     parts: list[bytes] = []
-    append = parts.append
-    length_at = _length_at
     unchanged: tuple[int, ...] = ()
-    at = start + 2
+    append, length_at, size, at = parts.append, _length_at, len(frame), start + 2
     try:
-        for operation, nullable in steps:
+        for operation, nullable in plan.steps:
             kind = frame[at]
             if kind == _TEXT:
                 text = at + 5
                 at = text + length_at(frame, at + 1)[0]
                 if at > size:
                     raise malformed(frame)
-                if operation is None:
-                    continue
-                if nullable:
-                    append(SOME + operation(frame[text:at]))
-                else:
-                    append(operation(frame[text:at]))
+                if operation is not None:
+                    append(
+                        SOME + operation(frame[text:at]) if nullable else operation(frame[text:at])
+                    )
             elif kind == _NULL:
                 at += 1
                 if operation is not None:
@@ -74,8 +59,7 @@ def transcode(  # noqa: C901, PLR0912 - a call costs as much as a column: nothin
                 at += 1
                 if operation is not None:
                     part = from_old(plan, frame, old, len(parts))
-                    if part is None:
-                        unchanged = (*unchanged, len(parts))
+                    unchanged = (*unchanged, len(parts)) if part is None else unchanged
                     append(part or _encode_null(nullable=nullable))
             else:
                 raise malformed(frame)
@@ -83,12 +67,14 @@ def transcode(  # noqa: C901, PLR0912 - a call costs as much as a column: nothin
         raise malformed(frame) from None
     except (ValueError, KeyError, OverflowError) as error:
         raise refused(plan, len(parts), error) from None
-    key = plan.key
-    if not key:
-        return b"".join(parts), None, unchanged, at
-    if len(key) == 1:
-        return b"".join(parts), parts[key[0]], unchanged, at
-    return b"".join(parts), b"".join([parts[place] for place in key]), unchanged, at
+    return b"".join(parts), _key(parts, plan.key), unchanged, at
+
+
+def _key(parts: list[bytes], places: tuple[int, ...]) -> bytes | None:
+    """Return the key's values, which are never NULL and have no union branch."""
+    if len(places) == 1:
+        return parts[places[0]]
+    return b"".join([parts[place] for place in places]) if places else None
 
 
 def columns_of(frame: bytes, start: int) -> tuple[list[ColumnData], int]:

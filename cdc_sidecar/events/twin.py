@@ -7,11 +7,10 @@ without the compiled ones.
 import os
 from typing import Final, cast
 
-from cdc_sidecar.events import envelope, ports, record, transcode
+from cdc_sidecar.events import envelope, ports, transcode
 
 VARIABLE: Final = "CDC_SIDECAR_TRANSCODER"
 
-Record: type[record.Record] = record.Record
 Transcoder: type[ports.Transcoder] = transcode.Transcoder
 SourceTransaction: type[ports.SourceTransaction] = envelope.SourceTransaction
 # an envelope takes transactions of its own twin alone, and here both are of the same one
@@ -20,12 +19,12 @@ NAME = "python"
 
 if os.environ.get(VARIABLE) != "python":
     try:
-        from cdc_sidecar.events import _envelope, _transcode
+        from cdc_sidecar.events import _envelope, _transaction, _transcode
     except ImportError:
         if os.environ.get(VARIABLE) == "native":
             raise
     else:
-        Record, Transcoder = _envelope.Record, _transcode.Transcoder
-        SourceTransaction = _envelope.SourceTransaction
+        Transcoder = _transcode.Transcoder
+        SourceTransaction = _transaction.SourceTransaction
         Envelope = cast("type[ports.Envelope]", _envelope.Envelope)
         NAME = "native"

@@ -34,6 +34,9 @@ _ROWS: Final = (b"I", b"U", b"D")
 _KEEPALIVE = struct.Struct(">cQqB")
 _STATUS = struct.Struct(">cQQQqB")
 
+_BEGIN = struct.Struct(f">{MESSAGE_AT + 1}xQqI").unpack  # final LSN, commit time, xid
+_COMMIT = struct.Struct(f">{MESSAGE_AT + 2}xQQ8x").unpack  # after flags: commit LSN, end LSN
+
 POSTGRES_EPOCH_MICROSECONDS = 946_684_800_000_000
 """Microseconds from 1970-01-01 to 2000-01-01, where Postgres's clock starts."""
 
@@ -57,6 +60,34 @@ def relation_oid(frame: bytes) -> int | None:
     if frame[MESSAGE_AT : MESSAGE_AT + 1] not in _ROWS:
         return None
     return int.from_bytes(frame[_RELATION], "big")
+
+
+def read_begin(frame: bytes) -> tuple[Lsn, int, int]:
+    """Return final LSN, commit time and xid of a whole XLogData frame with a Begin.
+
+    Raises:
+        ProtocolViolation: it does not fit its format.
+
+    """
+    try:
+        final_lsn, timestamp, xid = _BEGIN(frame)
+    except struct.error as error:
+        raise malformed("b'B'", frame[MESSAGE_AT:]) from error
+    return final_lsn, timestamp + POSTGRES_EPOCH_MICROSECONDS, xid
+
+
+def read_commit(frame: bytes) -> tuple[Lsn, Lsn]:
+    """Return commit LSN and end LSN of a whole XLogData frame with a Commit.
+
+    Raises:
+        ProtocolViolation: it does not fit its format.
+
+    """
+    try:
+        commit_lsn, end_lsn = _COMMIT(frame)
+    except struct.error as error:
+        raise malformed("b'C'", frame[MESSAGE_AT:]) from error
+    return commit_lsn, end_lsn
 
 
 def decode_keepalive(frame: bytes) -> PrimaryKeepalive:

@@ -1,9 +1,9 @@
 """The messages of logical replication, decoded from bytes.
 
 PostgreSQL documentation, "Logical Replication Message Formats", protocol version 1 with `messages`;
-fields are named as there. All numbers are big-endian. Rows on the hot path are not decoded here but
-transcoded (`events.transcode`), and of a Begin or Commit only the numbers are read; `decode` is the
-definition they are tested against, and what the rarer messages go through.
+fields are named as there. All numbers are big-endian. On the hot path rows are transcoded
+(`events.transcode`), and `frames` reads the numbers of a Begin or Commit. `decode` is the
+definition that both are tested against, and it decodes the rarer messages.
 """
 
 import struct
@@ -13,13 +13,11 @@ from enum import Enum
 from typing import Final
 
 from cdc_sidecar.errors import ProtocolViolation
-from cdc_sidecar.postgres.frames import MESSAGE_AT, POSTGRES_EPOCH_MICROSECONDS, malformed
+from cdc_sidecar.postgres.frames import POSTGRES_EPOCH_MICROSECONDS, malformed
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
-_BEGIN_FRAME = struct.Struct(f">{MESSAGE_AT + 1}xQqI").unpack
-_COMMIT_FRAME = struct.Struct(f">{MESSAGE_AT + 2}xQQ8x").unpack
 _MESSAGE = struct.Struct(">BQ")
 
 
@@ -178,34 +176,6 @@ def decode(message: bytes) -> Message:
     if reader.at != len(message):
         raise malformed(repr(message[:1]), message)
     return decoded
-
-
-def read_begin(frame: bytes) -> tuple[Lsn, int, int]:
-    """Return final LSN, commit time and xid of a whole XLogData frame with a Begin.
-
-    Raises:
-        ProtocolViolation: it does not fit its format.
-
-    """
-    try:
-        final_lsn, timestamp, xid = _BEGIN_FRAME(frame)
-    except struct.error as error:
-        raise malformed("b'B'", frame[MESSAGE_AT:]) from error
-    return final_lsn, timestamp + POSTGRES_EPOCH_MICROSECONDS, xid
-
-
-def read_commit(frame: bytes) -> tuple[Lsn, Lsn]:
-    """Return commit LSN and end LSN of a whole XLogData frame with a Commit.
-
-    Raises:
-        ProtocolViolation: it does not fit its format.
-
-    """
-    try:
-        commit_lsn, end_lsn = _COMMIT_FRAME(frame)
-    except struct.error as error:
-        raise malformed("b'C'", frame[MESSAGE_AT:]) from error
-    return commit_lsn, end_lsn
 
 
 class _Reader:

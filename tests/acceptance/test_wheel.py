@@ -117,7 +117,7 @@ def test_the_build_gets_every_file_that_it_copies() -> None:
     assert copied == {line.split()[0] for line in let_through}
 
 
-@pytest.mark.parametrize("twin", ["_transcode", "_envelope"])
+@pytest.mark.parametrize("twin", ["_transcode", "_transaction", "_envelope"])
 def test_the_build_of_the_image_fails_without_a_compiled_twin(
     image: Path, tmp_path: Path, twin: str
 ) -> None:
@@ -153,7 +153,7 @@ def test_without_a_compiler_plain_python_is_built_and_no_stale_binary_slips_in(
     (wheel,) = (tmp_path / "wheels").iterdir()
     names = zipfile.ZipFile(wheel).namelist()
     assert "cdc_sidecar/events/transcode.py" in names
-    assert not [name for name in names if name.endswith((".so", ".c", ".pyx"))]
+    assert not [name for name in names if name.endswith((".so", ".c", ".pyx", ".pxd"))]
 
 
 def _stage(number: int) -> list[Instruction]:

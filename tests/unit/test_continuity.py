@@ -55,7 +55,7 @@ def test_without_a_position_there_is_nothing_to_contradict(record: PositionRecor
         ({"database": "other"}, "database"),
         ({"database_oid": 6}, "database"),
         ({"slot": "other"}, "slot"),
-        ({"timeline": 3}, "timeline 3 left timeline 2"),
+        ({"timeline": 3}, "timeline 3 left 2"),
     ],
     ids=["system", "database", "oid", "slot", "timeline"],
 )

@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_sidecar.errors import ProtocolViolation
-from cdc_sidecar.postgres.frames import PrimaryKeepalive, decode_keepalive, encode_status
+from cdc_sidecar.postgres.frames import (
+    MESSAGE_AT,
+    TUPLE_AT,
+    TUPLE_KIND_AT,
+    PrimaryKeepalive,
+    decode_keepalive,
+    encode_status,
+    relation_oid,
+    row_header,
+    wal_start,
+)
 from cdc_sidecar.postgres.lsn import Lsn
+from tests.unit import wire
 
 
 def test_a_keepalive_is_decoded() -> None:
@@ -43,3 +54,32 @@ def test_a_status_is_34_bytes_in_the_documented_order(
     expected = (b"r", written, flushed, applied, clock - 946_684_800_000_000, int(reply))
     assert struct.unpack(">cQQQqB", status) == expected
     assert len(status) == 34
+
+
+# --- XLogData
+
+_ROWS = {
+    b"I": wire.insert(16385, ["1"]),
+    b"U": wire.update(16385, ["1"]),
+    b"D": wire.delete(16385, key=["1"]),
+}
+
+
+@pytest.mark.parametrize("kind", _ROWS)
+def test_a_row_message_is_found_in_its_frame(kind: bytes) -> None:
+    frame = wire.frame(4980, _ROWS[kind])
+    assert frame[MESSAGE_AT : MESSAGE_AT + 1] == kind
+    assert row_header(frame) == (4980, 16385)
+    assert (wal_start(frame), relation_oid(frame)) == (4980, 16385)
+    assert frame[TUPLE_KIND_AT:TUPLE_AT] == (b"K" if kind == b"D" else b"N")
+    assert frame[TUPLE_AT:] == wire.row("1")
+
+
+def test_another_message_names_no_relation() -> None:
+    assert relation_oid(wire.frame(4980, wire.truncate(16385))) is None
+    assert relation_oid(b"w") is None
+
+
+def test_the_header_of_a_row_that_is_cut_off_is_an_error() -> None:
+    with pytest.raises(struct.error):
+        row_header(wire.frame(4980, _ROWS[b"I"])[: TUPLE_KIND_AT - 1])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_sidecar.events import envelope
+from cdc_sidecar.events import envelope, twin
 from cdc_sidecar.events.binary import EMPTY, encode_bytes, encode_string
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.layout import Slot, lay_out
@@ -21,12 +21,7 @@ from cdc_sidecar.events.schema import Field, envelope_schema, message_schema
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import Origin
 
-try:
-    from cdc_sidecar.events import _envelope
-except ImportError:
-    TWINS: list[Any] = [envelope]
-else:
-    TWINS = [envelope, _envelope]
+TWINS: list[Any] = [envelope, twin] if twin.NAME == "native" else [envelope]
 
 _SOURCE = Source("1.2", "shop", "shopdb")
 _FIELD = Field("id", {"type": "string"}, "text", nullable=False)
@@ -86,7 +81,7 @@ def _source(table: str, xid: int | None) -> dict[str, object]:
 
 
 def _event(
-    twin: Any,  # noqa: ANN401 - a module
+    twin_: Any,  # noqa: ANN401 - a module
     schema: Schema,
     table: str,
     op: str,
@@ -97,19 +92,19 @@ def _event(
     """Return one event of a twin, as a reader decodes it."""
     layout = lay_out(schema, _SOURCE.constants("public" if table else "", table))
     route = TopicRoute("topic", b"", b"", 1, 1000)
-    transaction = twin.SourceTransaction(5000, xid, _COMMIT, _RECEIVED)
+    transaction = twin_.SourceTransaction(5000, xid, _COMMIT, _RECEIVED)
     transaction.set_origin(Origin(Lsn(77), "elsewhere"))
     transaction.step(4990)
-    twin.Envelope("collection", route, layout).append(transaction, op, *rows, own, None)
+    twin_.Envelope("collection", route, layout).append(transaction, op, *rows, own, None)
     return _read(schema, transaction.records[0].value)
 
 
-@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("twin_", TWINS)
 @given(st.randoms(use_true_random=False))
-def test_an_event_follows_its_schema_in_any_order_of_fields(twin: Any, order: Random) -> None:  # noqa: ANN401
+def test_an_event_follows_its_schema_in_any_order_of_fields(twin_: Any, order: Random) -> None:  # noqa: ANN401
     schema = shuffled(envelope_schema("shop.public.t", (_FIELD,)), order)
     rows = (encode_string("old"), encode_string("new"))
-    event = _event(twin, schema, "t", "u", rows, EMPTY)
+    event = _event(twin_, schema, "t", "u", rows, EMPTY)
     assert list(event) == [field["name"] for field in schema["fields"]]  # type: ignore[attr-defined] # JSON
     assert event == {
         "before": {"id": "old"},
@@ -124,16 +119,16 @@ def test_an_event_follows_its_schema_in_any_order_of_fields(twin: Any, order: Ra
     }
 
 
-@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("twin_", TWINS)
 @given(st.randoms(use_true_random=False), st.sampled_from([None, 7]))
 def test_a_message_follows_its_schema_in_any_order_of_fields(
-    twin: Any,  # noqa: ANN401
+    twin_: Any,  # noqa: ANN401
     order: Random,
     xid: int | None,
 ) -> None:
     schema = shuffled(message_schema(), order)
     content = encode_string("audit") + encode_bytes(b"hi")
-    event = _event(twin, schema, "", "m", (None, None), content, xid)
+    event = _event(twin_, schema, "", "m", (None, None), content, xid)
     block = {"id": "7:5000", "total_order": 1, "data_collection_order": 1}
     assert event == {
         "op": "m",

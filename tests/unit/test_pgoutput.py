@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdc_sidecar.errors import ProtocolViolation
+from cdc_sidecar.postgres.frames import read_begin, read_commit
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import (
     UNCHANGED,
@@ -26,8 +27,6 @@ from cdc_sidecar.postgres.pgoutput import (
     Update,
     check_commit,
     decode,
-    read_begin,
-    read_commit,
 )
 from tests.unit import wire
 

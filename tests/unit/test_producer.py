@@ -8,9 +8,10 @@ import pytest
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import KafkaUnavailable, TransactionFailed
-from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.record import ANY_PARTITION, Record
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.runtime.memory import forget_frames
+from tests.unit import shop, wire
 from tests.waiting import await_true
 
 
@@ -27,11 +28,70 @@ class Crashing:
         """Abort."""
 
 
-def test_a_fatal_error_that_is_logged_on_is_a_failed_transaction() -> None:
+class Accepting:
+    """librdkafka with room for everything; keeps how it was called."""
+
+    def __init__(self) -> None:
+        """Begin without calls."""
+        self.calls: list[object] = []
+
+    def produce_batch(self, topic: str, messages: list[dict[str, object]]) -> int:
+        """Accept records of one topic."""
+        self.calls.append((topic, [(message["value"], message["key"]) for message in messages]))
+        return len(messages)
+
+    def produce(self, *arguments: object) -> None:
+        """Accept one record."""
+        self.calls.append(arguments)
+
+    def poll(self, _timeout: float) -> None:
+        """Do nothing."""
+
+
+def _producer(client: object) -> TransactionalProducer:
+    """Return a producer on a client that stands in for librdkafka's."""
     config = Kafka.model_validate({"bootstrap_servers": "127.0.0.1:1"})
     settings = producer_settings(config, Publish(), "t", smallest=1_000_000)
     producer = TransactionalProducer(settings)
-    producer._producer = Crashing()  # type: ignore[assignment] # noqa: SLF001
+    producer._producer = client  # type: ignore[assignment] # noqa: SLF001 - a fake client
+    return producer
+
+
+def test_neighbours_of_one_topic_are_handed_on_together_and_all_others_alone() -> None:
+    client = Accepting()
+    headers = [("id", b"7")]
+    _producer(client).produce(
+        [
+            Record("a", b"1", b"k"),
+            Record("a", None, b"k"),
+            Record("a", b"3", b"k", 2),
+            Record("a", b"4", b"k", headers=headers),
+            Record("b", b"5", None),
+            Record("a", b"6", b"k"),
+            Record("a", b"7", b"k"),
+        ]
+    )
+    assert client.calls == [
+        ("a", [(b"1", b"k"), (None, b"k")]),
+        ("a", b"3", b"k", 2, None, None, 0, None),
+        ("a", b"4", b"k", ANY_PARTITION, None, None, 0, headers),
+        ("b", b"5", None, ANY_PARTITION, None, None, 0, None),
+        ("a", [(b"6", b"k"), (b"7", b"k")]),
+    ]
+
+
+def test_events_of_either_twin_are_handed_on_in_whole_runs() -> None:
+    session = shop.Shop(shop.ORDERS, tables=[shop.table()])
+    insert = wire.insert(shop.ORDERS.oid, shop.ORDER_ROW)
+    records = session.transaction(wire.relation(shop.ORDERS.relation), *[insert] * 5).records
+    client = Accepting()
+    _producer(client).produce(records)
+    expected = [(record.value, record.key) for record in records]
+    assert client.calls == [("shop.public.orders", expected)]
+
+
+def test_a_fatal_error_that_is_logged_on_is_a_failed_transaction() -> None:
+    producer = _producer(Crashing())
     with pytest.raises(TransactionFailed):
         producer.commit()
     with pytest.raises(TransactionFailed):

@@ -1,0 +1,121 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The compiled twins of `record.Record` and `envelope.SourceTransaction`."""
+
+cimport cython
+from libc.stdint cimport int64_t
+
+from cdc_sidecar.events.binary import encode_string
+from cdc_sidecar.events.record import ANY_PARTITION
+
+
+@cython.final
+@cython.no_gc  # text, bytes and a list of them make no cycle; the collector need not see millions
+cdef class Record:
+    """One record for one topic; see `record.Record`."""
+
+    def __init__(
+        self, str topic, bytes value, bytes key, int partition=ANY_PARTITION, list headers=None
+    ):
+        self.topic = topic
+        self.value = value
+        self.key = key
+        self.partition = partition
+        self.headers = headers
+
+    @property
+    def size(self):
+        """Bytes of key, value and header values."""
+        return _size_of_record(self)
+
+    @property
+    def batch_topic(self):
+        """The topic, if the record can be produced in one call with others; else None."""
+        return None if self.headers or self.partition != -1 else self.topic
+
+    def __eq__(self, other):
+        return (
+            self.topic == other.topic
+            and self.value == other.value
+            and self.key == other.key
+            and self.partition == other.partition
+            and self.headers == other.headers
+        )
+
+    __hash__ = None
+
+    def __repr__(self):
+        fields = (self.topic, self.value, self.key, self.partition, self.headers)
+        return "Record(%r, %r, %r, %r, %r)" % fields
+
+
+cdef Py_ssize_t _size_of_record(Record record) except -1:
+    cdef Py_ssize_t size = size_of(record.value) + size_of(record.key)
+    if record.headers is not None:
+        for _, text in record.headers:
+            size += len(text)
+    return size
+
+
+@cython.final
+cdef class SourceTransaction:
+    """One source transaction while it is assembled; see `ports.SourceTransaction`."""
+
+    def __init__(self, final_lsn, xid, int64_t commit_time, int64_t received):
+        self.received = received
+        self.final_lsn = final_lsn
+        self.xid = xid
+        self.commit_time = commit_time
+        self.lsn = -1
+        self.records = []
+        self.counts = {}
+        self.counters = {}
+
+    def set_origin(self, origin not None):
+        """Accept the replication origin, which follows the Begin in a message of its own."""
+        self.origin = b"\x02" + encode_string(origin.name)
+        self.origin_lsn = origin.commit_lsn
+
+    def resume(self, int64_t total_order, orders):
+        """Continue the numbers after the events that an earlier session has published."""
+        self.total_order = total_order
+        self.counters = {name: [count] for name, count in orders.items()}
+
+    def step(self, int64_t lsn):
+        """Move the cursor to the next change."""
+        if lsn == self.lsn:
+            self.index += 1
+        else:
+            self.lsn = lsn
+            self.index = 0
+
+    @property
+    def orders(self):
+        """How many events of each data collection there are, in the order of their first ones."""
+        return {collection: counter[0] for collection, counter in self.counters.items()}
+
+    def count(self, key):
+        """Count one."""
+        self.count_one(key)
+
+    cdef int count_one(self, key) except -1:
+        cdef object count = self.counts.get(key)
+        self.counts[key] = 1 if count is None else count + 1
+        return 0
+
+    def append(self, route not None, bytes value, bytes key, list headers=None):
+        """Add a record that has no number; `key` is without the route's prefix."""
+        cdef bytes whole = framed(<bytes?> route.key_prefix, key)
+        cdef Record record = new_record(<str?> route.topic, value, whole)
+        cdef Py_ssize_t size
+        record.headers = headers
+        size = _size_of_record(record)
+        if size > <Py_ssize_t> route.limit:
+            raise route.too_large(size)
+        self.records.append(record)
+        self.size += size
+
+    def release(self):
+        """Forget records and counts: a batch has them now."""
+        self.records = []
+        self.counts = {}
+        self.size = 0
