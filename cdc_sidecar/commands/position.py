@@ -4,6 +4,7 @@ Without `--yes` a move is a dry run; `cdc_sidecar.operations.moves` makes it.
 """
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -93,25 +94,21 @@ def _load(path: Path) -> Config:
 def _meaning(seen: Continuity, fingerprint: str) -> dict[str, Any]:
     """Return whether position and slot fit together; every value but the state may be null."""
     record, slot = seen.record, seen.source.slot
+    meaning = {"state": "", "gap_bytes": None, "code": None, "fact": None, "hint": None}
     if record is None or record.position is None:
         state = "no position" if record is None else "slot to be created"
-        return {"state": state, "gap_bytes": None, "code": None, "fact": None, "hint": None}
+        return {**meaning, "state": state}
     fault = seen.fault(fingerprint)
     if fault is None:
-        return {"state": "continuous", "gap_bytes": 0, "code": None, "fact": None, "hint": None}
+        return {**meaning, "state": "continuous", "gap_bytes": 0}
     gap = slot.confirmed_flush_lsn - record.position.end_lsn if slot else None
-    return {
-        "state": _STATES[type(fault)],
-        "gap_bytes": gap if isinstance(fault, SlotAhead) else None,
-        "code": fault.code,
-        "fact": fault.fact,
-        "hint": fault.hint,
-    }
+    told = {"code": fault.code, "fact": fault.fact, "hint": fault.hint}
+    gap_bytes = gap if isinstance(fault, SlotAhead) else None
+    return {**meaning, "state": _STATES[type(fault)], "gap_bytes": gap_bytes, **told}
 
 
 def _position(record: PositionRecord) -> dict[str, Any]:
     position = record.position
-    identity = record.identity
     return {
         "end": format_lsn(position.end_lsn) if position else None,
         "partial": spell_partial(position.partial) if position else None,
@@ -119,12 +116,7 @@ def _position(record: PositionRecord) -> dict[str, Any]:
         "fingerprint": record.fingerprint,
         "instance": record.instance,
         "written_at": record.written_at,
-        "system_identifier": identity.system_identifier,
-        "timeline": identity.timeline,
-        "database": identity.database,
-        "database_oid": identity.database_oid,
-        "slot": identity.slot,
-        "publication": identity.publication,
+        **asdict(record.identity),
     }
 
 

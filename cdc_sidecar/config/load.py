@@ -117,12 +117,21 @@ def _resolve(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
                 section[key] = parse_secret(value).read()
             except SecretUnavailable as error:
                 yield f"{_spell(here)}: {error.fact}"
-        elif isinstance(value, dict):
-            yield from _resolve(value, here)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                if isinstance(item, dict):
-                    yield from _resolve(item, (*here, str(index)))
+        else:
+            for below, item in _sections(value, here):
+                yield from _resolve(item, below)
+
+
+def _sections(
+    value: object, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield the table that a value is, or the tables of the list that it is, with their paths."""
+    if isinstance(value, dict):
+        yield path, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                yield (*path, str(index)), item
 
 
 def _try_secrets(value: object, path: tuple[str, ...]) -> Iterator[str]:
@@ -169,19 +178,24 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
     """Return the keys that the model has at a path."""
     model: Any = Config
     for part in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model = next(
-                field.annotation
-                for name, field in model.model_fields.items()
-                if part in (name, field.alias)
-            )
-        else:
-            model = get_args(model)[-1 if get_origin(model) is dict else 0]
+        model = _below(model, part)
         if get_origin(model) is types.UnionType:
             model = get_args(model)[0]
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+    if not _is_section(model):
         return []
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _below(model: Any, part: str) -> Any:  # noqa: ANN401 - a section, or a generic of sections
+    """Return the type that a key of a section, a table or a list has."""
+    if not _is_section(model):
+        return get_args(model)[-1 if get_origin(model) is dict else 0]
+    fields = model.model_fields.items()
+    return next(field.annotation for name, field in fields if part in (name, field.alias))
+
+
+def _is_section(model: Any) -> bool:  # noqa: ANN401 - as above
+    return isinstance(model, type) and issubclass(model, BaseModel)
 
 
 def read_all(settings: Mapping[str, Secret]) -> dict[str, str]:

@@ -134,15 +134,19 @@ class Claimant:
         found = find_hanging(admin_client(self._config.kafka), self._topics.partitions)
         if not found or (self.internal.position, 0) in found:
             return tuple(sorted(found))
-        known = self._topics.facts(self.internal.position) is not None
-        record = self.read_unclaimed() if known else None
-        covered = record.written_at if record else 0
+        covered = self._covered_until()
         with self._reader("read_uncommitted") as reader:
             return tuple(
                 partition
                 for partition, start in sorted(found.items())
                 if read_timestamp(reader, partition, start) > covered
             )
+
+    def _covered_until(self) -> int:
+        """Return when the committed position was written, in microseconds since 1970."""
+        exists = self._topics.facts(self.internal.position) is not None
+        record = self.read_unclaimed() if exists else None
+        return record.written_at if record else 0
 
     def _read_decided(self) -> PositionRecord | None:
         """Read the position up to the high watermark: after the fence nothing is in doubt."""

@@ -9,10 +9,11 @@ visible. An abort by the same producer ends the hanging transaction.
 
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Final
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from cdc_sidecar.errors import KafkaUnavailable
 from cdc_sidecar.kafka.client import PARTITION_EOF, REQUEST_TIMEOUT, translate, translated
@@ -70,15 +71,24 @@ def _ends(
             isolation_level=isolation,
             request_timeout=REQUEST_TIMEOUT,
         )
-        for partition, answer in answers.items():
-            try:
-                ends[partition.topic, partition.partition] = int(answer.result().offset)
-            except KafkaException as exception:
-                error = translate(exception.args[0])
-                if not isinstance(error, KafkaUnavailable) or time.monotonic() > deadline:
-                    raise error from exception
+        ends |= _known(answers, last=time.monotonic() > deadline)
         missing -= ends.keys()
         time.sleep(_PAUSE if missing else 0)
+    return ends
+
+
+def _known(
+    answers: Mapping[TopicPartition, Future[ListOffsetsResultInfo]], *, last: bool
+) -> dict[Partition, int]:
+    """Return the offsets that were answered; a partition without a leader is left out."""
+    ends: dict[Partition, int] = {}
+    for partition, answer in answers.items():
+        try:
+            ends[partition.topic, partition.partition] = int(answer.result().offset)
+        except KafkaException as exception:
+            error = translate(exception.args[0])
+            if last or not isinstance(error, KafkaUnavailable):
+                raise error from exception
     return ends
 
 

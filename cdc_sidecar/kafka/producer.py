@@ -214,6 +214,10 @@ class TransactionalProducer:
         begun = time.monotonic()
         until = begun + self._timeout
         self._deliver(waiting, begun, until)
+        return self._end(waiting, begun, until) < SLOW_COMMIT
+
+    def _end(self, waiting: Callable[[float], None], begun: float, until: float) -> float:
+        """End the transaction, and return the seconds that this alone took."""
         started = time.monotonic()
         while True:
             try:
@@ -225,7 +229,7 @@ class TransactionalProducer:
                 if not exception.args[0].retriable() or time.monotonic() > until:
                     raise self._failure(exception) from exception
             else:
-                return time.monotonic() - started < SLOW_COMMIT
+                return time.monotonic() - started
 
     def _deliver(self, waiting: Callable[[float], None], begun: float, until: float) -> None:
         """Wait until the brokers have every record."""

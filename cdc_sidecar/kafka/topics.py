@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (
@@ -22,6 +23,8 @@ from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
 from cdc_sidecar.kafka.hanging import Partition
+
+T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 1_048_588
 """Kafka's default of max.message.bytes, assumed for a topic that does not exist yet."""
@@ -161,14 +164,8 @@ class TopicCatalog:
         """
         wanted = TopicCollection(sorted(names))
         answers = self._admin.describe_topics(wanted, request_timeout=REQUEST_TIMEOUT)
-        found = {}
-        for name, answer in answers.items():
-            try:
-                found[name] = str(answer.result().topic_id)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise translate(error.args[0]) from error
-        return found
+        described = {name: _unless_unknown(answer) for name, answer in answers.items()}
+        return {name: str(topic.topic_id) for name, topic in described.items() if topic}
 
     def delete(self, name: str) -> None:
         """Delete a topic; a topic that does not exist is not an error.
@@ -179,11 +176,7 @@ class TopicCatalog:
 
         """
         answers = self._admin.delete_topics([name], operation_timeout=10, request_timeout=20)
-        try:
-            answers[name].result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise translate(error.args[0]) from error
+        _unless_unknown(answers[name])
 
     def facts(self, name: str) -> TopicFacts | None:
         """Return what is known of a topic; None if it was not described yet."""
@@ -290,6 +283,16 @@ class TopicCatalog:
             return configured
         durable = {key: configured[key] for key in _DURABLE if key in configured}
         return {**durable, **internal}
+
+
+def _unless_unknown(answer: Future[T]) -> T | None:
+    """Return the answer about a topic, or None where the topic does not exist."""
+    try:
+        return answer.result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise translate(error.args[0]) from error
+    return None
 
 
 def _topic(name: str, listed: TopicMetadata, settings: Mapping[str, str]) -> Topic:

@@ -193,17 +193,19 @@ class Inspection:
         )
         if topics is None:
             return
+        self._look_at_topics(topics)
+        self._try("transactions", self._try_transactions, lambda name: f"allowed (tried as {name})")
+        self._record = self._try("position", self._read_position, _say_position)
+
+    def _look_at_topics(self, topics: TopicCatalog) -> None:
         service = self._config.service.name
         for name in (position_topic(service), schemas_topic(service)):
             self._try(f"topic {name}", partial(self._check_internal, topics, name), _say_topic)
-        if self._tables is not None:
-            for name in preflight.event_topics(self._tables, self._config, self._capture):
-                self._try(f"topic {name}", partial(self._check_topic, topics, name), _say_topic)
-            self._try(
-                "null keys", lambda: self._check_null_keys(topics), lambda _: "fit every topic"
-            )
-        self._try("transactions", self._try_transactions, lambda name: f"allowed (tried as {name})")
-        self._record = self._try("position", self._read_position, _say_position)
+        if self._tables is None:
+            return
+        for name in preflight.event_topics(self._tables, self._config, self._capture):
+            self._try(f"topic {name}", partial(self._check_topic, topics, name), _say_topic)
+        self._try("null keys", lambda: self._check_null_keys(topics), lambda _: "fit every topic")
 
     def _open_topics(self) -> TopicCatalog:
         topics = TopicCatalog(admin_client(self._config.kafka), self._config.topics)

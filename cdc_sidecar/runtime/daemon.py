@@ -212,6 +212,10 @@ class Daemon:
             error = self._fenced(error)
         if error.disposition is Disposition.RETRY:
             return None
+        self._report_halt(error)
+        return error.disposition.exit_status
+
+    def _report_halt(self, error: SidecarError) -> None:
         self.board.update(error=str(error))
         self._telemetry.phase_entered(Phase.HALTED)
         self._log.error(
@@ -223,7 +227,6 @@ class Daemon:
             cause=error.cause,
             hint=error.hint,
         )
-        return error.disposition.exit_status
 
     def _fenced(self, error: ProducerFenced) -> SidecarError:
         """Return the error, or another one where it has come too often."""
@@ -238,11 +241,7 @@ class Daemon:
         )
 
     def _back_off(self, error: SidecarError, streaming_since: float | None) -> None:
-        now = time.monotonic()
-        if streaming_since is not None and now - streaming_since > HEALTHY_AFTER:
-            self._backoff = FIRST_BACKOFF
-        seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
-        self._backoff = min(self._backoff * 2, LAST_BACKOFF)
+        seconds = self._next_delay(streaming_since)
         if self._resources.stopping.is_set():
             return
         self.board.update(error=str(error))
@@ -256,6 +255,15 @@ class Daemon:
         )
         self._resources.stopping.wait(seconds)
         self.board.update(error=None)
+
+    def _next_delay(self, streaming_since: float | None) -> float:
+        """Return the seconds before the next session, and double them for the one after it."""
+        now = time.monotonic()
+        if streaming_since is not None and now - streaming_since > HEALTHY_AFTER:
+            self._backoff = FIRST_BACKOFF
+        seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+        self._backoff = min(self._backoff * 2, LAST_BACKOFF)
+        return seconds
 
 
 def _first_status(config: Config) -> Status:

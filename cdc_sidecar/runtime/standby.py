@@ -8,7 +8,6 @@ from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.lock import holds_lock, lock_holder, lock_key
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime.resources import Resources
-from cdc_sidecar.runtime.status import Phase
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 LOCK_POLL: Final = 0.3
@@ -46,8 +45,7 @@ class Waiting:
             if self._resources.stopping.wait(LOCK_POLL):
                 return False
         if holder is not None:
-            self._telemetry.log.info("standby_left", reason="the lock is free")
-            self._telemetry.waiting_for(None)
+            self._telemetry.standby_left()
         self._resources.walsenders.add(connection.backend_pid)
         return True
 
@@ -62,17 +60,12 @@ class Waiting:
             holder = lock_holder(ordinary, key)
         if holder is None or holder == before:
             return holder
-        log = self._telemetry.log
         if holder in former:
-            log.warning("former_walsender_awaited", pid=holder)
-            self._telemetry.waiting_for(
-                f"our former walsender, process {holder} of the server, still holds the lock"
-            )
+            self._telemetry.former_walsender_awaited(holder)
         elif former:
             raise taken_over(f"process {holder} of the server holds the lock")
         else:
-            self._telemetry.phase_entered(Phase.WAITING, self._number)
-            log.info("standby_entered", reason="another sidecar holds the lock", pid=holder)
+            self._telemetry.standby_entered(self._number, holder)
         return holder
 
     def for_brokers(self, connection: ReplicationConnection, topics: TopicCatalog) -> bool:

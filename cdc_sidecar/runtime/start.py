@@ -94,21 +94,20 @@ class SessionStart:
 
         """
         claim = self._claim()
-        source = self._read_source(connection)
-        seen = Continuity(claim.record, source)
-        record = claim.record
-        if record is None or record.position is None:
-            if seen.mismatch:
-                raise seen.mismatch
-            record = self._first_start(connection, claim, source)
+        seen = Continuity(claim.record, self._read_source(connection))
+        error = seen.mismatch or seen.fault(self._capture.fingerprint)
+        if error:
+            raise error
+        if claim.record and claim.record.position:
+            record = self._continued(claim.record, seen.source)
         else:
-            fault = seen.fault(self._capture.fingerprint)
-            if fault:
-                raise fault
-            self._report_changes(record, source)
-            record = replace(record, identity=source.identity, instance=instance())
+            record = self._first_start(connection, claim, seen.source)
         self._telemetry.log.info("position_claimed", position=_lsn_of(record))
         return Claimed(claim.producer, record)
+
+    def _continued(self, record: PositionRecord, source: SourceState) -> PositionRecord:
+        self._report_changes(record, source)
+        return replace(record, identity=source.identity, instance=instance())
 
     def _claim(self) -> Claim:
         claim = self._claimant.claim()

@@ -64,6 +64,23 @@ class Telemetry:
         """Show what a session waits for; None where it goes on."""
         self.board.update(error=reason)
 
+    def standby_entered(self, session: int, holder: int) -> None:
+        """Report that a session waits for the lock that another sidecar holds."""
+        self.phase_entered(Phase.WAITING, session)
+        self.log.info("standby_entered", reason="another sidecar holds the lock", pid=holder)
+
+    def former_walsender_awaited(self, holder: int) -> None:
+        """Report that a session waits for a walsender of its own that still holds the lock."""
+        self.log.warning("former_walsender_awaited", pid=holder)
+        self.waiting_for(
+            f"our former walsender, process {holder} of the server, still holds the lock"
+        )
+
+    def standby_left(self) -> None:
+        """Report that the lock is free."""
+        self.log.info("standby_left", reason="the lock is free")
+        self.waiting_for(None)
+
     def brokers_awaited(self) -> None:
         """Report that a session cannot begin because no broker answers."""
         self.log.warning("kafka_awaited")
@@ -172,11 +189,8 @@ class Telemetry:
 
     def source_seen(self, look: Look, assessment: Assessment) -> None:
         """Show what a look at the slot says."""
+        self._report_changes(look, assessment)
         slot, seconds_left = look.slot, assessment.seconds_left
-        if assessment.danger_changed:
-            self._report_danger(look, assessment)
-        if assessment.stalled != self.now.stalled:
-            self._report_stall(look, stalled=assessment.stalled)
         self.metrics.slot.show(slot, look.activity, seconds_left)
         self.metrics.stalled.set(assessment.stalled)
         self.board.update(
@@ -187,6 +201,12 @@ class Telemetry:
             stalled=assessment.stalled,
             warnings=assessment.warnings,
         )
+
+    def _report_changes(self, look: Look, assessment: Assessment) -> None:
+        if assessment.danger_changed:
+            self._report_danger(look, assessment)
+        if assessment.stalled != self.now.stalled:
+            self._report_stall(look, stalled=assessment.stalled)
 
     def _report_danger(self, look: Look, assessment: Assessment) -> None:
         left = assessment.seconds_left
