@@ -21,11 +21,11 @@ from cdc_sidecar.events.names import message_topic, table_topic, transaction_top
 from cdc_sidecar.kafka.topics import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
-from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.server import SourceServer
+from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 
-def check_primary(connection: ReplicationConnection, server: SourceServer) -> None:
+def check_primary(connection: WalsenderConnection, server: SourceServer) -> None:
     """Check that both connections lead to a primary: a lock on a standby excludes nobody.
 
     Raises:

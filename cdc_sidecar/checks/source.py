@@ -4,15 +4,12 @@ from cdc_sidecar.checks.continuity import SourceState
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.kafka.position import SourceIdentity
 from cdc_sidecar.postgres.connect import Database
-from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import read_slot
-from cdc_sidecar.postgres.walsender import SystemIdentity
+from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
 
 
-def read_source(
-    connection: ReplicationConnection, database: Database, config: Config
-) -> SourceState:
+def read_source(connection: WalsenderConnection, database: Database, config: Config) -> SourceState:
     """Read the slot first and the end of the WAL last.
 
     A caller that compares the result with a position read later replaces `wal_end` by a newer one:

@@ -8,7 +8,7 @@ from typing import Final
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarRunning
 from cdc_sidecar.postgres.lock import lock_key
-from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 PATIENCE: Final = 2.0
 """Seconds to try for: the server needs a moment to notice that a stopped sidecar has gone."""
@@ -16,14 +16,14 @@ POLL: Final = 0.2  # seconds between two tries; each is one short query
 
 
 @contextmanager
-def exclusive(config: Config) -> Iterator[ReplicationConnection]:
+def exclusive(config: Config) -> Iterator[WalsenderConnection]:
     """Lend a replication connection that holds the lock of the slot.
 
     Raises:
         SidecarRunning: a sidecar holds the lock; nothing was changed.
 
     """
-    connection = ReplicationConnection(config.postgres)
+    connection = WalsenderConnection(config.postgres)
     try:
         _lock(connection, config.postgres.slot)
         yield connection
@@ -31,7 +31,7 @@ def exclusive(config: Config) -> Iterator[ReplicationConnection]:
         connection.close()
 
 
-def _lock(connection: ReplicationConnection, slot: str) -> None:
+def _lock(connection: WalsenderConnection, slot: str) -> None:
     until = time.monotonic() + PATIENCE
     while not connection.try_lock(lock_key(slot)):
         if time.monotonic() > until:

@@ -26,10 +26,9 @@ from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, TopicCatalog
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
-from cdc_sidecar.postgres.walsender import SystemIdentity
+from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
 
 T = TypeVar("T")
 
@@ -137,7 +136,7 @@ class Inspection:
             return read_server(connection)
 
     def _identify(self) -> SystemIdentity:
-        connection = ReplicationConnection(self._config.postgres)
+        connection = WalsenderConnection(self._config.postgres)
         try:
             if self._server:
                 preflight.check_primary(connection, self._server)

@@ -10,7 +10,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SlotAhead
 from cdc_sidecar.kafka.claim import read_current_position
 from cdc_sidecar.postgres.connect import Database
-from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 MARKERS_WITHIN: Final = 3.0
 """Seconds from the acknowledgement of a commit until its position can be read: the broker answers
@@ -18,16 +18,15 @@ before it has written the markers of the commit, which takes milliseconds, or lo
 
 
 def observe(config: Config, fingerprint: str) -> Continuity:
-    """Read the position and the source without claiming and without the lock.
+    """Read the position and the source without claiming, also while a sidecar runs.
 
-    A sidecar may be running. A position that was acknowledged takes a moment to become readable,
-    so where the slot seems to be ahead of it, the position is read again.
+    An acknowledged position takes a moment to become readable: a slot ahead of it is read again.
 
     Raises:
         SidecarError: Postgres or Kafka cannot be asked.
 
     """
-    connection = ReplicationConnection(config.postgres)
+    connection = WalsenderConnection(config.postgres)
     try:
         seen = observe_on(connection, config)
         until = time.monotonic() + MARKERS_WITHIN
@@ -44,7 +43,7 @@ def _may_be_late(seen: Continuity, fingerprint: str) -> bool:
     return in_use and isinstance(seen.fault(fingerprint), SlotAhead)
 
 
-def observe_on(connection: ReplicationConnection, config: Config) -> Continuity:
+def observe_on(connection: WalsenderConnection, config: Config) -> Continuity:
     """Read the slot, then the position, then the end of the WAL.
 
     Raises:

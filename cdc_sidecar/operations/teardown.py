@@ -18,7 +18,7 @@ from cdc_sidecar.kafka.ledger import Ledger
 from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.operations.observation import observe_on
-from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +61,25 @@ def tear_down(config: Config) -> Iterator[str]:
         if removal.is_empty:
             return
         Claimant(config, described_topics(config)).fence()
-        if removal.slot:
-            connection.drop_slot(removal.slot)
-            yield f"slot {removal.slot}"
-        topics = _topics(config)
-        for name in removal.topics:
-            topics.delete(name)
-            yield f"topic {name}"
+        yield from _remove(removal, connection, _topics(config))
+
+
+def _remove(
+    removal: Removal, connection: WalsenderConnection, topics: TopicCatalog
+) -> Iterator[str]:
+    if removal.slot:
+        connection.drop_slot(removal.slot)
+        yield f"slot {removal.slot}"
+    for name in removal.topics:
+        topics.delete(name)
+        yield f"topic {name}"
 
 
 def _topics(config: Config) -> TopicCatalog:
     return TopicCatalog(admin_client(config.kafka), config.topics)
 
 
-def _plan(config: Config, connection: ReplicationConnection) -> Removal:
+def _plan(config: Config, connection: WalsenderConnection) -> Removal:
     seen = observe_on(connection, config)
     if seen.mismatch:
         raise seen.mismatch

@@ -43,7 +43,10 @@ class GuardianTelemetry(Protocol):
 
 
 class Guardian:
-    """A thread for the life of the daemon; each session says which tables it captures."""
+    """A thread for the life of the daemon; each session says which tables it captures.
+
+    `captured` returns the tables of the present session, names by oid; `fail` ends the session.
+    """
 
     def __init__(
         self,
@@ -54,10 +57,6 @@ class Guardian:
         fail: Callable[[SidecarError], None],
         telemetry: GuardianTelemetry,
     ) -> None:
-        """Take what the guardian needs.
-
-        `captured` returns the tables of the present session, names by oid; `fail` ends it.
-        """
         self._config = config
         self._database = database
         self._captured = captured

@@ -33,7 +33,10 @@ CHECKPOINT_INTERVAL: Final = 10.0
 
 
 class Replicator:
-    """The replication thread of one session; owns the connection from `run` on."""
+    """The replication thread of one session; owns the connection from `run` on.
+
+    It streams until `stopping` is set, and reports what ends it earlier to `fail`.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,6 @@ class Replicator:
         stopping: threading.Event,
         fail: Callable[[SidecarError], None],
     ) -> None:
-        """Take what the thread needs; it streams until `stopping` is set, and reports to `fail`."""
         self._connection = connection
         self._assembler = assembler
         self._queue = handover.queue

@@ -6,7 +6,7 @@ from typing import Final
 from cdc_sidecar.errors import ProducerFenced, RivalTookOver, SidecarError
 from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.lock import holds_lock, lock_holder, lock_key
-from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.postgres.walsender import WalsenderConnection
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.telemetry import Telemetry
 
@@ -28,7 +28,7 @@ class Waiting:
         self._number = number
         self._failed = failed
 
-    def for_lock(self, connection: ReplicationConnection) -> bool:
+    def for_lock(self, connection: WalsenderConnection) -> bool:
         """Take the lock, waiting while another holds it; False when asked to stop.
 
         Raises:
@@ -68,7 +68,7 @@ class Waiting:
             self._telemetry.standby_entered(self._number, holder)
         return holder
 
-    def for_brokers(self, connection: ReplicationConnection, topics: TopicCatalog) -> bool:
+    def for_brokers(self, connection: WalsenderConnection, topics: TopicCatalog) -> bool:
         """Wait, holding the lock, until a broker answers; False when asked to stop.
 
         Raises:

@@ -21,8 +21,8 @@ from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
+from cdc_sidecar.postgres.walsender import WalsenderConnection
 from cdc_sidecar.runtime.publisher import Claimed
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.telemetry import Telemetry
@@ -50,7 +50,7 @@ class SessionStart:
         self._claimant = Claimant(resources.config, topics, resources.stopping.is_set)
         self.internal = self._claimant.internal
 
-    def look(self, connection: ReplicationConnection) -> View:
+    def look(self, connection: WalsenderConnection) -> View:
         """Look at source and position without claiming.
 
         Raises:
@@ -74,7 +74,7 @@ class SessionStart:
         self._check_source(connection)
         return View(server, tables)
 
-    def _check_source(self, connection: ReplicationConnection) -> None:
+    def _check_source(self, connection: WalsenderConnection) -> None:
         """Check that the position, as far as it can be read, is of this source."""
         source = self._read_source(connection)
         record = self._claimant.read_unclaimed()
@@ -83,10 +83,10 @@ class SessionStart:
         if mismatch:
             raise mismatch
 
-    def _read_source(self, connection: ReplicationConnection) -> SourceState:
+    def _read_source(self, connection: WalsenderConnection) -> SourceState:
         return read_source(connection, self._resources.database, self._config)
 
-    def claim(self, connection: ReplicationConnection) -> Claimed:
+    def claim(self, connection: WalsenderConnection) -> Claimed:
         """Fence, read the position that counts, and make every check of I7.
 
         Raises:
@@ -149,7 +149,7 @@ class SessionStart:
             )
 
     def _first_start(
-        self, connection: ReplicationConnection, claim: Claim, source: SourceState
+        self, connection: WalsenderConnection, claim: Claim, source: SourceState
     ) -> PositionRecord:
         """Write the first position; an intent, recorded before the slot, survives a crash."""
         intent = claim.record
@@ -178,7 +178,7 @@ class SessionStart:
                 hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
             )
 
-    def _create_slot(self, connection: ReplicationConnection) -> Lsn:
+    def _create_slot(self, connection: WalsenderConnection) -> Lsn:
         name = self._config.postgres.slot
         start = connection.create_slot(name, self._resources.stopping.is_set)
         failpoints.reach(Failpoint.AFTER_SLOT_CREATED)

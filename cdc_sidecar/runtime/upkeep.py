@@ -35,7 +35,11 @@ LONGEST_WAIT: Final = 1.0
 
 
 class Upkeep:
-    """The upkeep of one session; used by its replication thread alone."""
+    """The upkeep of one session; used by its replication thread alone.
+
+    `wal_sender_timeout` is the server's, in seconds, 0 for never. `renew` asks in another thread
+    whether the server still accepts connections.
+    """
 
     def __init__(
         self,
@@ -45,11 +49,6 @@ class Upkeep:
         sentinel: Sentinel,
         renew: Callable[[Sentinel], Future[bool]],
     ) -> None:
-        """Take what the upkeep needs.
-
-        `wal_sender_timeout` is the server's, in seconds, 0 for never. `renew` asks in another
-        thread whether the server still accepts connections.
-        """
         self._connection = connection
         self._acknowledgement = acknowledgement
         self._sentinel = sentinel
