@@ -1,4 +1,4 @@
-"""The schemas topic for readers: each schema by its id, as far as it is committed."""
+"""The committed schemas of a service by their ids, for readers of events."""
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.names import schemas_topic
@@ -8,7 +8,7 @@ from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_record
 
 
 class CommittedSchemas:
-    """Finds schemas for a reader of events; reads the topic again when an id is new."""
+    """Finds schemas for a reader of events; it reads the topic again when an id is new."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -27,7 +27,7 @@ class CommittedSchemas:
         return self._subjects.schema(identifier)
 
     def _load(self) -> None:
-        """Read up to the high watermark: a commit reaches one partition before another."""
+        """Read up to the high watermark: a commit is seen in one partition before another."""
         reader = committed_reader(self._config.kafka)
         try:
             topic = schemas_topic(self._config.service.name)

@@ -52,7 +52,7 @@ def _float(shown: bytes) -> object:
 
 def _spell(number: float | None) -> object:
     """Spell what JSON has no number for."""
-    if number is None or (number == number and abs(number) != float("inf")):  # noqa: PLR0124
+    if number is None or (number == number and abs(number) != float("inf")):  # noqa: PLR0124 - NaN
         return number
     return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(number)]
 

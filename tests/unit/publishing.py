@@ -36,7 +36,7 @@ class Producer:
         self.began.append(time.monotonic())
         self.open = []
 
-    def produce(self, records: Any, _waiting: object = None) -> None:  # noqa: ANN401
+    def produce(self, records: Any, _waiting: object = None) -> None:  # noqa: ANN401 - any records
         """Take records."""
         for record in records:
             self.open.append(record)
@@ -66,7 +66,7 @@ def publisher(
     identity = SourceIdentity("1", 1, "db", 5, "slot", "publication")
     record = PositionRecord(identity, Position(Lsn(100)), 0, "f", "test", 0)
     return Publisher(
-        Claim(producer, record),  # type: ignore[arg-type]
+        Claim(producer, record),  # type: ignore[arg-type] # a fake producer
         config=config,
         fingerprint="f",
         topics=InternalTopics("position", "schemas", b"id"),
