@@ -180,3 +180,31 @@ def test_the_ledger_of_topics_beside_the_schemas_is_no_schema() -> None:
     schemas = SchemaLog()
     schemas.load(b"topic/orders.public.orders", b'{"v":1,"topic":"orders.public.orders","id":"x"}')
     assert schemas.subjects.names() == []
+
+
+# --- the read model
+
+
+def test_the_read_model_shows_a_version_once_its_record_is_loaded() -> None:
+    schemas, served = SchemaLog(), Subjects()
+    schemas.registry.register("a-value", '"string"')
+    schemas.layouts.store(shop.ORDERS.relation, shop.ORDERS.facts)
+    assert served.names() == [], "nothing is committed yet"
+    for key, value in schemas.drain():
+        served.load(key, value)
+    served.load(b"topic/orders.public.orders", b'{"v":1,"topic":"orders.public.orders","id":"x"}')
+    assert served.names() == ["a-value"]
+    assert served.versions("a-value") == schemas.subjects.versions("a-value")
+
+
+def test_a_registry_can_be_asked_again_after_it_refused_a_schema(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schemas = SchemaLog()
+    schemas.registry.register("a-value", '"string"')
+    with monkeypatch.context() as clashing:
+        clashing.setattr(registry, "schema_id", lambda _schema: schema_id('"string"'))
+        with pytest.raises(SchemaIdClash):
+            schemas.registry.register("b-value", '"bytes"')
+    schemas.registry.register("b-value", '"bytes"')
+    assert [key for key, _ in schemas.drain()] == [b"a-value/1", b"b-value/1"]
