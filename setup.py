@@ -1,4 +1,4 @@
-"""Builds the compiled hot path where a C compiler is; everything else is in pyproject.toml."""
+"""Builds the compiled hot path if there is a C compiler; everything else is in pyproject.toml."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ NATIVE = [
 
 
 class FreshBuild(build_ext):
-    """Removes what was built before: where the compiler is gone, no stale binary may stay."""
+    """Removes earlier builds: without a compiler no stale binary may remain."""
 
     def run(self) -> None:
         """Build."""
@@ -31,6 +31,6 @@ class FreshBuild(build_ext):
 
 EXTENSIONS = cythonize(NATIVE, force=True, quiet=True)
 for extension in EXTENSIONS:
-    extension.optional = True  # cythonize forgets it
+    extension.optional = True  # cythonize does not keep it
 
 setup(ext_modules=EXTENSIONS, cmdclass={"build_ext": FreshBuild})

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The compiled twin of `envelope.Envelope`: the same bytes, the same records, the same refusals.
 
-An envelope compiles its layout into a program. A new transaction runs it once and writes what is
-the same for all its events into a buffer. An event then copies pieces of that buffer and fills the
-slots between them.
+An envelope compiles its layout into a program. A new transaction runs the program once and writes
+the fields that all its events share into a buffer. An event then copies pieces of that buffer and
+fills the slots between them.
 """
 
 cimport cython
@@ -237,7 +237,7 @@ cdef class Envelope:
         return self._counter[0]
 
     cdef int _enter(self, SourceTransaction transaction) except -1:
-        """Write what is the same for all events of a transaction, and the steps of an event."""
+        """Write the fields that all events of a transaction share, and the steps of an event."""
         cdef byte *out = self._reserve(transaction)
         cdef byte *begun = out
         cdef Py_ssize_t number
@@ -266,7 +266,7 @@ cdef class Envelope:
         return 0
 
     cdef void _add_piece(self, byte *begun, byte *ended) noexcept:
-        """Add a step for what was written between two slots."""
+        """Add a step for the bytes that were written between two slots."""
         cdef Step *step = &self._steps[self._count]
         if ended != begun:
             step.code = PIECE
@@ -286,7 +286,7 @@ cdef class Envelope:
         return self._pieces
 
     cdef void _move(self, int64_t lsn) noexcept:
-        """Write what changes with the change LSN."""
+        """Write the fields that change with the change LSN."""
         cdef byte digits[DIGITS]
         cdef Py_ssize_t count = put_decimal(lsn, digits)
         cdef byte *out = self._sequence

@@ -94,7 +94,7 @@ cdef class SourceTransaction:
         return {collection: counter[0] for collection, counter in self.counters.items()}
 
     def count(self, key):
-        """Count one."""
+        """Add one to a count."""
         self.count_one(key)
 
     cdef int count_one(self, key) except -1:
@@ -115,7 +115,7 @@ cdef class SourceTransaction:
         self.size += size
 
     def release(self):
-        """Forget records and counts: a batch has them now."""
+        """Drop records and counts, because a batch has them now."""
         self.records = []
         self.counts = {}
         self.size = 0

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The compiled twin of `transcode.py`: same plan, same interface, same bytes, same refusals.
 
-Each common type has a native operation for the text that Postgres itself prints. Whatever looks
-otherwise goes to the column's Python operation, so that both twins accept and refuse the same.
+Each common type has a native operation for the text that Postgres prints. Any other text goes to
+the column's Python operation, so that both twins accept and refuse the same.
 Every read is checked against the end of the frame first.
 """
 

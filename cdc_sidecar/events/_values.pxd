@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The native operations: the text of one value as Postgres prints it, in; its Avro bytes, out.
+"""The native operations: each takes the text of one value as Postgres prints it, and writes Avro.
 
-They are inlined into the compiled transcoder. An operation declines a text that looks otherwise.
+They are inlined into the compiled transcoder. An operation declines any other text.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

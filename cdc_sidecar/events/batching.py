@@ -11,8 +11,8 @@ from cdc_sidecar.events.transaction_metadata import MetadataRecord, TransactionM
 from cdc_sidecar.postgres.lsn import Lsn
 
 PART_BYTES: Final = 1_000_000
-"""An unfinished source transaction is handed out in parts of about this many bytes: enough that a
-part's own cost does not count, and a small share of what the queue may hold (16 MB).
+"""An unfinished source transaction is handed out in parts of about this many bytes: the
+cost of a part is small beside the cost of its rows, and the queue (16 MB) has room for many parts.
 """
 
 

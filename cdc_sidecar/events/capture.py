@@ -1,4 +1,4 @@
-"""What is captured: which relation is which configured table or outbox, and its sink."""
+"""What is captured: the configuration of each relation, and its mistakes."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ class Capture:
 
     @classmethod
     def of(cls, config: Config) -> "Capture":
-        """Take it from a configuration."""
+        """Return that part of a configuration."""
         return cls(
             config.service.name,
             config.tables,
@@ -37,7 +37,7 @@ class Capture:
         )
 
     def table(self, name: str) -> Table | None:
-        """Return the configuration of `schema.table`: the exact name first, then the globs."""
+        """Return the configuration of `schema.table`; an exact name takes precedence over globs."""
         exact = (table for table in self.tables if table.name == name)
         globs = (t for t in self.tables if t.is_glob and fnmatch.fnmatchcase(name, t.name))
         return next(exact, None) or next(globs, None)
@@ -64,7 +64,7 @@ class Capture:
         return fingerprint(keys)
 
     def mistakes(self, relation: Relation, facts: LayoutFacts) -> list[str]:
-        """Return what keeps a relation from being captured as configured."""
+        """Return the mistakes that keep a relation from being captured as configured."""
         named = self.name_mistakes(relation)
         outbox = self.outbox(relation.qualified_name)
         if outbox:
@@ -97,7 +97,7 @@ class Capture:
             raise _refusal(relation, mistakes)
 
     def name_mistakes(self, relation: Relation) -> list[str]:
-        """Return what keeps a relation that is captured from having a name of its own."""
+        """Return why a captured relation has no name or topic of its own."""
         namespace, name = relation.namespace, relation.name
         found = ambiguity(namespace, name)
         if not self.outbox(relation.qualified_name):
@@ -105,12 +105,13 @@ class Capture:
         return [f"{relation.qualified_name}: {mistake}" for mistake in found]
 
     def check_keys(self, tables: Mapping[Relation, LayoutFacts], layouts: LayoutStore) -> None:
-        """Check that the keys of layouts that were published before are what they were.
+        """Check that the keys of layouts that were published before have not changed.
 
-        A Relation flags the key's columns and does not order them: no row tells of the change.
+        A Relation message flags the columns of the key but does not order them, so the stream does
+        not show such a change.
 
         Raises:
-            LayoutRefused: a primary key was made anew over the same columns in another order.
+            LayoutRefused: a primary key was re-created over the same columns in another order.
 
         """
         for relation, facts in tables.items():
@@ -123,9 +124,9 @@ class Capture:
                 raise LayoutRefused(
                     f"the key was ({', '.join(was)}) and is ({', '.join(now)})",
                     where=f"table {name}",
-                    cause="the primary key was made anew; the stream does not say where",
-                    hint=f"say key = {_spell(was)} to keep the key of its events, or"
-                    f" key = {_spell(now)} to have another from here on",
+                    cause="the primary key was re-created; the stream does not show where",
+                    hint=f"set key = {_spell(was)} to keep the key of its events, or"
+                    f" key = {_spell(now)} to change it from here on",
                 )
 
     def collisions(self, names: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the assembler must ask others in mid-stream: the catalog's facts, and the topics'."""
+"""The assembler's questions while it streams: facts of Postgres's catalog, and of topics."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +9,7 @@ from cdc_sidecar.postgres.types import LayoutFacts
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What the broker says about a topic."""
+    """The broker's facts about a topic."""
 
     partitions: int
     max_message_bytes: int
@@ -18,11 +18,11 @@ class TopicFacts:
 class Catalog(Protocol):
     """Answers the assembler's questions; both methods may ask the network and may take long.
 
-    An answer that is not to be had is a SidecarError: the frame that needed it is refused.
+    A question without an answer raises a SidecarError, and the frame that needed it is refused.
     """
 
     def layout_facts(self, relation: Relation) -> LayoutFacts:
-        """Return what Postgres's catalog says now about a relation layout."""
+        """Return the present facts of Postgres's catalog about a relation layout."""
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the facts of a topic, which exists from then on."""

@@ -1,11 +1,11 @@
-"""What is counted while events are assembled; metrics move by it after Kafka's commit."""
+"""Counts of events and of other changes; metrics move by them after Kafka's commit."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class Counted(StrEnum):
-    """What a count is of. A StrEnum, because its members hash as fast as text on the hot path."""
+    """The kinds of counts. A StrEnum, because its members hash as fast as text on the hot path."""
 
     EVENTS = "events"
     IGNORED = "changes that are not configured"

@@ -1,6 +1,6 @@
 """The envelope round a row, as Avro bytes: plain Python, and the definition of `_envelope.pyx`.
 
-What is the same for a transaction is encoded once. The layout (`layout.py`) says what stands where.
+The fields that are the same for a transaction are encoded once. `layout.py` gives their order.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ OPS = "cudrtm"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who publishes: the fields of `source` that never change."""
+    """The publisher of events: the fields of `source` that never change."""
 
     version: str
     service: str
@@ -107,7 +107,7 @@ class SourceTransaction:
         return self._counters.setdefault(collection, [0])
 
     def count(self, key: Count) -> None:
-        """Count one."""
+        """Add one to a count."""
         self.counts[key] += 1
 
     def append(
@@ -127,7 +127,7 @@ class SourceTransaction:
         self.size += size
 
     def release(self) -> None:
-        """Forget records and counts: a batch has them now."""
+        """Drop records and counts, because a batch has them now."""
         self.records, self.counts, self.size = [], defaultdict(int), 0
 
     @property

@@ -29,7 +29,7 @@ def fingerprint(keys: dict[str, object]) -> str:
 
 
 def _without_defaults(value: object) -> object:
-    """Return what JSON can hold of a value; empty blocks and default values are left out."""
+    """Return a value as JSON can hold it, without empty blocks and default values."""
     match value:
         case BaseModel():
             irrelevant = IRRELEVANT.get(type(value))
@@ -47,4 +47,4 @@ def _without_defaults(value: object) -> object:
 
 
 _EMPTY: Final[tuple[object, ...]] = ({}, [])
-"""What a block without keys, or a list without items, says: nothing."""
+"""A block without keys, and a list without items: both are as good as absent."""

@@ -1,9 +1,8 @@
-"""The layout of an envelope as data: what stands where in an event, in the order of its schema.
+"""The layout of an envelope as data: the fields of an event in the order of its schema.
 
-A layout is a sequence of constant bytes and of slots. The constants are what is the same for the
-source and the table. A slot is a field that changes with the transaction, with the change or with
-the event. Both twins of the envelope are driven by it, so the order of fields stands once, in
-`schema.py`.
+A layout is a sequence of constant bytes and slots. Constants are the fields that are the same for
+all events of a table. A slot is a field that changes with the transaction, with the change or with
+the event. Both twins of the envelope read it, so `schema.py` alone decides the order of fields.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ class Slot(StrEnum):
     ORIGIN = "source.origin"
     ORIGIN_LSN = "source.origin_lsn"
     COMMIT_LSN = "source.commit_lsn"
-    BLOCK = "transaction"  # whether there is one: the union's branch alone
+    BLOCK = "transaction"  # only the branch of the union: whether there is a transaction
     BLOCK_ID = "transaction.id"
     RECEIVED_MS = "ts_ms"
     RECEIVED_US = "ts_us"
@@ -53,7 +52,7 @@ OF_TRANSACTION: Final = (
 NULLABLE: Final = frozenset({
     Slot.XID, Slot.ORIGIN, Slot.ORIGIN_LSN, Slot.BLOCK, Slot.BEFORE, Slot.AFTER,
 })  # fmt: skip
-"""The slots that are sometimes null: who fills them writes the branch of the union too."""
+"""The slots that are sometimes null. The envelope writes the branch of their union too."""
 
 EnvelopeLayout = tuple[bytes | Slot, ...]
 """Constants and slots in the order in which they are written."""
@@ -64,7 +63,7 @@ _SLOTS: Final = {slot.value: slot for slot in Slot}
 def lay_out(
     schema: Schema, constants: Mapping[str, str | None], prefix: bytes = b""
 ) -> EnvelopeLayout:
-    """Return the layout of a schema; `constants` are the constant fields by path, `prefix` leads.
+    """Return the layout of a schema; `constants` are fields by path, `prefix` comes first.
 
     Raises:
         ValueError: the schema has a field that is neither a constant nor a slot.

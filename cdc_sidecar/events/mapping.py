@@ -1,4 +1,4 @@
-"""The contract's table of types: what a Postgres type is in Avro, and the operation for it.
+"""The contract's table of types: the Avro type of each Postgres type, and its operation.
 
 Apache Avro 1.11 "Logical Types"; Kafka Connect's and Debezium's semantic names are carried in
 `connect.name`, and Postgres's own name of the type in `postgres.type`.
@@ -22,12 +22,13 @@ Schema = dict[str, object]
 """An Avro schema of a named or parametrised type, as JSON."""
 
 _CONNECT = "org.apache.kafka.connect.data."
+_MONEY = (19, 2)  # precision and scale: 64 bits of hundredths, where the locale has hundredths
 _MICRO_TIMESTAMP = "io.debezium.time.MicroTimestamp"
 _REFUSED_EXTENSIONS = {"hstore": "hstore", "vector": "pgvector's", "halfvec": "pgvector's"}
 
 
 class TypeRefused(Exception):
-    """A column's type has no Avro form in this version; says what it is."""
+    """A column's type has no Avro form in this version; the message names the type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def map_column(facts: TypeFacts | None, config: Column, layout: LayoutFacts) -> 
     if config.logical:
         return avro
     if "logicalType" not in avro.schema or avro.schema["type"] not in ("int", "long"):
-        message = f"{facts.name} with logical = false, which dates and times alone can have"
+        message = f"{facts.name} with logical = false, which only dates and times can have"
         raise TypeRefused(message)
     schema = {key: value for key, value in avro.schema.items() if key != "logicalType"}
     return AvroType(schema, avro.operation, avro.refuses)
@@ -149,7 +150,7 @@ def _map_builtin(facts: TypeFacts, money_scale: int) -> AvroType:
     if facts.oid == Builtin.NUMERIC.value:
         return _map_numeric(facts)
     if facts.oid == Builtin.MONEY.value:
-        return _decimal(19, 2, values.encode_money) if money_scale == 2 else _STRING  # noqa: PLR2004
+        return _decimal(*_MONEY, values.encode_money) if money_scale == _MONEY[1] else _STRING
     try:
         return _BUILTIN[Builtin(facts.oid)]
     except (KeyError, ValueError):

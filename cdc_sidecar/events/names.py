@@ -1,4 +1,4 @@
-"""Names of Postgres in names of Avro and Kafka: illegal characters become `_xHHHH_`, reversibly.
+"""Names of Postgres as names of Avro and Kafka: illegal characters become `_xHHHH_`, reversibly.
 
 Avro specification 1.11, "Names": `[A-Za-z_][A-Za-z0-9_]*`. Kafka's topics: `[A-Za-z0-9._-]`, at
 most 249 characters.
@@ -9,7 +9,7 @@ from typing import Final
 
 MAX_TOPIC_LENGTH: Final = 249
 _ESCAPE: Final = re.compile(r"_x[0-9A-F]{4,6}_")
-# an underscore is escaped where, with what follows it, it would look like an escape itself
+# an underscore is escaped where it would look like the start of an escape
 _AVRO_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}[^A-Za-z0-9])|[^A-Za-z0-9_]|^[0-9]")
 _TOPIC_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}[^A-Za-z0-9-])|[^A-Za-z0-9_-]")
 
@@ -29,7 +29,7 @@ def topic_part(name: str) -> str:
 
 
 def unescape(name: str) -> str:
-    """Return what `avro_name` or `topic_part` was given."""
+    """Return the name that became `name` in `avro_name` or `topic_part`."""
     return _ESCAPE.sub(lambda match: chr(int(match[0][2:-1], 16)), name)
 
 
@@ -39,22 +39,22 @@ def table_topic(service: str, namespace: str, table: str) -> str:
 
 
 def ambiguity(namespace: str, table: str) -> list[str]:
-    """Return why `schema.table` does not tell which table is meant, if so."""
+    """Return why the name `schema.table` is ambiguous, if it is."""
     if "." not in namespace:
-        return []  # then all after the first dot is the table's
+        return []  # then everything after the first dot is the table's name
     mistake = (
-        f"schema {namespace} has a dot in its name, so that {namespace}.{table} may be the name of"
+        f"schema {namespace} has a dot in its name, so {namespace}.{table} may be the name of"
         " another table: rename the schema, or leave the table out"
     )
     return [mistake]
 
 
 def length_mistakes(topic: str) -> list[str]:
-    """Return why a topic cannot be made, if its name is too long."""
+    """Return why a topic cannot be created, if its name is too long."""
     if len(topic) <= MAX_TOPIC_LENGTH:
         return []
     mistake = (
-        f"its topic would have a name of {len(topic)} characters, but Kafka takes"
+        f"its topic would have a name of {len(topic)} characters, but Kafka allows"
         f" {MAX_TOPIC_LENGTH}: rename the table, or leave it out"
     )
     return [mistake]

@@ -1,7 +1,7 @@
 """The transactional outbox: rows inserted there become events on topics of their own type.
 
-Columns are Debezium's (its "Outbox Event Router"); the wire is the contract's "Outbox wire": the
-key Avro `"string"`, the value the payload as Avro `"string"` or `"bytes"`, or raw.
+The columns are those of Debezium's "Outbox Event Router". The wire is the contract's "Outbox wire":
+a key is an Avro `"string"`, and a value is the payload, as an Avro `"string"` or `"bytes"`, or raw.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def find_columns(relation: Relation, config: Outbox) -> dict[str, int]:
 
 
 def outbox_mistakes(relation: Relation, facts: LayoutFacts, config: Outbox) -> list[str]:
-    """Return what keeps this relation from being the configured outbox."""
+    """Return the mistakes that keep this relation from being the configured outbox."""
     places = find_columns(relation, config)
     roles = config.columns.model_dump()
     mistakes = [
@@ -114,13 +114,13 @@ class OutboxTable:
         transaction.count(self._updated)
 
     def delete(self, _transaction: SourceTransaction, _frame: bytes) -> None:
-        """Ignore a delete: it prunes what was published."""
+        """Ignore a delete: the service removes rows that are published."""
 
     def truncate(self, _transaction: SourceTransaction) -> None:
-        """Ignore a truncate: it prunes what was published."""
+        """Ignore a truncate: the service removes rows that are published."""
 
     def _read(self, frame: bytes) -> dict[str, bytes | None]:
-        """Return what stands in the columns that have a role."""
+        """Return the values of the columns that have a role."""
         columns, end = columns_of(frame, TUPLE_AT)
         if end != len(frame) or len(columns) != self._width:
             raise ProtocolViolation(f"row message of {end} bytes does not fit its relation")
@@ -130,7 +130,7 @@ class OutboxTable:
             if column is UNCHANGED:
                 raise Unrepresentable(
                     f"a value that the server did not send, in column {role}",
-                    cause="a row filter of the publication made an INSERT of an UPDATE",
+                    cause="a row filter of the publication turned an UPDATE into an INSERT",
                     hint="publish the outbox without a row filter",
                 )
             row[role] = column
@@ -151,7 +151,7 @@ class OutboxTable:
         topic = self._config.topic.replace("{aggregatetype}", part)
         if len(topic) > MAX_TOPIC_LENGTH or topic in _NO_TOPICS:
             raise OutboxUnroutable(
-                f"an aggregate type of {len(aggregatetype)} bytes makes no topic name",
+                f"an aggregate type of {len(aggregatetype)} bytes does not make a valid topic name",
                 hint=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
             )
         schemas = {"key": STRING}
@@ -176,4 +176,4 @@ _FORMS: Final[dict[tuple[bool, bool], tuple[str | None, Callable[[bytes], bytes]
     (False, True): (BYTES, encode_bytea),
     (False, False): (STRING, encode_bytes),
 }
-"""A payload's schema and how it becomes bytes, by whether it is raw and whether it is binary."""
+"""The schema of a payload and its encoder, by (raw, binary)."""

@@ -1,7 +1,7 @@
-"""One relation version, compiled: what of its rows is sent, and how each column is written.
+"""A compiled relation version: which columns of its rows are sent, and how each one is written.
 
-A plan is made once for each layout and configuration and then only walked (`transcode`). Compiling
-is pure: the catalog's facts come in, all mistakes come out at once.
+A plan is made once for each layout and configuration; `transcode` walks it for every row. Compiling
+is pure: it takes the catalog's facts, and it returns all mistakes at once.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from cdc_sidecar.postgres.types import LayoutFacts
 
 @dataclass(frozen=True, slots=True)
 class PlanColumn:
-    """One column that is sent; `refuses` says which values meet the on_error policy."""
+    """One column that is sent; `refuses` names the values that the on_error policy is for."""
 
     name: str  # Postgres's name, for messages
     field: Field
@@ -54,7 +54,7 @@ class Plan:
 def compile_plan(
     relation: Relation, facts: LayoutFacts, table: Table
 ) -> tuple[Plan | None, list[str]]:
-    """Compile a relation by its facts and its configuration; without a plan, the mistakes."""
+    """Compile a relation by its facts and its configuration; return the plan, or the mistakes."""
     mistakes: list[str] = []
     key = _key_columns(relation, facts, table, mistakes)
     columns = tuple(
@@ -123,7 +123,7 @@ def _compile_column(
 
 
 def _misfits(relation: Relation, table: Table) -> list[str]:
-    """Return which of the configured columns are not there, or are there twice."""
+    """Return which configured columns the table lacks, and which ones it has twice."""
     there = [column.name for column in relation.columns]
     known = {name for names in table.listed for name in names}
     blocks = ((name,) for name in table.column if name not in known)
@@ -135,12 +135,14 @@ def _misfits(relation: Relation, table: Table) -> list[str]:
             missing = f"column {' or '.join(names)} does not exist or is not published"
             mistakes.append(missing + _renamed(names, unlisted))
         elif len(found) > 1:
-            mistakes.append(f"{' and '.join(found)} are listed as one column, but are several")
+            mistakes.append(
+                f"{' and '.join(found)} are listed as one column, but the table has each of them"
+            )
     return sorted(mistakes)
 
 
 def _renamed(names: tuple[str, ...], unlisted: list[str]) -> str:
-    """Say how a column that is missing may be one of those that are there."""
+    """Say that a missing column may have been renamed to one that is not listed."""
     if not unlisted:
         return ""
     entry = ", ".join(f'"{name}"' for name in (*names, unlisted[0]))
@@ -152,4 +154,4 @@ def _renamed(names: tuple[str, ...], unlisted: list[str]) -> str:
 
 def _collisions(names: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
-    return [f"two columns would be the field {name}: rename one" for name in twice]
+    return [f"two columns would become field {name}: rename one" for name in twice]

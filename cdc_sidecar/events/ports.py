@@ -1,6 +1,6 @@
-"""The protocols of what exists twice, in plain Python and compiled; `twin` chooses.
+"""The protocols of the classes that exist twice, in plain Python and compiled.
 
-Sinks and tests depend on these alone.
+`twin` chooses between the two. Sinks and tests depend on these protocols alone.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Transcoder(Protocol):
     def __init__(self, plan: Plan) -> None: ...
 
     def transcode(self, frame: bytes, start: int, old: int = -1, /) -> Transcoded:
-        """Write the row of the TupleData at `start`; `old` is where the old row's one starts.
+        """Write the row of the TupleData at `start`; the old row's, if any, starts at `old`.
 
         Raises:
             Unrepresentable: a value has no exact Avro form; names the column, never the value.
@@ -92,7 +92,7 @@ class SourceTransaction(Protocol):
         """Move the cursor to the next change."""
 
     def count(self, key: Count) -> None:
-        """Count one."""
+        """Add one to a count."""
 
     def append(
         self,
@@ -109,7 +109,7 @@ class SourceTransaction(Protocol):
         """
 
     def release(self) -> None:
-        """Forget records and counts: a batch has them now."""
+        """Drop records and counts, because a batch has them now."""
 
 
 class Envelope(Protocol):

@@ -1,4 +1,4 @@
-"""How far the source is published: the cursor that decides what a replay skips (I5)."""
+"""How far the source is published: the cursor that decides which changes a replay skips (I5)."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from cdc_sidecar.postgres.lsn import Lsn
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The place inside a source transaction that was split over several Kafka transactions."""
+    """The position inside a source transaction that was split over several Kafka transactions."""
 
     final_lsn: Lsn  # the transaction's commit LSN, as its Begin promised
     xid: int
@@ -24,7 +24,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Everything whose end is at or below `end_lsn` is published, and `partial` of the next."""
+    """Every transaction that ends at or below `end_lsn` is published, and `partial` of the next."""
 
     end_lsn: Lsn
     partial: Partial | None = None
@@ -32,6 +32,6 @@ class Position:
     def covers_transaction(self, final_lsn: Lsn) -> bool:
         """Tell whether the transaction with this commit LSN is published.
 
-        Its commit record starts there; records do not overlap.
+        Its commit record starts at that LSN, and records do not overlap.
         """
         return final_lsn < self.end_lsn

@@ -1,7 +1,7 @@
-"""Reading events back, for people and tests: Avro by fastavro, then values that JSON can hold.
+"""Reads events back, for people and tests: fastavro decodes, and values become what JSON can hold.
 
-fastavro's converters raise on ±infinity, BC, years beyond 9999 and 24:00. So the schema is read
-without its logical types, and dates, times and decimals are spelled here, exactly, as text.
+fastavro's converters raise on ±infinity, BC, years beyond 9999 and 24:00. Values are therefore read
+without logical types, and this module spells dates, times and decimals exactly, as text.
 """
 
 import io
@@ -26,7 +26,7 @@ class EventReader:
         self._parsed: dict[int, tuple[Any, Any]] = {}
 
     def read(self, framed: bytes) -> Any:  # noqa: ANN401 - whatever the schema says
-        """Return what JSON can hold of a framed value; bytes become hex text.
+        """Decode a framed value into what JSON can hold; bytes become hex text.
 
         Raises:
             SchemasUnreadable: it is not framed, or its schema is not known.
@@ -66,7 +66,7 @@ def without_logical_types(schema: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def named_types(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """Return every record of a schema by its bare name, as ours refer to each other."""
+    """Return every record of a schema by its bare name, which our schemas refer to."""
     if isinstance(schema, list):
         return {name: found for item in schema for name, found in named_types(item).items()}
     if not isinstance(schema, dict):
@@ -77,7 +77,7 @@ def named_types(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 
 def spell(schema: Any, value: Any, names: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """Return a value, read without logical types, as JSON can hold it.
+    """Return a value that was read without logical types as JSON can hold it.
 
     Exact decimals, dates and times become text; so do NaN and the infinities.
     """
@@ -119,8 +119,8 @@ def _spell_logical(schema: Mapping[str, Any], value: Any) -> Any:  # noqa: ANN40
 def _spell_plain(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):  # noqa: PLR0124
-        return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")  # noqa: PLR0124
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):  # noqa: PLR0124 - NaN
+        return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")  # noqa: PLR0124 - NaN alone differs from itself
     return value
 
 
@@ -172,5 +172,5 @@ def civil_from_days(days: int) -> tuple[int, int, int]:
     month_from_march = (5 * day_of_year + 2) // 153
     day = day_of_year - (153 * month_from_march + 2) // 5 + 1
     month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9  # noqa: PLR2004
-    year = year_of_era + era * 400 + (month <= 2)  # noqa: PLR2004
+    year = year_of_era + era * 400 + (month <= 2)  # noqa: PLR2004 - the year begins in March
     return year, month, day

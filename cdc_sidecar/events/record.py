@@ -38,6 +38,7 @@ class Record:
     def batch_topic(self) -> str | None:
         """The topic, if the record can be produced in one call with others; else None.
 
-        librdkafka's `produce_batch` takes no headers, and one partition for all.
+        `produce_batch` takes no headers. Records with a partition of their own are rare and go
+        alone.
         """
         return None if self.headers or self.partition != ANY_PARTITION else self.topic

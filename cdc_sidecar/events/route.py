@@ -1,4 +1,4 @@
-"""The way of records into one topic: what keys and values begin with, and how large they may be."""
+"""How records get into one topic: the prefixes of keys and values, and the limit of their size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class TopicRoute:
     value_prefix: bytes
     partitions: int
     limit: int  # bytes of key, value and header values
-    remedy: str = ""  # what makes records smaller
+    remedy: str = ""  # a way to make records smaller, for the hint
 
     @classmethod
     def open(
@@ -44,7 +44,7 @@ class TopicRoute:
         """Register the schemas of `key` and `value`, and ask for the topic's facts.
 
         Raises:
-            SidecarError: registry or catalog cannot answer; it may be called again.
+            SidecarError: registry or catalog cannot answer; `open` may be called again.
 
         """
         facts = catalog.topic_facts(topic)

@@ -31,7 +31,7 @@ class Field:
 
 
 def canonical_json(schema: object) -> str:
-    """Return the one spelling of a schema from which its id is computed."""
+    """Return the canonical spelling of a schema, from which its id is computed."""
     return json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

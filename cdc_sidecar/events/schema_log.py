@@ -1,4 +1,4 @@
-"""The schemas topic as one session continues it: registry, layouts, and what is not written yet."""
+"""The schemas topic as one session continues it: registry, layouts, and records to be written."""
 
 from cdc_sidecar.events.layouts import LayoutStore
 from cdc_sidecar.events.pending import PendingRecords

@@ -1,4 +1,4 @@
-"""What the rows of a relation go to: the protocol, and the sink that drops them."""
+"""The protocol of the sinks that accept the rows of a relation, and the sink that drops them."""
 
 from typing import Protocol
 

@@ -21,7 +21,7 @@ from cdc_sidecar.postgres.pgoutput import Relation
 
 _NEW: Final = ord("N")
 _OLD: Final = b"KO"
-"""What an old row is: its key alone, or all of it."""
+"""The kinds of an old row: its key alone (K), or all of it (O)."""
 
 
 class CapturedTable:
@@ -62,7 +62,7 @@ class CapturedTable:
             raise self._misfit(frame)
         if not unchanged:
             self._append(transaction, "c", None, row, EMPTY, key)
-        else:  # a row filter made an INSERT of an UPDATE, and a TOASTed value was not sent
+        else:  # a row filter turned an UPDATE into an INSERT, and a TOASTed value was not sent
             self._append(transaction, "c", None, row, self._names(unchanged), key)
             self._count_unchanged(transaction, unchanged)
 

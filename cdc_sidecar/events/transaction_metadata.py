@@ -18,7 +18,7 @@ from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, transaction_key_schema, transaction_schema
 
 PARTITION: Final = 0
-"""Every topic has it."""
+"""Every topic has this partition."""
 
 
 @dataclass(frozen=True, slots=True)

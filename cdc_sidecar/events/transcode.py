@@ -1,7 +1,8 @@
 """The hot path: one function walks a pgoutput tuple by a plan and writes its Avro bytes.
 
-No value becomes a Python object that an event would hold. This is the plain, readable definition;
-`_transcode.pyx` is its compiled twin with the same interface, and `twin` says which one runs.
+A value goes from Postgres's text to Avro's bytes; no event is built of Python objects. This is the
+plain, readable definition. `_transcode.pyx` is its compiled twin with the same interface, and
+`twin` chooses which one runs.
 """
 
 import struct
@@ -112,12 +113,12 @@ def _encode_null(*, nullable: bool) -> bytes:
 
 
 def null_in_key() -> ValueRefused:
-    """Return what is raised for it."""
+    """Return the error of NULL in a key."""
     return ValueRefused("NULL in a key")
 
 
 def from_old(plan: Plan, frame: bytes, old: int, place: int) -> bytes | None:
-    """Return the bytes of a sent column from the old row, or None where it does not stand."""
+    """Return the bytes of a sent column from the old row, or None where the old row lacks it."""
     if old < 0:
         return None
     sent = plan.sent[place]
@@ -128,15 +129,17 @@ def from_old(plan: Plan, frame: bytes, old: int, place: int) -> bytes | None:
 
 
 def malformed(frame: bytes) -> ProtocolViolation:
-    """Return what is raised for a row that does not fit the plan or the frame."""
+    """Return the error of a row that does not fit the plan or the frame."""
     return ProtocolViolation(f"row message of {len(frame)} bytes does not fit its relation")
 
 
 def refused(plan: Plan, place: int, error: Exception) -> Unrepresentable:
-    """Return what is raised for the value of a sent column that its operation refused."""
+    """Return the error of a value that the operation of its column refused."""
     column = plan.sent[place]
-    what = str(error) if isinstance(error, ValueRefused) else "a text that is no such value"
+    reason = (
+        str(error) if isinstance(error, ValueRefused) else "a text that is not a value of this type"
+    )
     return Unrepresentable(
-        f"{what}, in column {column.name} ({column.field.postgres_type})",
-        hint=f'set [tables.column.{column.name}] as = "text", or mend the row and replay',
+        f"{reason}, in column {column.name} ({column.field.postgres_type})",
+        hint=f'set [tables.column.{column.name}] as = "text", or correct the row and replay',
     )

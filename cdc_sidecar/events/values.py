@@ -1,7 +1,8 @@
-"""Operations: the text of one value as Postgres prints it, in; its Avro bytes, out.
+"""Operations: each takes the text of one value as Postgres prints it, and returns its Avro bytes.
 
-Every operation is exact or raises `ValueRefused`; none returns something near. The connections pin
-what the text depends on: ISO dates, UTC, ISO 8601 intervals, hex bytea, shortest exact floats.
+Every operation is exact or raises `ValueRefused`; none returns an approximation. The connections
+pin the settings that the text depends on: ISO dates, UTC, ISO 8601 intervals, hex bytea, shortest
+exact floats.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 DAY: Final = 86_400_000_000  # microseconds
 
-_REMEMBERED: Final = 512  # timestamps: the rows of a transaction mostly share a few
+_REMEMBERED: Final = 512  # encoded timestamps; the rows of a transaction mostly share a few
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - a local timestamp has no zone
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ def encode_integer(text: bytes) -> bytes:
 
 
 def encode_float4(text: bytes) -> bytes:
-    """Encode a real; never rounds twice, unlike text → double → float."""
+    """Encode a real, rounded once; text → double → float would round it twice."""
     double = float(text)
     packed = encode_float(double)
     (single,) = struct.unpack("<f", packed)
@@ -119,7 +120,7 @@ def decimal_operation(scale: int) -> Operation:
 
 
 def encode_money(text: bytes) -> bytes:
-    """Encode a money with two fraction digits, whatever its locale's signs."""
+    """Encode a money value with two fraction digits, in the notation of any locale."""
     digits = int(bytes(byte for byte in text if byte in b"0123456789"))
     return encode_unscaled(-digits if b"-" in text or b"(" in text else digits)
 
@@ -205,7 +206,7 @@ def encode_timestamptz(text: bytes) -> bytes:
 
 
 def _encode_rare_timestamp(text: bytes, zone: bytes | None) -> bytes:
-    """Encode what Python's datetime cannot hold: ±infinity, BC, years beyond 9999."""
+    """Encode a timestamp that Python's datetime cannot hold: ±infinity, BC, years beyond 9999."""
     if text == b"infinity":
         return encode_long(INT64_MAX)
     if text == b"-infinity":
@@ -241,7 +242,7 @@ def array_operation(element: Operation, delimiter: str) -> Operation:
         while at < len(text):
             match = item.match(text, at)
             if match is None or (match[3] == b"}") != (match.end() == len(text)):
-                message = "an array in a form we do not know"
+                message = "an array in an unknown form"
                 raise ValueRefused(message)
             items.append(_encode_item(match[1], match[2], element))
             at = match.end()
@@ -258,7 +259,7 @@ def _check_dimensions(text: bytes) -> None:
         message = "an array of more than one dimension"
         raise ValueRefused(message)
     if not text.endswith(b"}"):
-        message = "an array in a form we do not know"
+        message = "an array in an unknown form"
         raise ValueRefused(message)
 
 

@@ -144,7 +144,9 @@ class TransactionalProducer:
     def produce(
         self, records: Iterable[Record], waiting: Callable[[float], None] = lambda _seconds: None
     ) -> None:
-        """Hand records to librdkafka; while its queue is full, `waiting` gets the seconds so far.
+        """Hand records to librdkafka.
+
+        While its queue is full, `waiting` is called with the seconds so far.
 
         Raises:
             TransactionFailed: the transaction cannot go on.

@@ -29,7 +29,7 @@ def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
 
 
 class CommittedSchemas:
-    """Finds schemas for a reader of events; reads the topic again when an id is new."""
+    """Finds schemas for a reader of events; it reads the topic again when an id is new."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

@@ -1,6 +1,6 @@
 """The frames of a replication stream.
 
-PostgreSQL documentation, "Streaming Replication Protocol": what XLogData carries is a message of
+PostgreSQL documentation, "Streaming Replication Protocol". XLogData carries a message of
 `pgoutput`. All numbers are big-endian.
 """
 
@@ -19,13 +19,14 @@ XLOG_HEADER = struct.Struct(">cQQq")
 MESSAGE_AT: Final = XLOG_HEADER.size
 """Where the message of `pgoutput` starts in an XLogData frame: with the byte of its kind."""
 TUPLE_KIND_AT: Final = MESSAGE_AT + 5
-"""Where a row message says what its first TupleData is: after its own kind and the relation's oid.
-`N` is a new row, `K` the old key, `O` the old row."""
+"""Where a row message has the kind of its first TupleData, after its own kind and the oid: `N` is a
+new row, `K` the old key, `O` the old row.
+"""
 TUPLE_AT: Final = TUPLE_KIND_AT + 1
 """Where the first TupleData of a row message starts."""
 
 row_header = struct.Struct(">xQ16xxI").unpack_from
-"""Return WAL start and relation oid of a frame with a row message; struct.error where it is cut."""
+"""Return WAL start and relation oid of a row message's frame; struct.error if it is cut off."""
 
 _WAL_START: Final = slice(1, 9)
 _RELATION: Final = slice(MESSAGE_AT + 1, TUPLE_KIND_AT)
@@ -51,7 +52,7 @@ class PrimaryKeepalive:
 
 
 def wal_start(frame: bytes) -> Lsn:
-    """Return the WAL start of an XLogData frame: the LSN of what its message tells."""
+    """Return the WAL start of an XLogData frame: the LSN of its message."""
     return Lsn(int.from_bytes(frame[_WAL_START], "big"))
 
 
@@ -111,5 +112,5 @@ def encode_status(
 
 
 def malformed(kind: str, message: bytes) -> ProtocolViolation:
-    """Return the error of a message of another form than its kind has."""
+    """Return the error of a message that does not have the format of its kind."""
     return ProtocolViolation(f"{kind} message of {len(message)} bytes does not fit its format")

@@ -22,7 +22,7 @@ _MESSAGE = struct.Struct(">BQ")
 
 
 class ReplicaIdentity(Enum):
-    """What the old row of an UPDATE or DELETE carries (`pg_class.relreplident`)."""
+    """Which columns the old row of an UPDATE or DELETE has (`pg_class.relreplident`)."""
 
     DEFAULT = "d"
     NOTHING = "n"
@@ -31,7 +31,7 @@ class ReplicaIdentity(Enum):
 
 
 class Unchanged(Enum):
-    """The third kind of nothing: a TOASTed value that the server did not send."""
+    """A TOASTed value that the server did not send; it is not NULL."""
 
     UNCHANGED = "u"
 
@@ -54,7 +54,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A transaction is over; `end_lsn` is what may be confirmed."""
+    """A transaction is over; `end_lsn` may be confirmed."""
 
     commit_lsn: Lsn
     end_lsn: Lsn
@@ -63,7 +63,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The transaction came here by replication from elsewhere."""
+    """The transaction was replicated from another server."""
 
     commit_lsn: Lsn
     name: str
@@ -81,7 +81,7 @@ class RelationColumn:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """The layout of the rows that follow; without LSN, sent again in every session."""
+    """The layout of the rows that follow. It has no LSN, and every session sends it again."""
 
     oid: int
     namespace: str
@@ -142,7 +142,7 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class LogicalMessage:
-    """What `pg_logical_emit_message` wrote; `lsn` is the end of its record."""
+    """A message of `pg_logical_emit_message`; `lsn` is the end of its record."""
 
     transactional: bool
     lsn: Lsn
@@ -166,7 +166,7 @@ def decode(message: bytes) -> Message:
     if decoder is None:
         raise ProtocolViolation(
             f"message {message[:1]!r} of {len(message)} bytes",
-            cause="a protocol version or option that was not asked for",
+            cause="a protocol version or option that the sidecar did not ask for",
         )
     reader = _Reader(message)
     try:

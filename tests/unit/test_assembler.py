@@ -1,4 +1,4 @@
-"""From frames to events: what each message of the stream becomes, in order, counted, complete."""
+"""Frames become events: each message of the stream, in order, counted and complete."""
 
 import struct
 from typing import Any
@@ -184,7 +184,7 @@ def test_an_update_that_left_a_toasted_column_untouched_marks_it_unchanged() -> 
     }
 
 
-def test_an_insert_that_a_row_filter_made_of_an_update_marks_what_stayed_behind() -> None:
+def test_an_insert_that_a_row_filter_made_of_an_update_marks_values_that_were_not_sent() -> None:
     insert = wire.insert(_OID, ("1", UNCHANGED, None, None))
     (value,) = _orders().transaction(_DESCRIBE, insert).values
     assert (value["op"], value["unchanged"]) == ("c", ["status"])
@@ -290,7 +290,7 @@ def test_the_origin_of_a_replicated_transaction_is_named() -> None:
     assert (source["origin"], source["origin_lsn"]) == ("elsewhere", 77)
 
 
-def test_an_origin_is_forgotten_with_its_transaction() -> None:
+def test_an_origin_belongs_to_its_transaction_alone() -> None:
     session = _orders()
     session.transaction(wire.origin(77, "elsewhere"), _DESCRIBE, _INSERT, final_lsn=5000)
     published = session.transaction(_INSERT, final_lsn=6000)
@@ -452,7 +452,7 @@ def test_a_captured_table_renamed_to_a_configured_name_goes_on_there() -> None:
     assert published.topics == [_TOPIC, "shop.public.orders_new"]
 
 
-# --- what must not be
+# --- streams that are refused
 
 
 def test_a_row_of_a_relation_that_was_never_described_is_refused() -> None:
@@ -541,7 +541,7 @@ def test_a_damaged_frame_is_published_or_refused_and_nothing_else(
         return
 
 
-def test_an_error_says_table_lsn_and_transaction_but_no_value() -> None:
+def test_an_error_names_table_lsn_and_transaction_but_no_value() -> None:
     session = _orders()
     refused_row = wire.insert(_OID, ("1", "hunter2", "NaN", None))
     with pytest.raises(Unrepresentable) as refused:

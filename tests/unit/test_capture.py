@@ -1,4 +1,4 @@
-"""Which table is captured how, and when two configurations publish alike."""
+"""Which configuration a relation has, and why a relation is refused."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def _capture(*tables: Table, outboxes: tuple[Outbox, ...] = ()) -> Capture:
     return Capture("shop", tables, outboxes, ())
 
 
-def test_an_exact_name_goes_before_a_glob_wherever_it_stands() -> None:
+def test_an_exact_name_takes_precedence_over_a_glob_in_any_order() -> None:
     glob, exact = shop.table("public.order*"), shop.table("public.orders", unkeyed=True)
     capture = _capture(glob, exact)
     assert capture.table("public.orders") is exact
@@ -29,7 +29,7 @@ def test_an_exact_name_goes_before_a_glob_wherever_it_stands() -> None:
     assert capture.table("public.customers") is None
 
 
-def test_a_glob_is_told_from_the_name_that_it_is() -> None:
+def test_a_glob_is_recognised_by_its_characters() -> None:
     assert [shop.table(name).is_glob for name in ("a.b*", "a.b?", "a.[b]", "a.b")] == [
         True,
         True,
@@ -62,7 +62,7 @@ def test_tables_of_different_names_have_different_topics() -> None:
         Capture("shop", (shop.table(),), (), (), transaction_metadata=True),
     ],
 )
-def test_whatever_changes_the_events_changes_the_fingerprint(changed: Capture) -> None:
+def test_each_change_of_the_events_changes_the_fingerprint(changed: Capture) -> None:
     capture = Capture("shop", (shop.table(),), (), ())
     assert capture.fingerprint == Capture("shop", (shop.table(),), (), ()).fingerprint
     assert changed.fingerprint != capture.fingerprint
@@ -107,7 +107,7 @@ def test_a_schema_with_a_dot_is_refused_because_two_tables_would_have_one_name()
 def test_a_topic_name_longer_than_kafka_takes_is_refused() -> None:
     long = _named("s" * 63, "é" * 31)  # each é becomes seven characters
     (mistake,) = _capture(shop.table("*.*")).mistakes(long, shop.ORDERS.facts)
-    assert "a name of 286 characters, but Kafka takes 249" in mistake
+    assert "a name of 286 characters, but Kafka allows 249" in mistake
     fits = _named("s" * 63, "t" * 63)
     assert _capture(shop.table("*.*")).mistakes(fits, shop.ORDERS.facts) == []
 
@@ -121,7 +121,7 @@ def test_a_table_without_a_name_of_its_own_halts_in_mid_stream_too() -> None:
         relations.open(relation.oid)
 
 
-# --- keys made anew
+# --- keys that were re-created
 
 
 def _stored(relation: Relation, *key: str) -> LayoutStore:
@@ -133,12 +133,12 @@ def _stored(relation: Relation, *key: str) -> LayoutStore:
 _NOW = replace(shop.ORDERS.facts, key_columns=("status", "id"))
 
 
-def test_a_key_made_anew_in_another_order_is_refused_with_both_ways_on() -> None:
+def test_a_key_in_another_order_is_refused_with_both_ways_to_continue() -> None:
     relation = shop.ORDERS.relation
     with pytest.raises(LayoutRefused, match=r"was \(id, status\) and is \(status, id\)") as refused:
         _capture(shop.table()).check_keys({relation: _NOW}, _stored(relation, "id", "status"))
     assert 'key = ["id", "status"] to keep' in refused.value.hint
-    assert 'key = ["status", "id"] to have another' in refused.value.hint
+    assert 'key = ["status", "id"] to change it' in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Outbox rows become events of their own topics, or say why they cannot be routed."""
+"""Outbox rows become events on topics of their own, or an error says why they cannot."""
 
 from collections.abc import Sequence
 
@@ -192,12 +192,12 @@ def test_a_row_of_another_width_is_refused(cells: Sequence[wire.Cell]) -> None:
         _publish(_insert(cells))
 
 
-def test_all_mistakes_of_an_outbox_are_told_at_once() -> None:
+def test_all_mistakes_of_an_outbox_are_reported_at_once() -> None:
     poor = layout("outbox", {"id": UUID, "payload": shop.BIGINT}, key=("id",), oid=OUTBOX.oid)
     mistakes = outbox_mistakes(poor.relation, poor.facts, shop.outbox())
     assert len(mistakes) == 4
-    told = "\n".join(mistakes)
+    reported = "\n".join(mistakes)
     for part in ("aggregatetype", "aggregateid", "(type)", "payload must be text, json, jsonb"):
-        assert part in told
+        assert part in reported
     with pytest.raises(LayoutRefused, match="payload must be"):
         _publish(_insert(), outbox=poor)

@@ -1,4 +1,4 @@
-"""What a table and its configuration make: a plan, or all mistakes at once."""
+"""A table and its configuration make a plan, or all mistakes at once."""
 
 import pytest
 
@@ -142,11 +142,11 @@ def test_without_its_logical_type_a_time_is_the_plain_number() -> None:
 
 def test_only_dates_and_times_can_do_without_their_logical_type() -> None:
     (mistake,) = _mistakes(shop.ORDERS, column={"status": {"logical": False}})
-    assert "text with logical = false, which dates and times alone can have" in mistake
+    assert "text with logical = false, which only dates and times can have" in mistake
 
 
 @pytest.mark.parametrize("facts", [_COMPOSITE, _HSTORE, None])
-def test_a_type_without_a_form_is_a_mistake_that_names_the_way_out(
+def test_a_type_without_a_form_is_a_mistake_that_says_what_to_do(
     facts: TypeFacts | None,
 ) -> None:
     described = layout("t", {"id": BIGINT, "odd": facts}, key=("id",))
@@ -171,7 +171,7 @@ def test_a_configured_column_that_the_table_lacks_is_a_mistake() -> None:
 def test_two_columns_of_one_name_are_a_mistake() -> None:
     described = layout("t", {"id": BIGINT, "a": TEXT, "b": TEXT}, key=("id",))
     assert _mistakes(described, column={"b": {"rename": "a"}}) == [
-        "public.t: two columns would be the field a: rename one"
+        "public.t: two columns would become field a: rename one"
     ]
     assert _field_names(described, columns=["id", "b"], column={"b": {"rename": "a"}}) == [
         "id",
@@ -179,7 +179,7 @@ def test_two_columns_of_one_name_are_a_mistake() -> None:
     ]
 
 
-def test_all_mistakes_of_a_table_are_told_at_once() -> None:
+def test_all_mistakes_of_a_table_are_reported_at_once() -> None:
     described = layout("t", {"a": TEXT, "b": TEXT, "odd": _COMPOSITE})
     mistakes = _mistakes(described, columns=["*"], column={"x": {}, "b": {"rename": "a"}})
     assert len(mistakes) == 4
@@ -200,7 +200,7 @@ def _numeric(precision: int, scale: int) -> TypeFacts:
 
 
 def _avro(facts: TypeFacts, **more: object) -> dict[str, object]:
-    described = layout("t", {"id": BIGINT, "v": facts}, key=("id",), **more)  # type: ignore[arg-type]
+    described = layout("t", {"id": BIGINT, "v": facts}, key=("id",), **more)  # type: ignore[arg-type] # the parameters of a test
     return compiled(described).fields[1].type
 
 
@@ -328,7 +328,7 @@ def test_as_text_and_masks_refuse_nothing() -> None:
     assert [column.refuses for column in plan.sent] == [""] * 4
 
 
-def test_a_table_is_configured_by_columns_that_must_be_said() -> None:
+def test_a_table_must_list_its_columns() -> None:
     with pytest.raises(ValueError, match="columns"):
         Table.model_validate({"name": "public.orders"})
 
@@ -360,4 +360,4 @@ def test_a_listed_column_that_is_missing_is_named_with_those_that_it_may_have_be
 def test_columns_listed_as_one_are_refused_where_both_are_there() -> None:
     both = layout("tasks", {"id": BIGINT, "state": TEXT, "status": TEXT}, key=("id",))
     (mistake,) = _mistakes(both, columns=["id", ["state", "status"]])
-    assert "state and status are listed as one column, but are several" in mistake
+    assert "state and status are listed as one column, but the table has each of them" in mistake

@@ -1,4 +1,4 @@
-"""What is spelled for people is what Postgres printed: the reader undoes the operations."""
+"""The reader undoes the operations: it spells values as Postgres printed them."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Whatever was published before, a replay adds exactly the rest: byte for byte, in order (I5)."""
+"""A replay from any position adds exactly the rest, byte for byte and in order (I5)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -109,7 +109,7 @@ def _session(
 
 
 def _run(session: Shop, history: list[Transaction], *, every: int = 1) -> list[Batch]:
-    """Feed a history and take batches after every so many frames."""
+    """Feed a history and collect batches after every so many frames."""
     batches = []
     for number, frame in enumerate(_frames(history), 1):
         session.feed(frame)
@@ -146,11 +146,11 @@ _SAME_LSN = Transaction(130, (Change(120, "insert"),) * 4 + (Change(125, "key"),
 @settings(max_examples=40)
 @given(_histories(), st.integers(1, 5), st.booleans())
 @example([_SAME_LSN], 1, True)  # noqa: FBT003 - a drawn argument
-@example([_SAME_LSN], 1, False)  # noqa: FBT003
+@example([_SAME_LSN], 1, False)  # noqa: FBT003 - a drawn argument
 def test_a_replay_after_any_position_publishes_exactly_the_rest(
     history: list[Transaction],
     every: int,
-    transaction_metadata: bool,  # noqa: FBT001
+    transaction_metadata: bool,  # noqa: FBT001 - a drawn argument
 ) -> None:
     whole = _run(_session(transaction_metadata=transaction_metadata), history, every=every)
     at_once = _run(_session(transaction_metadata=transaction_metadata), history, every=1000)

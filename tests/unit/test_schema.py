@@ -1,4 +1,4 @@
-"""Schemas have the contract's golden form, and ids that are nothing but their content."""
+"""Schemas have the contract's golden form, and their ids depend on their content alone."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The built-in registry: versions by content, and a topic from which all of it comes back."""
+"""The built-in registry numbers versions by content, and is restored from the schemas topic."""
 
 import json
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_versions_count_up_within_a_subject_and_an_old_schema_is_no_new_version(
     assert used == ["a-value", "b-value"]
 
 
-def test_what_is_unknown_is_nothing() -> None:
+def test_an_unknown_subject_id_or_layout_is_not_an_error() -> None:
     schemas = SchemaLog()
     assert schemas.subjects.versions("a-value") == []
     assert schemas.subjects.schema(7) is None
@@ -63,7 +63,7 @@ def test_what_is_unknown_is_nothing() -> None:
     assert schemas.layouts.facts(shop.ORDERS.relation) is None
 
 
-def test_what_was_drained_is_not_drained_again() -> None:
+def test_records_are_drained_once() -> None:
     schemas = SchemaLog()
     schemas.registry.register("a-value", '"string"')
     schemas.layouts.store(shop.ORDERS.relation, shop.ORDERS.facts)
@@ -102,7 +102,7 @@ def test_own_records_bring_back_every_version_and_every_layout() -> None:
     assert restored.drain() == []
 
 
-def test_a_restored_registry_goes_on_where_it_was() -> None:
+def test_a_restored_registry_continues_where_it_was() -> None:
     schemas = SchemaLog()
     schemas.registry.register("a-value", '"string"')
     restored = _reloaded(*schemas.drain())
@@ -180,3 +180,31 @@ def test_the_ledger_of_topics_beside_the_schemas_is_no_schema() -> None:
     schemas = SchemaLog()
     schemas.load(b"topic/orders.public.orders", b'{"v":1,"topic":"orders.public.orders","id":"x"}')
     assert schemas.subjects.names() == []
+
+
+# --- the read model
+
+
+def test_the_read_model_shows_a_version_once_its_record_is_loaded() -> None:
+    schemas, served = SchemaLog(), Subjects()
+    schemas.registry.register("a-value", '"string"')
+    schemas.layouts.store(shop.ORDERS.relation, shop.ORDERS.facts)
+    assert served.names() == [], "nothing is committed yet"
+    for key, value in schemas.drain():
+        served.load(key, value)
+    served.load(b"topic/orders.public.orders", b'{"v":1,"topic":"orders.public.orders","id":"x"}')
+    assert served.names() == ["a-value"]
+    assert served.versions("a-value") == schemas.subjects.versions("a-value")
+
+
+def test_a_registry_can_be_asked_again_after_it_refused_a_schema(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schemas = SchemaLog()
+    schemas.registry.register("a-value", '"string"')
+    with monkeypatch.context() as clashing:
+        clashing.setattr(registry, "schema_id", lambda _schema: schema_id('"string"'))
+        with pytest.raises(SchemaIdClash):
+            schemas.registry.register("b-value", '"bytes"')
+    schemas.registry.register("b-value", '"bytes"')
+    assert [key for key, _ in schemas.drain()] == [b"a-value/1", b"b-value/1"]

@@ -22,7 +22,7 @@ _ITEM = wire.insert(_ITEMS.oid, ["a"])
 _TIME = wire.COMMIT_TIME // 1000
 
 
-def _session(position: Position | None = None, **settings: Any) -> Shop:  # noqa: ANN401
+def _session(position: Position | None = None, **settings: Any) -> Shop:  # noqa: ANN401 - settings of a session
     return Shop(
         *(ORDERS, _ITEMS, OUTBOX),
         tables=[shop.table(), shop.table("public.items")],

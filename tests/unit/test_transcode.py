@@ -131,7 +131,7 @@ def test_floats_that_are_no_numbers_are_kept() -> None:
     assert math.isnan(row["f"])
 
 
-# --- keys, and columns that stay behind
+# --- keys, and columns that are not sent
 
 
 _LINES = layout("lines", {"note": TEXT, "line": INTEGER, "order": BIGINT}, key=("order", "line"))
@@ -149,7 +149,7 @@ def test_a_row_without_a_key_has_none() -> None:
     assert transcode(plan, _frame("x"), START)[1] is None
 
 
-def test_columns_that_are_not_sent_are_stepped_over_whatever_they_hold() -> None:
+def test_columns_that_are_not_sent_are_skipped_with_any_content() -> None:
     plan = compiled(_LINES, columns=["order", "line"])
     for note in ("secret", None, UNCHANGED):
         row, _, unchanged, _ = transcode(plan, _frame(note, "2", "1"), START)
@@ -176,7 +176,7 @@ def _updated(plan: Plan, old: list[wire.Cell], new: list[wire.Cell]) -> tuple[An
     return transcode(plan, frame, end + 1, START)
 
 
-def test_an_untouched_toasted_column_is_null_and_told() -> None:
+def test_an_untouched_toasted_column_is_null_and_reported() -> None:
     plan = compiled(_BIG)
     row, _, unchanged, _ = transcode(plan, _frame("1", UNCHANGED, "5"), START)
     assert _read(plan, row) == {"id": 1, "body": None, "n": 5}
@@ -241,9 +241,9 @@ ODD = layout(
         ("at", "294276-12-31 23:59:58", "a timestamp beyond 64 bits of microseconds"),
         ("list", "{{4711}}", "an array of more than one dimension"),
         ("list", "[0:0]={4711}", "an array whose bounds do not begin at 1"),
-        ("flag", "4711", "a text that is no such value"),
-        ("f", "4711e99", "a text that is no such value"),
-        ("id", "x4711", "a text that is no such value"),
+        ("flag", "4711", "a text that is not a value of this type"),
+        ("f", "4711e99", "a text that is not a value of this type"),
+        ("id", "x4711", "a text that is not a value of this type"),
         ("at", b"\xff4711", "a timestamp in a form other than ISO"),
     ],
 )
@@ -347,7 +347,7 @@ def test_the_columns_of_a_tuple_are_what_the_slow_decoder_finds(cells: list[wire
     assert end == len(frame)
 
 
-def test_the_boundaries_of_pythons_own_types_are_read_back() -> None:
+def test_the_limits_of_pythons_own_types_are_read_back() -> None:
     plan = compiled(
         layout("t", {"d": shop.DATE, "t": _base(Builtin.TIME), "s": shop.TIMESTAMP}), unkeyed=True
     )

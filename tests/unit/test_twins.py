@@ -41,7 +41,7 @@ EXAMPLES = int(os.environ.get("TWIN_EXAMPLES", "300"))
 _PLAN = compiled(ALL)
 _KEYED = compiled(ODD)
 _ALMOST = st.text("0123456789-+:. TBCeEINfinitya\\x_,{}tfn\0", max_size=30).map(str.encode)
-"""Texts that look like values, and mostly are none."""
+"""Texts that look like values, but mostly are not."""
 _EDGES = [
     "", "-", "+1", "1_0", " 1", "1 ", "007", "-0", "9" * 18, "9" * 19, "-" + "9" * 18, "1.5",
     "1.50", "-0.01", "-.50", "0.00", "0.005", "NaN", "Infinity", "-Infinity", "1e400",
@@ -62,8 +62,8 @@ print(Status("", "", "", "", 0.0).as_json()["transcoder"])
 """
 
 
-def _outcome(twin: Any, plan: Plan, frame: bytes, start: int, old: int = -1) -> object:  # noqa: ANN401
-    """Return what a twin makes of a row: its bytes, or what is raised."""
+def _outcome(twin: Any, plan: Plan, frame: bytes, start: int, old: int = -1) -> object:  # noqa: ANN401 - a module
+    """Return the bytes that a twin makes of a row, or its error."""
     try:
         return twin.Transcoder(plan).transcode(frame, start, old)
     except (ProtocolViolation, Unrepresentable) as error:
@@ -208,7 +208,7 @@ class _Native:
 _TWINS = (envelope, _Native)
 
 
-def _written(twin: Any, schema: Schema, transactions: list[Any], before: int) -> list[object]:  # noqa: ANN401
+def _written(twin: Any, schema: Schema, transactions: list[Any], before: int) -> list[object]:  # noqa: ANN401 - a module
     """Return all that a twin makes of transactions over three tables, two events at each LSN."""
     tables = [_table(twin, schema, number) for number in range(3)]
     written: list[object] = []
@@ -232,14 +232,14 @@ def _written(twin: Any, schema: Schema, transactions: list[Any], before: int) ->
     return written
 
 
-def _table(twin: Any, schema: Schema, number: int) -> Any:  # noqa: ANN401
+def _table(twin: Any, schema: Schema, number: int) -> Any:  # noqa: ANN401 - a module
     """Return an envelope whose topic takes most of these events."""
     constants = Source("1.0", "shöp", "shopdb").constants("public", f"t{number}")
     route = TopicRoute("topic", b"k%d" % number, b"v", 1, 290)
     return twin.Envelope(f"public.t{number}", route, lay_out(schema, constants, b"v"))
 
 
-def _refusal(append: Any, *event: object) -> str | None:  # noqa: ANN401
+def _refusal(append: Any, *event: object) -> str | None:  # noqa: ANN401 - a method of either twin
     try:
         append(*event)
     except RecordTooLarge as refused:

@@ -255,7 +255,7 @@ def test_a_time_with_zone_is_iso_text_with_the_minutes_of_its_offset(
 
 @given(st.datetimes())
 @example(datetime.min)  # noqa: DTZ901 - a local timestamp has no zone
-@example(datetime.max)  # noqa: DTZ901
+@example(datetime.max)  # noqa: DTZ901 - as above
 def test_a_timestamp_is_read_back(moment: datetime) -> None:
     text = moment.isoformat(" ").encode()
     assert _read(_TIMESTAMP, values.encode_timestamp(text)) == moment
@@ -263,7 +263,7 @@ def test_a_timestamp_is_read_back(moment: datetime) -> None:
     assert _read(_TIMESTAMPTZ, values.encode_timestamptz(text + b"+00")) == instant
 
 
-@given(st.datetimes(min_value=datetime(2, 1, 1)), st.integers(-15 * 60, 15 * 60))  # noqa: DTZ001
+@given(st.datetimes(min_value=datetime(2, 1, 1)), st.integers(-15 * 60, 15 * 60))  # noqa: DTZ001 - as above
 def test_a_timestamp_with_zone_is_the_same_instant_in_every_zone(
     moment: datetime, minutes: int
 ) -> None:
@@ -394,13 +394,13 @@ def test_an_array_of_a_type_with_another_delimiter_is_split_there() -> None:
         (b"{{{1}}}", "more than one dimension"),
         (b"[0:1]={1,2}", "bounds do not begin at 1"),
         (b"[2:2][1:1]={{1}}", "bounds do not begin at 1"),
-        (b"{1,2", "a form we do not know"),
-        (b"{1,2}}", "a form we do not know"),
-        (b"{1,,2}", "a form we do not know"),
-        (b'{"a}', "a form we do not know"),
+        (b"{1,2", "an unknown form"),
+        (b"{1,2}}", "an unknown form"),
+        (b"{1,,2}", "an unknown form"),
+        (b'{"a}', "an unknown form"),
         (b"1,2", "more than one dimension"),
-        (b"{", "a form we do not know"),
-        (b"{1,", "a form we do not know"),
+        (b"{", "an unknown form"),
+        (b"{1,", "an unknown form"),
     ],
 )
 def test_an_array_that_avro_or_we_cannot_hold_is_refused(text: bytes, reason: str) -> None:
@@ -413,7 +413,7 @@ def test_what_an_element_refuses_the_array_refuses() -> None:
         values.array_operation(values.decimal_operation(2), ",")(b"{1.00,NaN}")
 
 
-# --- whatever comes
+# --- any other text
 
 
 _OPERATIONS: list[Callable[[bytes], bytes]] = [
@@ -446,5 +446,9 @@ def test_a_text_of_any_other_form_is_encoded_or_refused_and_nothing_else(
 ) -> None:
     try:
         operation(text)
-    except (ValueError, KeyError, OverflowError):  # what `transcode` takes for a refusal
+    except (
+        ValueError,
+        KeyError,
+        OverflowError,
+    ):  # the exceptions that `transcode` takes for a refusal
         return

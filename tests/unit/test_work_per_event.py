@@ -1,4 +1,4 @@
-"""How many calls an event costs: the guard of the hot path, which no clock disturbs."""
+"""How many calls an event costs: a measure of the hot path that does not depend on a clock."""
 
 import sys
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def _count_calls(work: Callable[[], None]) -> int:
 
 
 def _measure(session: shop.Shop, layout: shop.Layout, insert: bytes, *, transactions: int) -> float:
-    """Return the calls for an event, of as many events whatever the number of transactions."""
+    """Return the calls for one event; the number of events is the same in every measurement."""
     begin, *first = _transaction(500, [insert])
     session.feed(begin, wire.frame(0, wire.relation(layout.relation)), *first)  # compiles the plan
     frames = _stream(insert, transactions, _ROWS // transactions)
