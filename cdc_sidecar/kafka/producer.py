@@ -32,6 +32,10 @@ SLICE: Final = 1.0  # seconds that a call into librdkafka may block
 RETRY_BACKOFF: Final = 1.0  # seconds; also how a retried EndTxn is recognised
 SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
 """A commit this slow may have sent EndTxn twice: the late one could commit half of the next."""
+ROOM_POLL: Final = 0.05
+"""Seconds between two attempts while librdkafka's queue is full: room comes with each batch that is
+sent, and a lost lock must be noticed soon.
+"""
 
 _BATCH_TOPIC: Final = attrgetter("batch_topic")
 
@@ -124,7 +128,7 @@ class TransactionalProducer:
         begun = time.monotonic()
 
         def wait() -> None:
-            self._producer.poll(0.05)
+            self._producer.poll(ROOM_POLL)
             waited = time.monotonic() - begun
             waiting(waited)
             if waited > self._timeout:
