@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 
 from cdc_sidecar.events.binary import encode_string
 from cdc_sidecar.events.record import ANY_PARTITION
+from cdc_sidecar.events.record import Record as PlainRecord
 
 
 @cython.final
@@ -33,6 +34,8 @@ cdef class Record:
         return None if self.headers or self.partition != -1 else self.topic
 
     def __eq__(self, other):
+        if not isinstance(other, (Record, PlainRecord)):
+            return NotImplemented
         return (
             self.topic == other.topic
             and self.value == other.value

@@ -42,6 +42,9 @@ recognised by its duration."""
 SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
 """Seconds from which a commit may have sent EndTxn twice: librdkafka's jitter takes up to a fifth
 off the back-off. The late EndTxn could commit half of the next transaction."""
+ROOM_POLL: Final = 0.05
+"""Seconds between two attempts while librdkafka's queue is full: there is room after each batch that
+is sent, and a lost lock must be noticed soon."""
 
 _BATCH_TOPIC: Final = attrgetter("batch_topic")
 
@@ -156,7 +159,7 @@ class TransactionalProducer:
         begun = time.monotonic()
 
         def wait() -> None:
-            self._producer.poll(0.05)
+            self._producer.poll(ROOM_POLL)
             waited = time.monotonic() - begun
             waiting(waited)
             if waited > self._timeout:

@@ -252,6 +252,16 @@ def _fields(record: Record) -> tuple[object, ...]:
     return (*fields, record.size, record.batch_topic)
 
 
+def test_records_of_both_twins_are_equal_where_their_fields_are() -> None:
+    fields = ("topic", b"value", b"key", 2, [("id", b"7")])
+    compiled_record = native_transaction.Record(*fields)
+    assert compiled_record == Record(*fields)
+    assert compiled_record == native_transaction.Record(*fields)
+    assert compiled_record != Record("topic", b"value", b"key", 2)
+    assert compiled_record != fields
+    assert repr(compiled_record) == f"Record{fields}"
+
+
 def test_the_compiled_envelope_refuses_a_layout_with_a_slot_twice() -> None:
     with pytest.raises(ValueError, match="twice"):
         native_envelope.Envelope("t", TopicRoute("t", b"", b"", 1, 9), (Slot.OP, Slot.OP))
