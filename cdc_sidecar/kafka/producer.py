@@ -43,8 +43,8 @@ SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
 """Seconds from which a commit may have sent EndTxn twice: librdkafka's jitter takes up to a fifth
 off the back-off. The late EndTxn could commit half of the next transaction."""
 ROOM_POLL: Final = 0.05
-"""Seconds between two attempts while librdkafka's queue is full: there is room after each batch that
-is sent, and a lost lock must be noticed soon."""
+"""Seconds between two attempts while librdkafka's queue is full: each batch that
+is sent makes room, and a lost lock must be noticed soon."""
 
 _BATCH_TOPIC: Final = attrgetter("batch_topic")
 
