@@ -20,8 +20,8 @@ from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.message import MessageSink
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.position import Partial, Position
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.relations import Relations
-from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.events.transaction_metadata import TransactionMetadata
 from cdc_sidecar.postgres.frames import (
     MESSAGE_AT,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from cdc_sidecar.events.counts import Counts
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.events.schema_records import SchemaRecord
+from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.events.transaction_metadata import MetadataRecord
 
 

@@ -6,7 +6,7 @@ from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.counts import add_counts
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.transaction_metadata import MetadataRecord, TransactionMetadata
 from cdc_sidecar.postgres.lsn import Lsn
 

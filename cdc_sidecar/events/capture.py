@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events.fingerprint import fingerprint
-from cdc_sidecar.events.layouts import LayoutStore
 from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
 from cdc_sidecar.events.outbox import outbox_mistakes
 from cdc_sidecar.events.plan import Plan, compile_plan
+from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts
 

@@ -9,7 +9,7 @@ from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.layout import lay_out
 from cdc_sidecar.events.names import message_topic
 from cdc_sidecar.events.ports import Envelope, SourceTransaction
-from cdc_sidecar.events.registry import Registry
+from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, message_key_schema, message_schema
 from cdc_sidecar.events.twin import Envelope as EnvelopeTwin

@@ -14,7 +14,7 @@ from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
 from cdc_sidecar.events.ports import SourceTransaction
-from cdc_sidecar.events.registry import Registry
+from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import BYTES, STRING
 from cdc_sidecar.events.transcode import columns_of

@@ -8,7 +8,7 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.outbox import OutboxTable
-from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.sink import IgnoredTable, RowSink
 from cdc_sidecar.events.table import CapturedTable
 from cdc_sidecar.postgres.pgoutput import Relation

@@ -7,7 +7,7 @@ from typing import Final
 from cdc_sidecar.errors import RecordTooLarge
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.record import ANY_PARTITION, Record
-from cdc_sidecar.events.registry import Registry
+from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.schema import wire_prefix
 
 BATCH_OVERHEAD: Final = 512

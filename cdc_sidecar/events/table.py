@@ -12,7 +12,7 @@ from cdc_sidecar.events.layout import lay_out
 from cdc_sidecar.events.names import table_namespace, table_topic
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.ports import SourceTransaction
-from cdc_sidecar.events.registry import Registry
+from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, envelope_schema, key_schema
 from cdc_sidecar.events.twin import Envelope, Transcoder

@@ -13,7 +13,7 @@ from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.names import transaction_topic
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.events.registry import Registry
+from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, transaction_key_schema, transaction_schema
 

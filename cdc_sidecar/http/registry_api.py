@@ -5,8 +5,8 @@ Paths, bodies and error codes are those of the Schema Registry documentation, "A
 
 from typing import Any
 
-from cdc_sidecar.events.schema_records import SchemaVersion
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.records import SchemaVersion
+from cdc_sidecar.events.registry.subjects import Subjects
 
 Answer = tuple[int, Any]
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from cdc_sidecar.config.model import Http
 from cdc_sidecar.errors import HttpUnavailable
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.http.registry_api import answer
 from cdc_sidecar.http.status_page import render_status
 from cdc_sidecar.metrics import Metrics

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.names import schemas_topic
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_records
 

@@ -24,7 +24,7 @@ from cdc_sidecar.errors import (
     SidecarError,
 )
 from cdc_sidecar.events import twin
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.logs import get_logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.connect import Database

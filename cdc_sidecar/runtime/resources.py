@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.telemetry import Telemetry
 

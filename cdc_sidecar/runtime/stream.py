@@ -17,7 +17,7 @@ from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.position import Position
-from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.kafka.topics import TopicCatalog

@@ -15,7 +15,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from cdc_sidecar.events.reader import EventReader
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.postgres.pgoutput import (
     UNCHANGED,
     Begin,

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from cdc_sidecar.config.model import Postgres, Table
-from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.postgres.catalog import (
     PublishedTable,
     read_layout_facts,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.postgres.catalog import read_layout_facts, read_published_tables
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity, decode
 from cdc_sidecar.postgres.types import TypeFacts, TypeKind

@@ -15,7 +15,7 @@ from cdc_sidecar.events.plan import Plan, compile_plan
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.events.schema_log import SchemaLog
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts, TypeKind

@@ -9,9 +9,9 @@ from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.events.envelope import Source
-from cdc_sidecar.events.layouts import LayoutStore
+from cdc_sidecar.events.registry.layouts import LayoutStore
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.relations import Relations
-from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts
 from tests.unit import shop

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cdc_sidecar.errors import SlotLost
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.http.server import Pages
 from cdc_sidecar.http.status_page import render_status
 from cdc_sidecar.metrics import Metrics

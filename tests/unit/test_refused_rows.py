@@ -15,9 +15,9 @@ from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.message import MessageSink
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.relations import Relations
 from cdc_sidecar.events.route import BATCH_OVERHEAD
-from cdc_sidecar.events.schema_log import SchemaLog
 from cdc_sidecar.events.sink import RowSink
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import (

@@ -13,8 +13,8 @@ from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.events.schema_log import SchemaLog
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.log import SchemaLog
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
 from tests.unit import shop, wire

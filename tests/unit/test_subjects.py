@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from cdc_sidecar.errors import SchemaIdClash, SchemasUnreadable
-from cdc_sidecar.events import registry, schema_records
+from cdc_sidecar.events.registry import builtin, records
+from cdc_sidecar.events.registry.log import SchemaLog
+from cdc_sidecar.events.registry.records import SchemaVersion
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.events.schema import SchemaId, schema_id
-from cdc_sidecar.events.schema_log import SchemaLog
-from cdc_sidecar.events.schema_records import SchemaVersion
-from cdc_sidecar.events.subjects import Subjects
 from cdc_sidecar.postgres.pgoutput import RelationColumn, ReplicaIdentity
 from cdc_sidecar.postgres.types import LayoutFacts, TypeFacts, TypeKind
 from tests.unit import shop
@@ -123,7 +123,7 @@ def test_a_record_read_twice_counts_once() -> None:
 def test_two_schemas_with_one_id_halt(monkeypatch: pytest.MonkeyPatch, *, load: bool) -> None:
     schemas, other = SchemaLog(), SchemaLog()
     other.registry.register("b-value", '"bytes"')
-    for module in (registry, schema_records):
+    for module in (builtin, records):
         monkeypatch.setattr(module, "schema_id", lambda _schema: SchemaId(5))
     schemas.registry.register("a-value", '"string"')
     with pytest.raises(SchemaIdClash, match="id 5 stands for two schemas, one of subject b-value"):
@@ -203,7 +203,7 @@ def test_a_registry_can_be_asked_again_after_it_refused_a_schema(
     schemas = SchemaLog()
     schemas.registry.register("a-value", '"string"')
     with monkeypatch.context() as clashing:
-        clashing.setattr(registry, "schema_id", lambda _schema: schema_id('"string"'))
+        clashing.setattr(builtin, "schema_id", lambda _schema: schema_id('"string"'))
         with pytest.raises(SchemaIdClash):
             schemas.registry.register("b-value", '"bytes"')
     schemas.registry.register("b-value", '"bytes"')

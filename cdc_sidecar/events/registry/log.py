@@ -1,15 +1,16 @@
 """The schemas topic as one session continues it: registry, layouts, and records to be written."""
 
-from cdc_sidecar.events.layouts import LayoutStore
-from cdc_sidecar.events.pending import PendingRecords
-from cdc_sidecar.events.registry import BuiltInRegistry, Registry
-from cdc_sidecar.events.schema_records import (
+from cdc_sidecar.events.registry.builtin import BuiltInRegistry
+from cdc_sidecar.events.registry.layouts import LayoutStore
+from cdc_sidecar.events.registry.pending import PendingRecords
+from cdc_sidecar.events.registry.protocol import Registry
+from cdc_sidecar.events.registry.records import (
     SchemaRecord,
     SchemaVersion,
     StoredLayout,
     decode_schema_record,
 )
-from cdc_sidecar.events.subjects import Subjects
+from cdc_sidecar.events.registry.subjects import Subjects
 
 
 class SchemaLog:

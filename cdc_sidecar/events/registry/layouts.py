@@ -3,8 +3,8 @@
 A replay takes the stored facts, because the catalog may have changed since.
 """
 
-from cdc_sidecar.events.pending import PendingRecords
-from cdc_sidecar.events.schema_records import StoredLayout, encode_layout, layout_digest
+from cdc_sidecar.events.registry.pending import PendingRecords
+from cdc_sidecar.events.registry.records import StoredLayout, encode_layout, layout_digest
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts
 

@@ -1,26 +1,9 @@
-"""Where schemas get their ids: the protocol of a schema registry, and the built-in one."""
+"""The built-in registry: ids are computed from content, and versions are kept in Kafka."""
 
-from typing import Protocol
-
-from cdc_sidecar.events.pending import PendingRecords
+from cdc_sidecar.events.registry.pending import PendingRecords
+from cdc_sidecar.events.registry.records import SchemaVersion, encode_version
+from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.events.schema import SchemaId, schema_id
-from cdc_sidecar.events.schema_records import SchemaVersion, encode_version
-from cdc_sidecar.events.subjects import Subjects
-
-
-class Registry(Protocol):
-    """Gives ids to schemas; the same schema always gets the same id.
-
-    `register` may ask the network and may take long. It can be called again after it raised.
-    """
-
-    def register(self, subject: str, schema: str) -> SchemaId:
-        """Return the id of a schema in canonical JSON, as a version of `subject`.
-
-        Raises:
-            SidecarError: the registry refuses the schema, or cannot be asked.
-
-        """
 
 
 class BuiltInRegistry:

@@ -1,6 +1,6 @@
 """Records of the schemas topic that the next batch must carry before its rows."""
 
-from cdc_sidecar.events.schema_records import SchemaRecord
+from cdc_sidecar.events.registry.records import SchemaRecord
 
 
 class PendingRecords:

@@ -5,8 +5,8 @@ served is fed with committed records only.
 """
 
 from cdc_sidecar.errors import SchemaIdClash
+from cdc_sidecar.events.registry.records import SchemaVersion, decode_schema_record
 from cdc_sidecar.events.schema import SchemaId
-from cdc_sidecar.events.schema_records import SchemaVersion, decode_schema_record
 
 
 class Subjects:
