@@ -27,6 +27,7 @@ from cdc_sidecar.errors import (
     WalWentBack,
 )
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.position import Partial
 from cdc_sidecar.kafka.position import PositionRecord, spell_partial
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.moves import (
@@ -39,7 +40,7 @@ from cdc_sidecar.operations.moves import (
     plan_reset,
 )
 from cdc_sidecar.operations.observation import observe
-from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 _STATES: Final[dict[type[SidecarError], str]] = {
     SlotAhead: "gap",
@@ -179,20 +180,22 @@ def _move(config: Config, planner: Planner, reason: str | None, *, yes: bool) ->
 def _describe(move: PlannedMove) -> list[str]:
     """Return what a move does, for the person who decides."""
     written = f"written {_moment(move.record.written_at)} by {move.record.instance}"
-    lines = [
+    return [
         f"from    {format_lsn(move.position.end_lsn)}  ({written})",
         f"to      {format_lsn(move.goal)}",
         *_consequence(move),
+        *(_discarded(move.partial, move.goal) if move.partial else []),
     ]
-    if move.partial:
-        transaction = f"{move.partial.xid} at {format_lsn(move.partial.final_lsn)}"
-        whole = move.goal <= move.partial.final_lsn
-        effect = "all parts are published again" if whole else "the rest of it is lost"
-        lines += [
-            f"partial {move.partial.part} part(s) of the split transaction {transaction} are",
-            f"        published; the partial position is discarded: {effect}",
-        ]
-    return lines
+
+
+def _discarded(partial: Partial, goal: Lsn) -> list[str]:
+    transaction = f"{partial.xid} at {format_lsn(partial.final_lsn)}"
+    whole = goal <= partial.final_lsn
+    effect = "all parts are published again" if whole else "the rest of it is lost"
+    return [
+        f"partial {partial.part} part(s) of the split transaction {transaction} are",
+        f"        published; the partial position is discarded: {effect}",
+    ]
 
 
 def _consequence(move: PlannedMove) -> list[str]:

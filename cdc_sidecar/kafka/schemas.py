@@ -10,19 +10,17 @@ from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_record
 
 
 def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
-    """Yield key and value of every committed record.
+    """Yield key and value of every committed record, up to the high watermark.
 
-    It reads up to the high watermark, because a commit becomes visible on one partition before
-    another: a schema may be committed after an event that needs it was read.
+    A commit becomes visible on one partition before another: an event may come before its schema.
 
     Raises:
         KafkaUnavailable: the topic cannot be read.
 
     """
-    topic = schemas_topic(config.service.name)
-    high = high_watermark(admin_client(config.kafka), topic)
-    reader = committed_reader(config.kafka)
+    topic, reader = schemas_topic(config.service.name), committed_reader(config.kafka)
     try:
+        high = high_watermark(admin_client(config.kafka), topic)
         yield from read_records(reader, topic, 0, high)
     finally:
         reader.close()

@@ -18,9 +18,7 @@ before it has written the markers of the commit, which takes milliseconds, or lo
 
 
 def observe(config: Config, fingerprint: str) -> Continuity:
-    """Read the position and the source without claiming, also while a sidecar runs.
-
-    An acknowledged position takes a moment to become readable: a slot ahead of it is read again.
+    """Read position and source without claiming; a slot that seems ahead is looked at again.
 
     Raises:
         SidecarError: Postgres or Kafka cannot be asked.

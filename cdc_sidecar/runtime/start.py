@@ -156,9 +156,7 @@ class SessionStart:
         record = intent or self._new_record(source.identity)
         if source.slot is None:
             if intent is None:
-                self._check_may_create()
-                self._write(claim, record)
-                failpoints.reach(Failpoint.AFTER_SLOT_INTENT)
+                self._write_intent(claim, record)
             start = self._create_slot(connection)
         else:
             start = self._begin_of_slot(source, intent)
@@ -170,13 +168,16 @@ class SessionStart:
         now = time.time_ns() // 1000
         return PositionRecord(identity, None, 0, self._capture.fingerprint, instance(), now)
 
-    def _check_may_create(self) -> None:
+    def _write_intent(self, claim: Claim, record: PositionRecord) -> None:
+        """Record that the slot is about to be created, if that is allowed."""
         if not self._config.postgres.create_slot:
             raise SlotMissing(
                 f"neither slot {self._config.postgres.slot} nor a position exists: this is a first"
                 " start",
                 hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
             )
+        self._write(claim, record)
+        failpoints.reach(Failpoint.AFTER_SLOT_INTENT)
 
     def _create_slot(self, connection: WalsenderConnection) -> Lsn:
         name = self._config.postgres.slot

@@ -57,14 +57,17 @@ def scratch_folder() -> Path:
     """
     folder = _scratch_path()
     folder.mkdir(mode=0o755, exist_ok=True)
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
+    if not _is_ours(folder.lstat()):
         raise ServerFailed(
             f"{folder} is not a folder of the current user",
             hint="remove it, or set TMPDIR to another folder",
         )
     folder.chmod(0o755)
     return folder
+
+
+def _is_ours(facts: os.stat_result) -> bool:
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid()
 
 
 def remove_scratch_folder() -> None:
