@@ -53,3 +53,14 @@ cdef inline Py_ssize_t put_decimal(uint64_t number, byte *out) noexcept:
     for at in range(count):
         out[at] = reversed_[count - 1 - at]
     return count
+
+
+cdef inline byte *put_nullable(byte *out, bytes content) noexcept:
+    """Write a union of null and content that is encoded already."""
+    out[0] = 0 if content is None else 2
+    return out + 1 if content is None else copy_bytes(out + 1, content)
+
+
+cdef inline int64_t floor_thousandth(int64_t number) noexcept:
+    """Divide as Python does: C would round a time before 1970 up."""
+    return number // 1000 - (number % 1000 < 0)

@@ -17,8 +17,10 @@ from cdc_sidecar.events._avro cimport (
     byte,
     copy,
     copy_bytes,
+    floor_thousandth,
     put_decimal,
     put_long,
+    put_nullable,
     put_varint,
 )
 from cdc_sidecar.events._transaction cimport SourceTransaction, framed, new_record, size_of
@@ -108,6 +110,10 @@ cdef class Envelope:
     cdef Py_ssize_t _sequence_size
     cdef byte _change[VARINT]
     cdef Py_ssize_t _change_size
+    cdef byte _total[VARINT]  # of the event that is written
+    cdef Py_ssize_t _total_size
+    cdef byte _order[VARINT]  # likewise
+    cdef Py_ssize_t _order_size
 
     def __cinit__(self, collection, route, tuple layout not None):
         self._length = len(layout)
@@ -183,50 +189,56 @@ cdef class Envelope:
         int64_t ahead,
     ):
         cdef bytes letter = <bytes> _OPS[op]
-        cdef byte total[VARINT]
-        cdef byte order[VARINT]
-        cdef Py_ssize_t total_size = 0
-        cdef Py_ssize_t order_size = 0
-        cdef Py_ssize_t size, number
+        cdef Py_ssize_t number
         cdef bytes value
         cdef byte *out
-        cdef Step *step
         if transaction is not self._transaction:
             self._enter(transaction)
         if transaction.lsn != self._lsn:
             self._move(transaction.lsn)
-        if transaction.xid is not None:
-            total_size = put_varint(<uint64_t> (transaction.total_order + ahead) << 1, total)
-            order_size = put_varint(<uint64_t> (self._ordered() + ahead) << 1, order)
-        size = (
-            self._fixed + self._sequence_size + self._change_size + total_size + order_size
-            + PyBytes_GET_SIZE(letter) + PyBytes_GET_SIZE(own)
-        )
-        if self._rows:
-            size += 2 + size_of(before) + size_of(after)
-        value = PyBytes_FromStringAndSize(NULL, size)
+        self._count_on(ahead)
+        value = PyBytes_FromStringAndSize(NULL, self._size(letter, before, after, own))
         out = <byte *> PyBytes_AS_STRING(value)
         for number in range(self._count):
-            step = &self._steps[number]
-            if step.code == PIECE:
-                out = copy(out, self._pieces + step.start, step.size)
-            elif step.code == BEFORE:
-                out = _put_row(out, before)
-            elif step.code == AFTER:
-                out = _put_row(out, after)
-            elif step.code == SEQUENCE:
-                out = copy(out, self._sequence, self._sequence_size)
-            elif step.code == LSN:
-                out = copy(out, self._change, self._change_size)
-            elif step.code == TOTAL_ORDER:
-                out = copy(out, total, total_size)
-            elif step.code == COLLECTION_ORDER:
-                out = copy(out, order, order_size)
-            elif step.code == OP:
-                out = copy_bytes(out, letter)
-            else:
-                out = copy_bytes(out, own)
+            out = self._put(out, &self._steps[number], letter, before, after, own)
         return value
+
+    cdef int _count_on(self, int64_t ahead) except -1:
+        """Write the numbers of the event that is `ahead` numbers after the last one."""
+        cdef int64_t total = self._transaction.total_order + ahead
+        self._total_size = self._order_size = 0
+        if self._transaction.xid is not None:
+            self._total_size = put_varint(<uint64_t> total << 1, self._total)
+            self._order_size = put_varint(<uint64_t> (self._ordered() + ahead) << 1, self._order)
+        return 0
+
+    cdef Py_ssize_t _size(self, bytes letter, bytes before, bytes after, bytes own) noexcept:
+        """Return the bytes of an event."""
+        cdef Py_ssize_t size = (
+            self._fixed + self._sequence_size + self._change_size + self._total_size
+            + self._order_size + PyBytes_GET_SIZE(letter) + PyBytes_GET_SIZE(own)
+        )
+        return size + 2 + size_of(before) + size_of(after) if self._rows else size
+
+    cdef byte *_put(
+        self, byte *out, Step *step, bytes letter, bytes before, bytes after, bytes own
+    ) noexcept:
+        """Write what one step of an event says."""
+        if step.code == PIECE:
+            return copy(out, self._pieces + step.start, step.size)
+        if step.code == BEFORE:
+            return put_nullable(out, before)
+        if step.code == AFTER:
+            return put_nullable(out, after)
+        if step.code == SEQUENCE:
+            return copy(out, self._sequence, self._sequence_size)
+        if step.code == LSN:
+            return copy(out, self._change, self._change_size)
+        if step.code == TOTAL_ORDER:
+            return copy(out, self._total, self._total_size)
+        if step.code == COLLECTION_ORDER:
+            return copy(out, self._order, self._order_size)
+        return copy_bytes(out, letter if step.code == OP else own)
 
     cdef int64_t _ordered(self) except -1:
         """Return how many events of the collection the transaction has."""
@@ -297,22 +309,16 @@ cdef class Envelope:
         self._lsn = lsn
 
 
-cdef inline byte *_put_row(byte *out, bytes row) noexcept:
-    """Write a nullable row."""
-    out[0] = 0 if row is None else 2
-    return out + 1 if row is None else copy_bytes(out + 1, row)
-
-
 cdef byte *_put_slot(int code, SourceTransaction transaction, byte *out) except NULL:
     """Write a field that is the same for all events of a transaction."""
     if code == COMMIT_MS:
-        return out + put_long(_floor_thousandth(transaction.commit_time), out)
+        return out + put_long(floor_thousandth(transaction.commit_time), out)
     if code == COMMIT_US:
         return out + put_long(transaction.commit_time, out)
     if code == COMMIT_NS:
         return out + put_long(transaction.commit_time * 1000, out)
     if code == RECEIVED_MS:
-        return out + put_long(_floor_thousandth(transaction.received), out)
+        return out + put_long(floor_thousandth(transaction.received), out)
     if code == RECEIVED_US:
         return out + put_long(transaction.received, out)
     if code == RECEIVED_NS:
@@ -332,11 +338,6 @@ cdef byte *_put_slot(int code, SourceTransaction transaction, byte *out) except 
         return out + 1
     out[0] = 0
     return out + 1
-
-
-cdef inline int64_t _floor_thousandth(int64_t number) noexcept:
-    """Divide as Python does: C would round a time before 1970 up."""
-    return number // 1000 - (number % 1000 < 0)
 
 
 cdef byte *_put_block_id(SourceTransaction transaction, byte *out) except NULL:

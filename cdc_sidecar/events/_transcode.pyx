@@ -6,6 +6,7 @@ the column's Python operation, so that both twins accept and refuse the same.
 Every read is checked against the end of the frame first.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint32_t
@@ -70,6 +71,7 @@ cdef struct Step:
     Py_ssize_t end
 
 
+@cython.final
 cdef class Transcoder:
     """Walks the rows of one plan; used by one thread at a time."""
 
@@ -83,6 +85,9 @@ cdef class Transcoder:
     cdef Py_ssize_t _keys
     cdef byte *_row
     cdef Py_ssize_t _room
+    cdef Py_ssize_t _written  # bytes of the row so far
+    cdef Py_ssize_t _place  # of the next value among those that are sent
+    cdef tuple _unchanged  # places of the values that the server did not send
 
     def __cinit__(self, plan):
         self._count = len(plan.steps)
@@ -125,75 +130,84 @@ cdef class Transcoder:
 
     def transcode(self, bytes frame not None, Py_ssize_t start, Py_ssize_t old=-1):
         """Write the row of the TupleData at `start` of `frame`; see `transcode.Transcoder`."""
-        cdef const byte *data = <const byte *> PyBytes_AS_STRING(frame)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame)
         cdef Py_ssize_t at = start + 2
-        cdef Py_ssize_t written = 0
-        cdef Py_ssize_t place = 0
-        cdef Py_ssize_t column, length, taken
-        cdef Step *step
-        cdef tuple unchanged = ()
-        cdef byte kind
-        if start < 0 or at > size or frame[start:at] != self._width:
+        cdef Py_ssize_t column
+        if start < 0 or at > PyBytes_GET_SIZE(frame) or frame[start:at] != self._width:
             raise malformed(frame)
+        self._written = self._place = 0
+        self._unchanged = ()
         try:
             for column in range(self._count):
-                step = &self._steps[column]
-                if at >= size:
-                    raise malformed(frame)
-                kind = data[at]
-                if kind == c"t":
-                    if size - at < 5:
-                        raise malformed(frame)
-                    length = (
-                        (<uint32_t> data[at + 1] << 24) | (<uint32_t> data[at + 2] << 16)
-                        | (<uint32_t> data[at + 3] << 8) | data[at + 4]
-                    )
-                    at += 5
-                    if length > size - at:
-                        raise malformed(frame)
-                    if step.operation != NOT_SENT:
-                        self._reserve(written, length + ROOM)
-                        if step.nullable:
-                            self._row[written] = 2
-                            written += 1
-                        step.begin = written
-                        taken = write(
-                            step.operation, step.scale, data + at, length, self._row + written
-                        )
-                        if taken == DECLINED:
-                            written = self._append(
-                                written, self._operations[column](frame[at : at + length])
-                            )
-                        else:
-                            written += taken
-                        step.end = written
-                        place += 1
-                    at += length
-                elif kind == c"n":
-                    at += 1
-                    if step.operation != NOT_SENT:
-                        written = self._append_null(step, written)
-                        place += 1
-                elif kind == c"u":
-                    at += 1
-                    if step.operation != NOT_SENT:
-                        part = from_old(self._plan, frame, old, place)
-                        if part is None:
-                            unchanged = (*unchanged, place)
-                            written = self._append_null(step, written)
-                        else:
-                            step.begin = written
-                            written = self._append(written, part)
-                            step.end = written
-                        place += 1
-                else:
-                    raise malformed(frame)
+                at = self._take(frame, at, column, old)
         except (IndexError, struct.error):
             raise malformed(frame) from None
         except (ValueError, KeyError, OverflowError) as error:
-            raise refused(self._plan, place, error) from None
-        return self._bytes(written), self._key_bytes(), unchanged, at
+            raise refused(self._plan, self._place, error) from None
+        return self._bytes(self._written), self._key_bytes(), self._unchanged, at
+
+    cdef Py_ssize_t _take(
+        self, bytes frame, Py_ssize_t at, Py_ssize_t column, Py_ssize_t old
+    ) except -1:
+        """Write one column, which starts at `at`; return where the next one starts."""
+        cdef const byte *data = <const byte *> PyBytes_AS_STRING(frame)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame)
+        cdef Step *step = &self._steps[column]
+        cdef Py_ssize_t length
+        if at >= size:
+            raise malformed(frame)
+        if data[at] == c"t":
+            if size - at < 5:
+                raise malformed(frame)
+            length = _length(data + at + 1)
+            at += 5
+            if length > size - at:
+                raise malformed(frame)
+            if step.operation != NOT_SENT:
+                self._write_text(frame, at, length, column)
+            return at + length
+        if data[at] != c"n" and data[at] != c"u":
+            raise malformed(frame)
+        if step.operation != NOT_SENT:
+            self._write_nothing(frame, step, old, data[at] == c"u")
+        return at + 1
+
+    cdef int _write_text(
+        self, bytes frame, Py_ssize_t at, Py_ssize_t length, Py_ssize_t column
+    ) except -1:
+        """Write the text of `length` bytes at `at` as the next value."""
+        cdef Step *step = &self._steps[column]
+        cdef const byte *text = <const byte *> PyBytes_AS_STRING(frame) + at
+        cdef Py_ssize_t taken
+        self._reserve(self._written, length + ROOM)
+        if step.nullable:
+            self._row[self._written] = 2
+            self._written += 1
+        step.begin = self._written
+        taken = write(step.operation, step.scale, text, length, self._row + self._written)
+        if taken == DECLINED:
+            part = self._operations[column](frame[at : at + length])
+            self._written = self._append(self._written, part)
+        else:
+            self._written += taken
+        step.end = self._written
+        self._place += 1
+        return 0
+
+    cdef int _write_nothing(
+        self, bytes frame, Step *step, Py_ssize_t old, bint unchanged
+    ) except -1:
+        """Write NULL, or for an unchanged value that of the old row, if it has one."""
+        part = from_old(self._plan, frame, old, self._place) if unchanged else None
+        if part is not None:
+            step.begin = self._written
+            self._written = self._append(self._written, part)
+            step.end = self._written
+        else:
+            if unchanged:
+                self._unchanged = (*self._unchanged, self._place)
+            self._written = self._append_null(step, self._written)
+        self._place += 1
+        return 0
 
     cdef bytes _bytes(self, Py_ssize_t size):
         return PyBytes_FromStringAndSize(<char *> self._row, size)
@@ -239,3 +253,11 @@ cdef class Transcoder:
         self._reserve(written, 1)
         self._row[written] = 0
         return written + 1
+
+
+cdef inline Py_ssize_t _length(const byte *number) noexcept:
+    """Read the length of a text: 32 bits, big-endian."""
+    return (
+        (<uint32_t> number[0] << 24) | (<uint32_t> number[1] << 16)
+        | (<uint32_t> number[2] << 8) | number[3]
+    )
