@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 _GROUP: Final = 14  # bits of two varint bytes
-_SIZE: Final = 1 << _GROUP
+_SIZE: Final = 1 << _GROUP  # of each table
 _MASK: Final = _SIZE - 1
 _SHORT: Final = _SIZE // 2  # a length below is written in at most two bytes
 _LAST: Final = tuple(

@@ -7,7 +7,7 @@ most 249 characters.
 import re
 from typing import Final
 
-MAX_TOPIC_LENGTH: Final = 249
+MAX_TOPIC_LENGTH: Final = 249  # Kafka's own limit: a topic is a folder of its brokers
 _ESCAPE: Final = re.compile(r"_x[0-9A-F]{4,6}_")
 # an underscore is escaped where it would look like the start of an escape
 _AVRO_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}[^A-Za-z0-9])|[^A-Za-z0-9_]|^[0-9]")

@@ -132,7 +132,7 @@ def days_from_civil(year: int, month: int, day: int) -> int:
     """
     year -= month <= 2  # noqa: PLR2004 - the year begins in March
     era, year_of_era = divmod(year, 400)
-    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1  # noqa: PLR2004
+    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1  # noqa: PLR2004 - as above
     return (
         era * 146097
         + year_of_era * 365

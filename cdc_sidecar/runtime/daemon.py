@@ -44,7 +44,7 @@ come back."""
 HEALTHY_AFTER: Final = 30.0
 """Seconds of streaming after which the back-off begins anew: longer than the longest back-off, so
 that a session which always fails soon is not tried more often."""
-FENCES_ALLOWED: Final = 5
+FENCES_ALLOWED: Final = 5  # within FENCES_WITHIN, which gives the reason
 FENCES_WITHIN: Final = 600.0
 """Seconds. A broker that times a transaction out fences as a rival does, once for each outage; five
 times in ten minutes is another producer with our id, or a time-out that is too short."""

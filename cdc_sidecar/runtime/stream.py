@@ -186,6 +186,7 @@ class Stream:
     def end(self) -> None:
         """Ask both threads to end, wait for the grace period, and then give the publisher up."""
         self._ending.set()
+        self._handover.acknowledgement.wake()  # an idle replication thread sleeps up to a second
         deadline = time.monotonic() + self._config.shutdown.grace
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -119,7 +119,7 @@ def test_every_label_is_in_the_reference() -> None:
     metrics = Metrics()
     for name in ("events", "ignored", "unchanged", "outbox_updates", "kafka_transactions"):
         counter = getattr(metrics, name)
-        labels = ", ".join(f"`{label}`" for label in counter._labelnames)  # noqa: SLF001
+        labels = ", ".join(f"`{label}`" for label in counter._labelnames)  # noqa: SLF001 - not public otherwise
         described = next(iter(counter.describe())).name
         (row,) = _rows(REFERENCE / "metrics.md", f"`{described}_total`")
         assert row[2] == labels

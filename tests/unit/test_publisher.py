@@ -14,7 +14,7 @@ from tests.unit.publishing import Producer, publisher
 
 
 @pytest.mark.parametrize(("busy", "commits"), [(True, 1), (False, 2)])
-def test_a_busy_stream_gathers_what_a_quiet_one_commits_at_once(busy: bool, commits: int) -> None:  # noqa: FBT001
+def test_a_busy_stream_gathers_what_a_quiet_one_commits_at_once(busy: bool, commits: int) -> None:  # noqa: FBT001 - a case
     producer, queue = Producer(), BatchQueue(100_000)
     queue.busy = busy
     for end in (200, 300):

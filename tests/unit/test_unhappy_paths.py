@@ -132,7 +132,7 @@ def test_no_frame_after_the_warning_of_a_missing_publication_is_taken() -> None:
             return len(frame), frame
 
     connection._notice = None  # noqa: SLF001 - made without a server
-    connection._pgconn = Wire()  # type: ignore[assignment] # noqa: SLF001
+    connection._pgconn = Wire()  # type: ignore[assignment] # noqa: SLF001 - stands in for libpq
     taken: list[bytes] = []
     with pytest.raises(PublicationMissing):
         connection.drain(taken.append, lambda _keepalive: None, 1_000_000)

@@ -270,7 +270,7 @@ def test_a_timestamp_with_zone_is_the_same_instant_in_every_zone(
     hours, rest = divmod(abs(minutes), 60)
     zone = f"{'-' if minutes < 0 else '+'}{hours:02d}" + (f":{rest:02d}" if rest else "")
     text = moment.isoformat(" ") + zone
-    instant = moment - timedelta(minutes=minutes) - datetime(1970, 1, 1)  # noqa: DTZ001
+    instant = moment - timedelta(minutes=minutes) - datetime(1970, 1, 1)  # noqa: DTZ001 - as above
     expected = instant // timedelta(microseconds=1)
     assert _read("long", values.encode_timestamptz(text.encode())) == expected
 
