@@ -138,14 +138,14 @@ cdef class Transcoder:
         self._unchanged = ()
         try:
             for column in range(self._count):
-                at = self._take(frame, at, column, old)
+                at = self._write_column(frame, at, column, old)
         except (IndexError, struct.error):
             raise malformed(frame) from None
         except (ValueError, KeyError, OverflowError) as error:
             raise refused(self._plan, self._place, error) from None
         return self._bytes(self._written), self._key_bytes(), self._unchanged, at
 
-    cdef Py_ssize_t _take(
+    cdef Py_ssize_t _write_column(
         self, bytes frame, Py_ssize_t at, Py_ssize_t column, Py_ssize_t old
     ) except -1:
         """Write one column, which starts at `at`; return where the next one starts."""

@@ -101,7 +101,7 @@ class Daemon:
         resources = self._resources
         self._catch_signals()
         endpoint.start()
-        threading.excepthook = self._take_crash
+        threading.excepthook = self._end_on_crash
         self._log.info("sidecar_started", version=__version__, http_port=endpoint.port)
         if self._armed:
             self._log.warning("failpoints_armed", points=self._armed)
@@ -130,7 +130,7 @@ class Daemon:
         if session:
             session.stop()
 
-    def _take_crash(self, crash: threading.ExceptHookArgs) -> None:
+    def _end_on_crash(self, crash: threading.ExceptHookArgs) -> None:
         """End the session when a thread dies of a bug: silence would look like an idle stream.
 
         The message of the exception is left out, because it may hold a row value.

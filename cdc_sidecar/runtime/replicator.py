@@ -85,7 +85,7 @@ class Replicator:
         connection, assembler, upkeep = self._connection, self._assembler, self._upkeep
         while not self._stopping.is_set():
             try:
-                drained = connection.drain(assembler.feed, self._take_keepalive, DRAIN_BYTES)
+                drained = connection.drain(assembler.feed, self._feed_keepalive, DRAIN_BYTES)
             except HaltError:  # the whole transactions before the error are published
                 self._hand_on()
                 raise
@@ -136,7 +136,7 @@ class Replicator:
         while not self._stopping.wait(self._upkeep.pause):
             self._upkeep.rest()
 
-    def _take_keepalive(self, keepalive: PrimaryKeepalive) -> None:
+    def _feed_keepalive(self, keepalive: PrimaryKeepalive) -> None:
         self._assembler.advance(keepalive.wal_end)
         if keepalive.reply_requested:
             self._upkeep.want_reply()
