@@ -82,24 +82,15 @@ class Stream:
         with ExitStack() as opened:
             opened.callback(self._drop_unused_producer)
             self._open_connections(resources, opened)
-            assembler = self._assembler(resources, capture)
             self._replicator = Replicator(
                 started.connection,
-                assembler,
+                self._assembler(resources, capture),
                 self._handover,
                 self._upkeep,
                 stopping=self._ending,
                 fail=fail,
             )
-            self._publisher = Publisher(
-                started.claimed,
-                started.start,
-                self._publishing(resources, capture),
-                self._handover,
-                self.backlog,
-                telemetry,
-                fail,
-            )
+            self._publisher = self._make_publisher(resources, capture, fail)
             self._opened = opened.pop_all()
 
     def _drop_unused_producer(self) -> None:
@@ -143,12 +134,19 @@ class Stream:
             clock=lambda: time.time_ns() // 1000,
         )
 
-    def _publishing(self, resources: Resources, capture: Capture) -> Publishing:
-        return Publishing(
-            self._config.publish,
-            capture.fingerprint,
-            self._started.start.internal,
-            resources.served.load,
+    def _make_publisher(
+        self, resources: Resources, capture: Capture, fail: Callable[[SidecarError], None]
+    ) -> Publisher:
+        started, internal = self._started, self._started.start.internal
+        served = resources.served
+        return Publisher(
+            started.claimed,
+            started.start,
+            Publishing(self._config.publish, capture.fingerprint, internal, served.load),
+            self._handover,
+            self.backlog,
+            self._telemetry,
+            fail,
         )
 
     @property
