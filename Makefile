@@ -49,7 +49,7 @@ sanitize: $(NATIVE)
 	@cd $(SANITIZED) && CFLAGS=-fsanitize=address $(CURDIR)/$(RUN)python setup.py -q build_ext --inplace
 	@cd $(SANITIZED)/cdc_sidecar/events && ls _transcode.*.so _transaction.*.so _envelope.*.so
 	@cd $(SANITIZED) && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
-		PYTHONMALLOC=malloc $(CURDIR)/$(RUN)python -m pytest tests/unit/test_twins.py tests/unit/test_transcode.py
+		PYTHONMALLOC=malloc $(CURDIR)/$(RUN)python -m pytest tests/unit/test_twins.py tests/unit/test_transcode*.py
 
 soak: $(NATIVE)
 	@$(RUN)python -m tests.acceptance.soak $(DURATION) $(if $(SEED),--seed $(SEED))

@@ -27,7 +27,7 @@ from cdc_sidecar.postgres.pgoutput import UNCHANGED, Origin
 from tests.unit import wire
 from tests.unit.shop import compiled
 from tests.unit.test_layout import shuffled
-from tests.unit.test_transcode import ALL, KINDS, ODD, START
+from tests.unit.tuples import ALL, KINDS, ODD, START
 
 native: Any = pytest.importorskip(
     "cdc_sidecar.events._transcode", reason="no C compiler was there to build the native twin"
