@@ -96,7 +96,7 @@ class Replicator:
                 continue
             if 0 < drained < SHORT_READ:
                 time.sleep(NAP)
-            if not connection.wait(upkeep.patience(urgent=self._urgent)):
+            if not connection.wait(upkeep.patience()):
                 self._acknowledgement.clear()
                 upkeep.watch_silence()
 

@@ -131,12 +131,12 @@ class Upkeep:
         if news:
             failpoints.reach(Failpoint.AFTER_ACKNOWLEDGE)
 
-    def patience(self, *, urgent: bool) -> float:
-        """Return the seconds until a status is due; `urgent` if the server waits for a position."""
+    def patience(self) -> float:
+        """Return the seconds that the replication thread may sleep: until a status is due."""
         since = time.monotonic() - self._status_at
         if self._has_news:
             return STATUS_PAUSE - since
-        if self._reply_wanted or urgent:
+        if self._reply_wanted:
             return REPLY_PAUSE - since
         return min(self._interval - since, LONGEST_WAIT)
 

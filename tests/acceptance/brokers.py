@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.servers.host import free_port
@@ -14,12 +14,19 @@ from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.own_postgres import ITEMS
 from tests.acceptance.wire import Wire
+from tests.waiting import await_true
 
 QUICK = {
     "broker.session.timeout.ms": "2000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 }
 """Properties of a broker that notices soon who is gone."""
+_LEADER_CHANGED = {
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+}
 _IMPATIENT = """
 [kafka.client]
 "socket.timeout.ms" = "1500"
@@ -110,8 +117,24 @@ def timed(what: str) -> Iterator[None]:
 def end_of(kafka: str, topic: str, *, decided: bool) -> int:
     """Return the sum of the end offsets of a topic's partitions.
 
-    It includes open transactions or ends at the last stable offsets.
+    It includes open transactions or ends at the last stable offsets. A broker that was just started
+    may refuse the question for a moment, because a partition has a new leader.
     """
+    ends: list[int] = []
+
+    def answered() -> bool:
+        try:
+            ends.append(_end_now(kafka, topic, decided=decided))
+        except KafkaException as error:
+            if error.args[0].code() not in _LEADER_CHANGED:
+                raise
+        return bool(ends)
+
+    await_true(answered, what=f"the end of {topic} is known")
+    return ends[0]
+
+
+def _end_now(kafka: str, topic: str, *, decided: bool) -> int:
     isolation = IsolationLevel.READ_COMMITTED if decided else IsolationLevel.READ_UNCOMMITTED
     admin = AdminClient({"bootstrap.servers": kafka})
     partitions = admin.list_topics(topic, timeout=20).topics[topic].partitions
