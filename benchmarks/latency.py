@@ -59,14 +59,14 @@ class Steady(Workload):
     """Transactions of one row, which holds the time of its insertion."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         yield (
             f"CREATE TABLE {_TABLE} (id bigserial PRIMARY KEY,"
             " at timestamptz DEFAULT clock_timestamp(), note text)"
         )
 
     def write(self) -> Iterator[Write]:
-        """Yield one row, so that the topics are made."""
+        """Yield one row, so that the topics are created."""
         yield _INSERT, 1
 
 

@@ -45,7 +45,7 @@ class Continuity:
 
     @property
     def mismatch(self) -> SidecarError | None:
-        """Return why the position does not belong to this source; None where it does."""
+        """Return why the position does not belong to this source; None if it does."""
         if self.record is None:
             return None
         return (
@@ -55,7 +55,7 @@ class Continuity:
         )
 
     def fault(self, fingerprint: str) -> SidecarError | None:
-        """Return why a sidecar cannot go on from the position; None where it can.
+        """Return why a sidecar cannot go on from the position; None if it can.
 
         `fingerprint` is that of the configuration that would go on.
         """

@@ -57,7 +57,7 @@ def show(path: Path, *, as_json: bool) -> int:
     """Print the position record, the slot, and whether they fit together.
 
     Raises:
-        SidecarError: Postgres or Kafka cannot be asked.
+        SidecarError: Postgres or Kafka cannot be queried.
 
     """
     config = _load(path)

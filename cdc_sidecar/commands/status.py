@@ -27,7 +27,7 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
     """Print the status.
 
     Raises:
-        SidecarError: the sidecar is down, and Postgres or Kafka cannot be asked instead.
+        SidecarError: the sidecar is down, and Postgres or Kafka cannot be queried instead.
 
     """
     config = load_config(path)

@@ -125,7 +125,7 @@ class Assembler:
             raise self._broken_by(_cut_off(frame), frame) from error
 
     def _next_change(self, lsn: int) -> SourceTransaction | None:
-        """Step to a change of the open transaction; None where the position covers it."""
+        """Step to a change of the open transaction; None if the position covers it."""
         transaction = self._transaction
         if transaction is None:
             if self._state is StreamState.SKIPPING:

@@ -73,7 +73,7 @@ class Claimant:
         self.internal = InternalTopics.of(config)
 
     def read_unclaimed(self) -> PositionRecord | None:
-        """Return the last committed position without claiming it; None where there is none.
+        """Return the last committed position without claiming it; None if there is none.
 
         A commit that is in doubt may be missing from it.
 
@@ -166,7 +166,7 @@ class Claimant:
             reader.close()
 
     def write(self, claim: Claim, record: PositionRecord) -> bool:
-        """Write a position in a Kafka transaction of its own; tell whether the claim still holds.
+        """Write a position in a Kafka transaction of its own; return whether the claim still holds.
 
         Raises:
             TransactionFailed: whether the position was written is not known.
@@ -198,7 +198,7 @@ def described_topics(config: Config) -> TopicCatalog:
 
 
 def read_current_position(config: Config) -> PositionRecord | None:
-    """Return the last committed position without claiming it; None where there is none.
+    """Return the last committed position without claiming it; None if there is none.
 
     Raises:
         KafkaUnavailable: the brokers do not answer.

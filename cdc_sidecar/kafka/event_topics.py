@@ -24,7 +24,7 @@ class EventTopics:
         self._outboxes = [_pattern(outbox.topic) for outbox in config.outboxes]
 
     def may_hold(self, topic: str) -> bool:
-        """Tell whether events of this configuration may be in a topic of this name."""
+        """Return whether events of this configuration may be in a topic of this name."""
         return (
             topic in self._single
             or self._is_of_a_table(topic)

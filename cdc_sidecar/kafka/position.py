@@ -182,7 +182,7 @@ def _parse_move(move: dict[str, Any]) -> Move:
 def read_position(
     consumer: Reader, topic: str, transactional_id: str, high: int | None
 ) -> PositionRecord | None:
-    """Return the last committed position of a transactional id, or None where there is none.
+    """Return the last committed position of a transactional id, or None if there is none.
 
     `high` is the high watermark that must be reached; None reads to the stable end only, which may
     miss a commit that is in doubt. The end of the topic is looked at first.

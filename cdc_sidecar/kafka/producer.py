@@ -90,10 +90,10 @@ class Producer(Protocol):
         """Hand records over."""
 
     def commit(self, waiting: Callable[[float], None] = ..., /) -> bool:
-        """Commit; tell whether the producer may be used again."""
+        """Commit; return whether the producer may be used again."""
 
     def abort(self) -> bool:
-        """Abort; tell whether the transaction is known to be aborted."""
+        """Abort; return whether the transaction is known to be aborted."""
 
     def drop(self) -> None:
         """Give the producer up."""
@@ -207,7 +207,7 @@ class TransactionalProducer:
                     wait()
 
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
-        """Commit; tell whether the producer may be used again.
+        """Commit; return whether the producer may be used again.
 
         `waiting` is called every second with the seconds so far while the brokers do not answer.
 
@@ -264,7 +264,7 @@ class TransactionalProducer:
             raise TransactionFailed("the abort of a hanging transaction is in doubt")
 
     def abort(self, timeout: float = ABORT_TIMEOUT) -> bool:
-        """Abort the open transaction; tell whether it is known to be aborted."""
+        """Abort the open transaction; return whether it is known to be aborted."""
         try:
             self._producer.abort_transaction(timeout)
         except KafkaException as exception:

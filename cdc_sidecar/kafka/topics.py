@@ -90,7 +90,7 @@ class TopicCatalog:
         return [(topic.name, number) for topic in known for number in range(topic.partitions)]
 
     def brokers_answer(self) -> bool:
-        """Tell whether any broker answers within a few seconds.
+        """Return whether any broker answers within a few seconds.
 
         Raises:
             KafkaRefused: one does, and does not let us in.
@@ -286,7 +286,7 @@ class TopicCatalog:
 
 
 def _unless_unknown(answer: Future[T]) -> T | None:
-    """Return the answer about a topic, or None where the topic does not exist."""
+    """Return the answer about a topic, or None if the topic does not exist."""
     try:
         return answer.result()
     except KafkaException as error:

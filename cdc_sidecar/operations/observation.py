@@ -21,7 +21,7 @@ def observe(config: Config, fingerprint: str) -> Continuity:
     """Read position and source without claiming; a slot that seems ahead is looked at again.
 
     Raises:
-        SidecarError: Postgres or Kafka cannot be asked.
+        SidecarError: Postgres or Kafka cannot be queried.
 
     """
     connection = WalsenderConnection(config.postgres)
@@ -45,7 +45,7 @@ def observe_on(connection: WalsenderConnection, config: Config) -> Continuity:
     """Read the slot, then the position, then the end of the WAL.
 
     Raises:
-        SidecarError: Postgres or Kafka cannot be asked.
+        SidecarError: Postgres or Kafka cannot be queried.
 
     """
     database = Database(config.postgres)

@@ -183,7 +183,7 @@ class Daemon:
         return 0
 
     def _run_session(self, number: int) -> int | None:
-        """Run one session; return the exit status, or None where another may follow."""
+        """Run one session; return the exit status, or None if another may follow."""
         session = self._session = Session(self._resources, number)
         try:
             session.run()
@@ -206,7 +206,7 @@ class Daemon:
             self._log.info("sidecar_stopped", exit_status=status)
 
     def _judge(self, error: SidecarError) -> int | None:
-        """Return the exit status, or None where another session may succeed."""
+        """Return the exit status, or None if another session may succeed."""
         self.metrics.sessions.labels(error.code).inc()
         if isinstance(error, ProducerFenced):
             error = self._fenced(error)

@@ -36,7 +36,7 @@ class GuardianTelemetry(Protocol):
         """The newest snapshot of the status."""
 
     def guardian_failed(self, error: SidecarError) -> None:
-        """Report that Postgres could not be asked."""
+        """Report that Postgres could not be queried."""
 
     def source_seen(self, look: Look, assessment: Assessment) -> None:
         """Report a look at the slot."""
@@ -97,7 +97,7 @@ class Guardian:
         """Look once.
 
         Raises:
-            SidecarError: the source cannot be asked, or a captured table is not what it was.
+            SidecarError: the source cannot be queried, or a captured table is not what it was.
 
         """
         captured = self._captured()

@@ -83,7 +83,7 @@ class StreamCatalog:
         """Return what the catalog says about a relation layout.
 
         Raises:
-            SidecarError: Postgres cannot be asked, or the session is stopping.
+            SidecarError: Postgres cannot be queried, or the session is stopping.
 
         """
         return self._looked.get(relation) or self._await(self._lookup.layout_facts(relation))
@@ -92,7 +92,7 @@ class StreamCatalog:
         """Return the limits of a topic, which is created if it is missing.
 
         Raises:
-            SidecarError: Kafka cannot be asked, or the session is stopping.
+            SidecarError: Kafka cannot be queried, or the session is stopping.
 
         """
         return self._topics.facts(name) or self._await(self._lookup.topic_facts(name))

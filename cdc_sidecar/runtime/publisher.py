@@ -84,7 +84,7 @@ class Claims(Protocol):
         """Claim anew, while the stream goes on."""
 
     def brokers_answer(self) -> bool:
-        """Tell whether any broker answers."""
+        """Return whether any broker answers."""
 
 
 @dataclass(frozen=True, slots=True)

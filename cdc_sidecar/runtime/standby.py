@@ -109,7 +109,7 @@ class Failure:
         self._woken.set()
 
     def await_wake(self, seconds: float) -> bool:
-        """Wait for an error or a wake-up; tell whether one came."""
+        """Wait for an error or a wake-up; return whether one came."""
         return self._woken.wait(seconds)
 
     def raise_if_any(self) -> None:

@@ -128,7 +128,7 @@ class SessionStart:
         return Claimed(claim.producer, claim.record)
 
     def brokers_answer(self) -> bool:
-        """Tell whether any broker answers; called by the publisher thread when it has failed.
+        """Return whether any broker answers; called by the publisher thread when it has failed.
 
         Raises:
             KafkaRefused: a broker answers and refuses the client.

@@ -61,7 +61,7 @@ class Telemetry:
         self.board.update(beat=at)
 
     def waiting_for(self, reason: str | None) -> None:
-        """Show what a session waits for; None where it goes on."""
+        """Show what a session waits for; None if it goes on."""
         self.board.update(error=reason)
 
     def standby_entered(self, session: int, holder: int) -> None:
@@ -184,7 +184,7 @@ class Telemetry:
     # --- GuardianTelemetry
 
     def guardian_failed(self, error: SidecarError) -> None:
-        """Report that Postgres could not be asked; the next looks go on."""
+        """Report that Postgres could not be queried; the next looks go on."""
         self.log.warning("guardian_went_blind", error=error.fact)
 
     def source_seen(self, look: Look, assessment: Assessment) -> None:

@@ -112,7 +112,7 @@ class Stall:
     _since: Look | None = None  # the last look that showed progress
 
     def observe(self, look: Look) -> bool:
-        """Tell whether the stream is stalled."""
+        """Return whether the stream is stalled."""
         since = self._since
         if since is None or not look.flowing or _moved(since, look):
             self._since = look
@@ -125,7 +125,7 @@ class Stall:
 
 
 def _moved(before: Look, now: Look) -> bool:
-    """Tell whether anything was published or acknowledged between two looks."""
+    """Return whether anything was published or acknowledged between two looks."""
     return (
         (now.session, now.commits) != (before.session, before.commits)
         or not before.flowing
@@ -140,7 +140,7 @@ class Danger:
         self.state = ""  # `extended`, `unreserved`, `soon`; empty without danger
 
     def observe(self, slot: SlotStatus, seconds_left: float) -> bool:
-        """Take what a look shows; tell whether the state has changed."""
+        """Take what a look shows; return whether the state has changed."""
         before = self.state
         self.state = self._state(slot, seconds_left)
         return self.state != before

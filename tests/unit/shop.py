@@ -210,7 +210,7 @@ class Published:
 
     @property
     def keys(self) -> list[Any]:
-        """Every key, decoded; None where there is none."""
+        """Every key, decoded; None if there is none."""
         return [self._read(record.key) for record in self.records]
 
     @property
