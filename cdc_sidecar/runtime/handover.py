@@ -3,6 +3,7 @@
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -149,13 +150,12 @@ class Acknowledgement:
 
     def clear(self) -> None:
         """Take the wake-up."""
-        try:
-            os.eventfd_read(self._descriptor)
-        except BlockingIOError:
-            return
+        with self._guard, suppress(BlockingIOError):
+            if self._descriptor >= 0:
+                os.eventfd_read(self._descriptor)
 
     def close(self) -> None:
-        """Free the descriptor; a later `wake` does nothing."""
+        """Free the descriptor; a later `wake` or `clear` does nothing."""
         with self._guard:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -143,9 +143,13 @@ class Replicator:
             self._urgent = keepalive.wal_end > self._acknowledgement.lsn
 
     def _end(self, publisher_finished: threading.Event, grace: float) -> None:
-        """Free the slot in order, once the publisher has committed what is whole."""
+        """Free the slot in order, once the publisher has committed what is whole.
+
+        The lock is kept until `stopping` is set: the main thread may be asking who holds it.
+        """
         deadline = time.monotonic() + grace
-        while not publisher_finished.wait(timeout=0.05) and time.monotonic() < deadline:
-            self._upkeep.report()
+        for event in (publisher_finished, self._stopping):
+            while not event.wait(timeout=0.05) and time.monotonic() < deadline:
+                self._upkeep.report()
         self._upkeep.send_status()
         self._connection.end(max(1.0, deadline - time.monotonic()))

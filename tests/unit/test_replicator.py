@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from cdc_sidecar import failpoints
-from cdc_sidecar.errors import FailpointHit, SidecarError
+from cdc_sidecar.errors import FailpointHit, RecordTooLarge, SidecarError
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
 from cdc_sidecar.runtime.replicator import Replicator
@@ -24,6 +24,7 @@ class Connection:
         self.last_received = time.monotonic()
         self.closed = False
         self.offered: list[Lsn] = []
+        self.refused_row: SidecarError | None = None
         self._refusals = refusals
 
     def send_status(self, flushed: Lsn, *, reply_requested: bool) -> bool:
@@ -36,7 +37,9 @@ class Connection:
         """Watch nothing."""
 
     def drain(self, *_arguments: object) -> int:
-        """Return that no message is there."""
+        """Return that no message is there, or refuse a row."""
+        if self.refused_row:
+            raise self.refused_row
         return 0
 
     def wait(self, _timeout: float) -> bool:
@@ -93,6 +96,24 @@ def test_the_connection_with_the_lock_is_kept_until_the_session_ends_though_nobo
     thread.join(10)
     assert connection.closed
     handover.acknowledgement.close()
+
+
+def test_a_halt_keeps_the_lock_until_the_session_ends_though_the_publisher_is_done() -> None:
+    connection, stopping = Connection(refusals=0), threading.Event()
+    connection.refused_row = RecordTooLarge("a row of 2 MB")
+    handover, failures = Handover(BatchQueue(1000), Acknowledgement(Lsn(100))), list[SidecarError]()
+    replicator = _replicator(connection, handover, stopping, failures)
+    finished = threading.Event()
+    finished.set()  # as a publisher does that was fenced
+    thread = threading.Thread(target=replicator.run, args=(finished, 10.0), daemon=True)
+    thread.start()
+    await_true(lambda: failures and len(connection.offered) > 2, what="the status goes on")
+    assert not connection.closed
+    stopping.set()
+    thread.join(10)
+    assert connection.closed
+    handover.acknowledgement.close()
+    handover.acknowledgement.clear()  # as a thread does that outlives the session
 
 
 def _replicator(
