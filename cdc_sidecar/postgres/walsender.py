@@ -77,9 +77,7 @@ class WalsenderConnection:
 
         """
         result = self._send(statement, timeout, stopping)
-        with translated():
-            while self._pgconn.get_result() is not None:
-                pass
+        self._finish_query()
         return [
             tuple(
                 None if (value := result.get_value(row, column)) is None else value.decode()
@@ -87,6 +85,12 @@ class WalsenderConnection:
             )
             for row in range(result.ntuples)
         ]
+
+    def _finish_query(self) -> None:
+        """Read to the end of a query whose first result was read, so that another can be sent."""
+        with translated():
+            while self._pgconn.get_result() is not None:
+                pass
 
     def _send(
         self,
@@ -131,10 +135,19 @@ class WalsenderConnection:
         return self.query("SELECT pg_is_in_recovery()")[0][0] == "t"
 
     def timeline_history(self, timeline: int) -> dict[int, Lsn]:
-        """Return where each ancestor of a timeline ended (`TIMELINE_HISTORY`)."""
+        """Return where each ancestor of a timeline ended (`TIMELINE_HISTORY`).
+
+        Empty if the server has lost the file, as after `pg_resetwal -l`: no ancestor is known then.
+        """
         if timeline == 1:
             return {}
-        content = self.query(f"TIMELINE_HISTORY {timeline}")[0][1] or ""
+        try:
+            content = self.query(f"TIMELINE_HISTORY {timeline}")[0][1] or ""
+        except PostgresUnavailable as error:
+            if f"{timeline:08X}.history" not in error.fact:
+                raise
+            self._finish_query()
+            return {}
         if content.startswith("\\x"):
             content = bytes.fromhex(content[2:]).decode()
         lines = [line.split() for line in content.splitlines()]

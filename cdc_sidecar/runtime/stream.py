@@ -101,10 +101,10 @@ class Stream:
     def _open_connections(self, resources: Resources, opened: ExitStack) -> None:
         """Make what the threads share; `opened` closes it again."""
         started, postgres = self._started, self._config.postgres
+        sentinel = Sentinel(postgres)
+        opened.callback(sentinel.close)  # after the lookup, which may still be renewing it
         self._lookup = Lookup(resources.database, started.topics)
         opened.callback(self._lookup.close)
-        sentinel = Sentinel(postgres)
-        opened.callback(sentinel.close)
         acknowledgement = Acknowledgement(started.position.end_lsn)
         opened.callback(acknowledgement.close)
         queue = BatchQueue(self._config.publish.max_queue_bytes, self.backlog)

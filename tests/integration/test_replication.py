@@ -65,6 +65,15 @@ def test_the_slot_is_free_and_the_last_status_confirmed_when_the_stream_has_ende
             _await_confirmed(source.reader, end)
 
 
+def test_a_timeline_whose_history_file_is_missing_has_no_known_ancestor(database: str) -> None:
+    connection = ReplicationConnection(config_of(database))
+    try:
+        assert connection.timeline_history(2) == {}, "the server has only timeline 1"
+        assert connection.identify_system().timeline == 1, "the connection can still be used"
+    finally:
+        connection.close()
+
+
 @contextmanager
 def _streaming(database: str) -> Iterator[ReplicationConnection]:
     connection = ReplicationConnection(config_of(database))
