@@ -34,7 +34,7 @@ class CommittedSchemas:
         self._subjects = Subjects()
 
     def find(self, identifier: int) -> str | None:
-        """Return the canonical JSON of a schema, or None where the service has none with this id.
+        """Return the canonical JSON of a schema, or None if the service has none with this id.
 
         Raises:
             KafkaUnavailable: the topic cannot be read.
