@@ -1,4 +1,4 @@
-"""What is captured: the configuration of each relation, and its mistakes."""
+"""The captured relations: the configuration of each one, and the mistakes in it."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping
@@ -47,7 +47,7 @@ class Capture:
         return next((outbox for outbox in self.outboxes if outbox.table == name), None)
 
     def captures(self, name: str) -> bool:
-        """Tell whether rows of `schema.table` are published."""
+        """Return whether rows of `schema.table` are published."""
         return self.outbox(name) is not None or self.table(name) is not None
 
     @property

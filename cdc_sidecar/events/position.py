@@ -18,7 +18,7 @@ class Partial:
     orders: dict[str, int] = field(default_factory=dict)  # per data collection, of its last event
 
     def covers(self, lsn: int, index: int) -> bool:
-        """Tell whether the change at (lsn, index) of this transaction is published."""
+        """Return whether the change at (lsn, index) of this transaction is published."""
         return (lsn, index) <= (self.lsn, self.index)
 
 
@@ -30,7 +30,7 @@ class Position:
     partial: Partial | None = None
 
     def covers_transaction(self, final_lsn: Lsn) -> bool:
-        """Tell whether the transaction with this commit LSN is published.
+        """Return whether the transaction with this commit LSN is published.
 
         Its commit record starts at that LSN, and records do not overlap.
         """

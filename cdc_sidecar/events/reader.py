@@ -25,7 +25,7 @@ class EventReader:
         self._schema_of = schema_of
         self._parsed: dict[int, tuple[Any, Any]] = {}
 
-    def read(self, framed: bytes) -> Any:  # noqa: ANN401 - whatever the schema says
+    def read(self, framed: bytes) -> Any:  # noqa: ANN401 - a value of the schema
         """Decode a framed value into what JSON can hold; bytes become hex text.
 
         Raises:
@@ -171,6 +171,6 @@ def civil_from_days(days: int) -> tuple[int, int, int]:
     day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
     month_from_march = (5 * day_of_year + 2) // 153
     day = day_of_year - (153 * month_from_march + 2) // 5 + 1
-    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9  # noqa: PLR2004 - his
+    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9  # noqa: PLR2004 - of the algorithm
     year = year_of_era + era * 400 + (month <= 2)  # noqa: PLR2004 - the year begins in March
     return year, month, day

@@ -33,7 +33,7 @@ class MetadataRecord:
         return self.unfinished.size
 
     def record(self, part: int | None) -> Record:
-        """Return the record; `part` is the number of parts, None where it was never split."""
+        """Return the record; `part` is the number of parts, None if it was never split."""
         encoded = NULL if part is None else SOME + encode_long(part)
         record = self.unfinished
         return Record(record.topic, (record.value or b"") + encoded, record.key, record.partition)

@@ -118,7 +118,7 @@ def null_in_key() -> ValueRefused:
 
 
 def from_old(plan: Plan, frame: bytes, old: int, place: int) -> bytes | None:
-    """Return the bytes of a sent column from the old row, or None where the old row lacks it."""
+    """Return the bytes of a sent column from the old row, or None if the old row lacks it."""
     if old < 0:
         return None
     sent = plan.sent[place]
