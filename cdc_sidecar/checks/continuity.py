@@ -136,7 +136,7 @@ class Continuity:
             f"everything up to {format_lsn(position.end_lsn)} is published, but the slot begins at"
             f" {format_lsn(slot.confirmed_flush_lsn)}: a gap of {gap} bytes of WAL",
             cause="the slot was re-created or advanced, or the position is from an older backup",
-            hint="`cdc-sidecar position accept-gap` shows the gap; with --yes it goes on after it",
+            hint="`cdc-sidecar position accept-gap` shows the gap; --yes skips it",
         )
 
     def _wal_behind(self, record: PositionRecord) -> SidecarError | None:

@@ -95,7 +95,7 @@ class BatchQueue:
             self._condition.notify_all()
 
     def await_close(self, timeout: float) -> bool:
-        """Wait until the queue is closed; tell whether it is."""
+        """Wait until the queue is closed; return whether it is."""
         with self._condition:
             return self._condition.wait_for(lambda: self._closed, timeout)
 
@@ -148,7 +148,7 @@ class Acknowledgement:
                 os.eventfd_write(self._descriptor, 1)
 
     def clear(self) -> None:
-        """Take the wake-up."""
+        """Consume the wake-up."""
         try:
             os.eventfd_read(self._descriptor)
         except BlockingIOError:

@@ -1,6 +1,6 @@
-"""What several looks at the slot say: how long it will last, and whether the stream is stalled.
+"""Assesses several looks at the slot: how long it will last, and whether the stream is stalled.
 
-It has no clock and asks no server: the guardian passes the looks in.
+The module has no clock and asks no server: the guardian passes the looks in.
 """
 
 import math
@@ -41,7 +41,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a look says together with those before it."""
+    """The conclusion from a look and those before it."""
 
     seconds_left: float  # until the slot may be lost; infinite where nothing endangers it
     danger: str  # `extended`, `unreserved`, `soon`, or empty
@@ -112,7 +112,7 @@ class Stall:
     _since: Look | None = None  # the last look that showed progress
 
     def observe(self, look: Look) -> bool:
-        """Tell whether the stream is stalled."""
+        """Return whether the stream is stalled."""
         since = self._since
         if since is None or not look.flowing or _moved(since, look):
             self._since = look
@@ -125,7 +125,7 @@ class Stall:
 
 
 def _moved(before: Look, now: Look) -> bool:
-    """Tell whether anything was published or acknowledged between two looks."""
+    """Return whether anything was published or acknowledged between two looks."""
     return (
         (now.session, now.commits) != (before.session, before.commits)
         or not before.flowing
@@ -140,7 +140,7 @@ class Danger:
         self.state = ""  # `extended`, `unreserved`, `soon`; empty without danger
 
     def observe(self, slot: SlotStatus, seconds_left: float) -> bool:
-        """Take what a look shows; tell whether the state has changed."""
+        """Accept the facts of a look; return whether the state has changed."""
         before = self.state
         self.state = self._state(slot, seconds_left)
         return self.state != before
