@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 Write = tuple[str, int]
-"""A statement with one transaction or many, and the number of events that it makes."""
+"""A statement with one transaction or many, and the number of its events."""
 
 _SMALL: Final = "id bigint PRIMARY KEY, amount int, name text, price numeric(10, 2), at timestamptz"
 _SMALL_ROW: Final = "n, n % 1000, 'customer ' || n, (n % 100000) / 100.0, now()"
@@ -30,7 +30,7 @@ class Workload:
 
     `version` names a column that grows with each change of a row; without it, each row is written
     once. `compared` names the columns that are compared; if it is empty, all are. The first `warm`
-    events do not count, because the broker makes the files of a topic at its first use.
+    events do not count, because the broker creates the files of a topic at its first use.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Workload:
     tables: tuple[str, ...] = field(default=("small",))
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         yield f"CREATE TABLE small ({_SMALL})"
 
     def write(self) -> Iterator[Write]:
@@ -57,7 +57,7 @@ class OneRow(Workload):
     """Transactions of one row."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         yield from Workload.prepare(self)
         yield _ONE_ROW
 
@@ -71,7 +71,7 @@ class Wide(Workload):
     """Rows of 29 columns of all common types, about 1 kB."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         names = [f"text{n} text" for n in range(8)] + [f"number{n} int" for n in range(6)]
         names += [f"big{n} bigint" for n in range(4)] + [f"price{n} numeric(12, 2)" for n in (0, 1)]
         names += [f"share{n} double precision" for n in (0, 1)] + ["flag boolean", "place uuid"]
@@ -91,7 +91,7 @@ class UpdatesFull(Workload):
     """Updates with REPLICA IDENTITY FULL: an event has the whole old row too."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         yield from Workload.prepare(self)
         yield "ALTER TABLE small REPLICA IDENTITY FULL"
         yield _insert("small", _SMALL_ROW, 1, _keys(self.rows))[0]
@@ -106,7 +106,7 @@ class Toast(Workload):
     """Updates that do not change a large column, which is then not in the WAL."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         yield "CREATE TABLE toast (id bigint PRIMARY KEY, amount int, name text, large text)"
         yield "ALTER TABLE toast ALTER large SET STORAGE EXTERNAL"
         row = "n, 0, 'customer ' || n, repeat(md5(n::text), 128)"
@@ -130,7 +130,7 @@ class Tables(Workload):
     """The same rows in short transactions, one table after the other."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         for table in self.tables:
             yield f"CREATE TABLE {table} ({_SMALL})"
 
@@ -157,7 +157,7 @@ class Outbox(Workload):
     """Rows of an outbox, ten in a transaction."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         yield (
             "CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text NOT NULL,"
             " aggregateid text NOT NULL, type text NOT NULL, payload text)"
@@ -176,7 +176,7 @@ class Unpublished(Workload):
     """Only a table outside the publication is written."""
 
     def prepare(self) -> Iterator[str]:
-        """Yield the statements that run before the slot is made."""
+        """Yield the statements that run before the slot is created."""
         yield from Workload.prepare(self)
         yield f"CREATE TABLE other ({_SMALL})"
 
