@@ -1,4 +1,4 @@
-"""Hypothesis without its stop watch: no test here promises a time."""
+"""Hypothesis without its deadline: no test here promises a time."""
 
 from hypothesis import settings
 

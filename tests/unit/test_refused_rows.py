@@ -125,7 +125,7 @@ def _look(open_: SourceTransaction) -> tuple[object, ...]:
 
 
 def _apply(sinks: _Sinks, open_: SourceTransaction, lsn: int, change: Change) -> bool:
-    """Apply a change; tell whether it was accepted. One that is refused must leave no trace."""
+    """Apply a change; return whether it was accepted. One that is refused must leave no trace."""
     before = _look(open_)
     open_.step(lsn)
     try:
