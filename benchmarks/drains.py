@@ -34,7 +34,7 @@ _STUCK_SECONDS: Final = (
     600.0  # without progress before the end: far beyond any pause of a contender that works
 )
 _START_SECONDS: Final = 60.0  # a start takes about a second; after a minute it has failed
-_POLL_SECONDS: Final = 0.01  # between two looks at a slot that starts
+_POLL_SECONDS: Final = 0.01  # between two reads of a slot that starts
 _ADMIN_SECONDS: Final = 20  # for one request to the broker, which is busy
 
 

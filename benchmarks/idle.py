@@ -13,7 +13,7 @@ from benchmarks.workloads import Workload
 
 _START_SECONDS: Final = 60.0  # a start takes about a second; after a minute it has failed
 _STARTS: Final = 3  # enough for a median and two extremes
-_POLL_SECONDS: Final = 0.01  # between two looks at the slot: a hundredth of our start-up time
+_POLL_SECONDS: Final = 0.01  # between two reads of the slot: a hundredth of our start-up time
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 _WARM_SECONDS: Final = 3.0  # of traffic that is not counted: connections and topics are new
 _LAST_SECONDS: Final = 15.0  # for the last events: one that comes later counts as missing
 _START_SECONDS: Final = 60.0  # a start takes about a second; after a minute it has failed
-_POLL_SECONDS: Final = 0.1  # the longest wait for a message, and between two looks at topics
-_COUNT_SECONDS: Final = 0.05  # between two looks whether all events have arrived
+_POLL_SECONDS: Final = 0.1  # the longest wait for a message, and between two reads of topics
+_COUNT_SECONDS: Final = 0.05  # between two checks whether all events have arrived
 _ADMIN_SECONDS: Final = 20  # for one request to the broker, which is busy
 _COMMITS_A_CLIENT: Final = 100  # a second: with fsync a client of pgbench manages some hundred
 _CLIENTS: Final = (
@@ -202,14 +202,14 @@ def _latency(
 
 
 def _await_topic(servers: Servers, topic: str, contender: Contender) -> None:
-    """Wait until the first row has made the topic: then the contender streams."""
+    """Wait until the first row has created the topic: then the contender streams."""
     admin = AdminClient({"bootstrap.servers": servers.kafka.bootstrap_servers, "log_level": 0})
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and contender.is_alive():
         if topic in admin.list_topics(timeout=_ADMIN_SECONDS).topics:
             return
         time.sleep(_POLL_SECONDS)
-    raise failed(contender, f"has not made topic {topic}")
+    raise failed(contender, f"has not created topic {topic}")
 
 
 def _write(source: Source, rate: int, seconds: float) -> None:

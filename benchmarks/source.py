@@ -40,7 +40,7 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The changes that were written after the slot `base` was made.
+    """The changes that were written after the slot `base` was created.
 
     Each of `marks` has an LSN and the number of events that were committed up to it.
     """
@@ -80,7 +80,7 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 @contextmanager
 def source(servers: Servers, workload: Workload) -> Iterator[Source]:
-    """Make a database with its slot and its backlog; drop them at the end of the block."""
+    """Create a database with its slot and its backlog; drop them at the end of the block."""
     with psycopg.connect(servers.postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {workload.name}")
         dsn = servers.postgres.dsn(workload.name)

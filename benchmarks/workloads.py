@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 Write = tuple[str, int]
-"""A statement with one transaction or many, and the number of events that it makes."""
+"""A statement with one transaction or many, and the number of its events."""
 
 _SMALL: Final = "id bigint PRIMARY KEY, amount int, name text, price numeric(10, 2), at timestamptz"
 _SMALL_ROW: Final = "n, n % 1000, 'customer ' || n, (n % 100000) / 100.0, now()"
@@ -30,7 +30,7 @@ class Workload:
 
     `version` names a column that grows with each change of a row; without it, each row is written
     once. `compared` names the columns that are compared; if it is empty, all are. The first `warm`
-    events do not count, because the broker makes the files of a topic at its first use.
+    events do not count, because the broker creates the files of a topic at its first use.
     """
 
     name: str

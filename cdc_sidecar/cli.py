@@ -1,7 +1,7 @@
 """The command line: names, options and exit statuses; the work is done in `commands`.
 
 Exit statuses are public API: 0 success, 1 the answer is no, 2 wrong usage or configuration, 3
-halted, 4 gave up, and a restart may help.
+halted, 4 gave up (a restart may help).
 """
 
 import sys

@@ -273,7 +273,7 @@ class PositionOutOfReach(UsageError, code="CDC-511", title="slot cannot serve th
 
 
 class InternalError(HaltError, code="CDC-901", title="internal error"):
-    """A state that must never occur; it is an error, never a skip (I6)."""
+    """A state that must never occur. It is reported as an error and never skipped (I6)."""
 
 
 class FailpointHit(RetryError, code="CDC-902", title="failpoint raised"):

@@ -2,7 +2,7 @@
 
 `CDC_SIDECAR_FAILPOINTS="before_commit#3=kill,after_claim=raise"` is read once at start. `#3` means
 the third time that the point is reached; the default is the first. A point that is not armed costs
-one empty call. The acceptance tests run every member of `Failpoint`, new ones too.
+one empty call. The acceptance tests run every member of `Failpoint`, including new ones.
 """
 
 import os
@@ -50,7 +50,7 @@ class Action(Enum):
 
 @dataclass(slots=True)
 class Armed:
-    """An action and how often its point is still passed before it acts."""
+    """An action, and how often its point is still passed before the action is taken."""
 
     action: Action
     passes_left: int
@@ -73,7 +73,7 @@ def arm(specification: str) -> tuple[str, ...]:
         FailpointInvalid: a part has an unknown point, an unknown action, or a wrong count.
 
     """
-    global reach  # noqa: PLW0603 - replaced, so that a disarmed point looks nothing up
+    global reach  # noqa: PLW0603 - replaced, so that a disarmed point needs no look-up
     _armed.clear()
     for part in filter(None, (part.strip() for part in specification.split(","))):
         point, armed = _parse(part)

@@ -1,6 +1,6 @@
-"""The Prometheus metrics: names are public API; counters move when Kafka has committed.
+"""The Prometheus metrics: names are public API, and counters move after Kafka has committed.
 
-The only module that uses prometheus_client. A scrape reads what is in memory and asks nobody.
+Only this module uses prometheus_client. A scrape reads values in memory and sends no request.
 """
 
 import time
@@ -29,7 +29,7 @@ _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 
 _WAL_STATES: Final = ("reserved", "extended", "unreserved", "lost")
 """The values of `pg_replication_slots.wal_status`."""
 _UNKNOWN: Final = float("nan")
-"""The value of a gauge that nobody has been able to read."""
+"""The value of a gauge whose source could not be read."""
 
 
 class _Maker:
@@ -89,16 +89,20 @@ class SlotMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         make = _Maker(registry)
-        self._retained = make.gauge("slot_retained_bytes", "WAL that the slot holds back")
+        self._retained = make.gauge("slot_retained_bytes", "WAL that the slot retains")
         self._safe = make.unknown("slot_safe_bytes", "WAL until the slot is in danger")
-        self._lag = make.gauge("slot_confirmed_lag_bytes", "WAL not yet confirmed")
+        self._lag = make.gauge("slot_confirmed_lag_bytes", "WAL that is not yet confirmed")
         self._status = make.gauge("slot_wal_status", "wal_status", "state")
         self._invalidated = make.gauge("slot_invalidated", "why", "reason")
-        self._seconds_left = make.unknown("slot_seconds_left", "until it may be lost")
-        self._inactive = make.unknown("slot_inactive_seconds", "since somebody read the slot")
-        self._sent = make.unknown("walsender_sent_lsn_bytes", "LSN up to which all was sent to us")
+        self._seconds_left = make.unknown("slot_seconds_left", "seconds until the slot may be lost")
+        self._inactive = make.unknown(
+            "slot_inactive_seconds", "seconds since the slot was last read"
+        )
+        self._sent = make.unknown(
+            "walsender_sent_lsn_bytes", "LSN up to which the server has sent WAL"
+        )
         self._flushed = make.unknown(
-            "walsender_flushed_lsn_bytes", "LSN that the server has been told is flushed"
+            "walsender_flushed_lsn_bytes", "LSN that was reported to the server as flushed"
         )
         self._decoded = DecodedCounters()
         registry.register(self._decoded)
@@ -136,16 +140,20 @@ class Metrics:
         self._make_counters(make)
         self._make_gauges(make)
         self.commit_seconds = make.histogram(
-            "commit_seconds", "flush and commit of a Kafka transaction", _SECONDS
+            "commit_seconds", "seconds for flush and commit of a Kafka transaction", _SECONDS
         )
         self.latency = make.histogram(
-            "end_to_end_seconds", "commit in Postgres to commit in Kafka", _LATENCIES
+            "end_to_end_seconds",
+            "seconds from the commit in Postgres to the commit in Kafka",
+            _LATENCIES,
         )
         self.slot = SlotMetrics(self.registry)
 
     def _make_counters(self, make: _Maker) -> None:
         self.events = make.counter("events", "events published", "table", "op")
-        self.ignored = make.counter("ignored_changes", "published, not configured", "table")
+        self.ignored = make.counter(
+            "ignored_changes", "changes of published tables that are not configured", "table"
+        )
         self.unchanged = make.counter(
             "unchanged_columns", "TOASTed values that were not sent", "table", "column"
         )
@@ -157,17 +165,19 @@ class Metrics:
         self.splits = make.counter("transaction_splits", "source transactions that were split")
         self.fences = make.counter("producer_fences", "times that our producer was fenced")
         self.recycles = make.counter("producer_recycles", "producers replaced after a slow commit")
-        self.sessions = make.counter("sessions", "sessions by how they ended", "reason")
+        self.sessions = make.counter("sessions", "sessions by the error that ended them", "reason")
 
     def _make_gauges(self, make: _Maker) -> None:
-        self.queue_bytes = make.gauge("queue_bytes", "waiting between reader and publisher")
+        self.queue_bytes = make.gauge("queue_bytes", "bytes that wait between reader and publisher")
         self.lag_seconds = make.gauge(
             "lag_seconds", "age of the oldest change not yet published; 0 when idle"
         )
-        self.position = make.gauge("position_lsn_bytes", "LSN up to which all is published")
+        self.position = make.gauge("position_lsn_bytes", "LSN up to which everything is published")
         self.acknowledged = make.gauge("acknowledged_lsn_bytes", "LSN reported as flushed")
         self.streaming = make.gauge("streaming", "1 while the stream is read")
-        self.stalled = make.gauge("stream_stalled", "1 while nothing moves though it should")
+        self.stalled = make.gauge(
+            "stream_stalled", "1 while the stream makes no progress although it should"
+        )
 
     def count_events(self, counts: Counts) -> None:
         """Count what a committed Kafka transaction held."""

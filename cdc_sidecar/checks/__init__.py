@@ -1,1 +1,1 @@
-"""What must hold before and while a position goes on; asked by the daemon and by the commands."""
+"""Checks of configuration, source and position; the daemon and the commands use them."""

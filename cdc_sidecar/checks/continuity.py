@@ -1,7 +1,7 @@
-"""Continuity: whether a position goes on at a source without a gap and without a repeat (I7).
+"""Continuity: whether a position can continue on a source without a gap or a repeat (I7).
 
-One pure value judges. `run`, `check`, `position` and `teardown` read the source and the position,
-each in its own order, and ask it.
+One pure value decides. `run`, `check`, `position` and `teardown` read the source and the position,
+each in its own order, and ask this value.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _OTHER_SOURCE = (
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """The source as of one moment."""
+    """The source at one moment."""
 
     identity: SourceIdentity
     slot: SlotStatus | None
@@ -38,14 +38,14 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class Continuity:
-    """A position beside a source; without a position there is nothing to contradict."""
+    """A position and the source to compare it with; without a position nothing can contradict."""
 
     record: PositionRecord | None
     source: SourceState
 
     @property
     def mismatch(self) -> SidecarError | None:
-        """Return why the position does not belong to this source; None if it does."""
+        """Return the reason why the position does not belong to this source; None if it does."""
         if self.record is None:
             return None
         return (
@@ -55,9 +55,9 @@ class Continuity:
         )
 
     def fault(self, fingerprint: str) -> SidecarError | None:
-        """Return why a sidecar cannot go on from the position; None if it can.
+        """Return the reason why a sidecar cannot continue from the position; None if it can.
 
-        `fingerprint` is that of the configuration that would go on.
+        `fingerprint` is that of the configuration with which it would continue.
         """
         record = self.record
         if record is None or record.position is None:
@@ -72,7 +72,7 @@ class Continuity:
         )
 
     def usable_slot(self, position: Position) -> SlotStatus:
-        """Return the slot, from which the changes after `position` can be read.
+        """Return the slot if the changes after `position` can be read from it.
 
         Raises:
             SlotMissing: the slot does not exist.
@@ -136,7 +136,7 @@ class Continuity:
             f"everything up to {format_lsn(position.end_lsn)} is published, but the slot begins at"
             f" {format_lsn(slot.confirmed_flush_lsn)}: a gap of {gap} bytes of WAL",
             cause="the slot was re-created or advanced, or the position is from an older backup",
-            hint="`cdc-sidecar position accept-gap` shows the gap; with --yes it goes on after it",
+            hint="`cdc-sidecar position accept-gap` shows the gap; --yes skips it",
         )
 
     def _wal_behind(self, record: PositionRecord) -> SidecarError | None:

@@ -1,7 +1,7 @@
-"""What must hold before anything is published.
+"""The conditions that must hold before anything is published.
 
-`run` uses it to refuse a configuration, `check` to report on it. Each function checks one thing and
-raises an error; none of them writes anything.
+`run` uses them to refuse a configuration, and `check` reports on them. Each function checks one
+condition and raises an error if it does not hold. No function writes anything.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 
 def check_primary(connection: WalsenderConnection, server: SourceServer) -> None:
-    """Check that both connections lead to a primary: a lock on a standby excludes nobody.
+    """Check that both connections lead to a primary: a lock on a standby excludes no other sidecar.
 
     Raises:
-        PostgresUnavailable: one leads to a standby, which may still be promoted.
+        PostgresUnavailable: one of them leads to a standby, which may still be promoted.
 
     """
     if server.in_recovery or connection.is_standby():
@@ -176,7 +176,7 @@ def check_null_keys(
     """Check that no table that may send null keys has a compacted topic.
 
     Raises:
-        TopicUnfit: one has; the broker would reject its transactions again and again.
+        TopicUnfit: there is one; the broker would reject its transactions at every attempt.
 
     """
     faults = []

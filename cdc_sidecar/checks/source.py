@@ -1,4 +1,4 @@
-"""Reading the state of the source that a position is judged by."""
+"""Reads the state of the source, with which a position is compared."""
 
 from cdc_sidecar.checks.continuity import SourceState
 from cdc_sidecar.config.model import Config

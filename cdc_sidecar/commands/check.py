@@ -17,7 +17,7 @@ def check(path: Path, *, as_json: bool) -> int:
     """Print every finding; return 1 if one is a fault.
 
     Raises:
-        ConfigInvalid: the configuration is wrong; nothing was tried.
+        ConfigInvalid: the configuration is wrong; nothing was checked.
 
     """
     config = load_config(path)

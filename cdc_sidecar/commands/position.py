@@ -1,6 +1,6 @@
-"""`cdc-sidecar position`: shows the position beside its source, and moves it for a person.
+"""`cdc-sidecar position`: shows the position and its source, or moves it for an operator.
 
-Without `--yes` a move is a dry run; `cdc_sidecar.operations.moves` makes it.
+Without `--yes` a move is a dry run. `cdc_sidecar.operations.moves` plans and makes the moves.
 """
 
 import json
@@ -57,7 +57,7 @@ def show(path: Path, *, as_json: bool) -> int:
     """Print the position record, the slot, and whether they fit together.
 
     Raises:
-        SidecarError: Postgres or Kafka cannot be queried.
+        SidecarError: Postgres or Kafka is not available.
 
     """
     config = _load(path)
@@ -141,7 +141,7 @@ def _moment(microseconds: int) -> str:
 
 
 def accept_gap(path: Path, *, yes: bool, reason: str | None, new_source: bool) -> int:
-    """Show the gap; with `yes` move the position behind it. Return 1 where there is none.
+    """Show the gap; with `yes`, move the position behind it. Return 1 if there is no gap.
 
     Raises:
         SidecarError: a sidecar is running, or the move is refused.
@@ -151,7 +151,7 @@ def accept_gap(path: Path, *, yes: bool, reason: str | None, new_source: bool) -
 
 
 def reset(path: Path, to: str, *, yes: bool, reason: str | None) -> int:
-    """Show what a move to an LSN does; with `yes` make it. Return 1 where there is none.
+    """Show the effect of a move to an LSN; with `yes`, make it. Return 1 if nothing is to be moved.
 
     Raises:
         SidecarError: a sidecar is running, or the move is refused.
@@ -178,7 +178,7 @@ def _move(config: Config, planner: Planner, reason: str | None, *, yes: bool) ->
 
 
 def _describe(move: PlannedMove) -> list[str]:
-    """Return what a move does, for the person who decides."""
+    """Return lines that describe the effect of a move to the operator."""
     written = f"written {_moment(move.record.written_at)} by {move.record.instance}"
     return [
         f"from    {format_lsn(move.position.end_lsn)}  ({written})",
@@ -201,7 +201,7 @@ def _discarded(partial: Partial, goal: Lsn) -> list[str]:
 def _consequence(move: PlannedMove) -> list[str]:
     size = move.bytes
     if size is None:
-        assert move.mismatch is not None  # noqa: S101 - the reason why there is no size
+        assert move.mismatch is not None  # noqa: S101 - only a mismatch leaves the size unknown
         return [
             f"source  {move.mismatch.fact}",
             "        The present source becomes the source of this service. LSNs of two sources",

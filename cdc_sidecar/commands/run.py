@@ -1,4 +1,4 @@
-"""`cdc-sidecar run`: the daemon, and HTTP beside it."""
+"""`cdc-sidecar run`: runs the daemon and its HTTP server."""
 
 from pathlib import Path
 

@@ -27,7 +27,7 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
     """Print the status.
 
     Raises:
-        SidecarError: the sidecar is down, and Postgres or Kafka cannot be queried instead.
+        SidecarError: the sidecar is down, and so is Postgres or Kafka.
 
     """
     config = load_config(path)
@@ -101,7 +101,7 @@ def lines_of(body: dict[str, Any], indent: str = "") -> list[str]:
 
 
 def slot_as_json(name: str, slot: SlotStatus | None) -> dict[str, Any]:
-    """Return what is shown of a slot, which may not exist."""
+    """Return a slot as JSON; `slot` is None if it does not exist."""
     return {
         "name": name,
         "exists": slot is not None,

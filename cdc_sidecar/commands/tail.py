@@ -26,7 +26,7 @@ def tail(
     limit: int | None,
     timeout: float | None,
 ) -> int:
-    """Print events until there are `limit`, none came for `timeout` seconds, or Ctrl-C.
+    """Print events until `limit` are printed, `timeout` seconds pass without one, or Ctrl-C.
 
     Raises:
         TopicMissing: the topic does not exist, or the service has no topic yet.

@@ -1,1 +1,1 @@
-"""The TOML configuration: its model, its units and secrets, and how a file becomes a model."""
+"""The TOML configuration: its model, its units and secrets, and the loading of a file."""

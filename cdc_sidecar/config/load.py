@@ -1,4 +1,4 @@
-"""Makes a `Config` of a TOML file and the environment, or one error that lists every mistake."""
+"""Loads a `Config` from a TOML file and the environment, or raises one error with every mistake."""
 
 import difflib
 import os
@@ -17,13 +17,13 @@ from cdc_sidecar.config.secret import Secret, is_reference, parse_secret
 from cdc_sidecar.errors import ConfigInvalid, ConfigUnreadable, SecretUnavailable
 
 PREFIX = "CDC_SIDECAR__"
-"""The beginning of the variables that override a key. A single "_" would not separate levels, since
-keys contain it; `CDC_SIDECAR_FAILPOINTS` is not an override.
+"""The beginning of the variables that override a key. Levels are separated by "__", because keys
+contain a single "_". `CDC_SIDECAR_FAILPOINTS` is not an override.
 """
 _READ_LATER = frozenset({("postgres", "dsn"), ("postgres", "password")})
-"""Secrets that are read again for every connection, with all of `[kafka.client]`."""
+"""Secrets that are read again for every connection, as are all values of `[kafka.client]`."""
 _DOTTED = frozenset({("kafka", "client"), ("topics", "config")})
-"""Tables whose keys contain dots, which the name of a variable cannot."""
+"""Tables whose keys contain dots; the name of a variable cannot contain a dot."""
 _NOT_YET: dict[tuple[str, ...], str] = {
     ("registry",): "an external registry is not supported in this version; the built-in one is used"
 }
@@ -37,7 +37,7 @@ _MESSAGES = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
 }
-"""Messages in TOML's words, for the errors that pydantic describes in Python's."""
+"""Messages in TOML's terms for errors that pydantic describes in Python's terms."""
 _SIMILARITY = 0.6
 """The least similarity of a suggested key, from 0 to 1: the default of `difflib`."""
 
@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Write the variables `CDC_SIDECAR__A__B` into the document; yield those that cannot be."""
+    """Write the variables `CDC_SIDECAR__A__B` into the document; yield mistakes."""
     for name in sorted(name for name in environment if name.startswith(PREFIX)):
         keys = tuple(name.removeprefix(PREFIX).lower().split("__"))
         table, setting = keys[:2], keys[2:]

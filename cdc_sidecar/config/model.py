@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})")
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 """The characters that Postgres allows in a slot's name, and its NAMEDATALEN - 1."""
 _SERVICE = re.compile(r"[a-zA-Z0-9_-]{1,100}")
-"""The first part of topics, whose names have at most 249 characters: the table needs the rest."""
+"""The first part of a topic's name, which has at most 249 characters: the table needs the rest."""
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]*")
 """The characters that Kafka allows in a topic's name."""
 _MAX_PORT = 65535  # TCP has 16 bits for it
@@ -150,7 +150,7 @@ class Topics(_Section):
 class Publish(_Section):
     """When a Kafka transaction is committed, and how much may wait in memory."""
 
-    # a commit takes 3 to 5 ms and less load if 2 ms lie between commits
+    # a commit takes 3 to 5 ms; a pause of 2 ms between commits lowers the load
     max_delay: Duration = 0.002
     # tens of thousands of small events, so the cost of a commit for each event is small
     max_batch_bytes: Annotated[Size, Field(ge=1)] = 16_000_000

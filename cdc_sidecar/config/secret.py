@@ -1,4 +1,4 @@
-"""Strings that may be kept elsewhere: `{ file = "/run/secrets/x" }`, `{ env = "X" }`.
+"""Strings that may be kept outside the file: `{ file = "/run/secrets/x" }`, `{ env = "X" }`.
 
 A `Secret` is read again for every new connection, so a rotated password needs no restart.
 Its value is never part of its `repr`.
@@ -26,7 +26,7 @@ class Secret:
         return "Secret(…)" if self.kind == "literal" else f"Secret({self.kind}={self.place!r})"
 
     def read(self) -> str:
-        """Return the string as it is now, without the last line ending of a file.
+        """Return the current string, without the last line ending of a file.
 
         Raises:
             SecretUnavailable: the file cannot be read, or the variable is not set.
@@ -70,7 +70,7 @@ def is_reference(written: object) -> bool:
 
 
 def parse_secret(written: object) -> Secret:
-    """Return the secret that a TOML value stands for.
+    """Return the secret that a TOML value describes.
 
     Raises:
         ValueError: the value is neither a string nor a reference.

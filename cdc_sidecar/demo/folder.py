@@ -16,9 +16,9 @@ _LOCK: Final = "demo.lock"  # its presence also marks a folder as ours
 
 @contextmanager
 def demo_folder(folder: Path) -> Iterator[Path]:
-    """Make `folder`, or remove an earlier demo from it; lock it during the block.
+    """Create `folder`, or remove an earlier demo from it; lock it during the block.
 
-    Raises DemoUnavailable if something else is in it, or if a demo runs in it.
+    Raises DemoUnavailable if it contains anything else, or if a demo runs in it.
     """
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():

@@ -1,7 +1,7 @@
 """The oracle: the events that must arrive, read from a second slot by Postgres itself.
 
 The slot `oracle` shares only the publication with the sidecar. Of the sidecar's code, it uses only
-the decoder of the wire (`postgres.pgoutput`); keys, order and rows are derived here again.
+the decoder of the wire (`postgres.pgoutput`). Keys, order and rows come from code of its own.
 """
 
 from collections.abc import Iterator

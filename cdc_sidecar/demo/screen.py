@@ -28,7 +28,7 @@ _LONG: Final = 18  # characters of a value: a line holds several values
 _PREFIX: Final = 8  # characters that are shown of a longer value: a UUID's first group
 _THOUSAND: Final = 1000
 _MILLION: Final = 1_000_000
-_WHOLE_SECONDS: Final = 10  # from here on, milliseconds tell nothing
+_WHOLE_SECONDS: Final = 10  # from this value on, milliseconds are not shown
 
 
 @dataclass(slots=True)

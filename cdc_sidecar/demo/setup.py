@@ -114,5 +114,5 @@ class Setup:
             found += [f"{thread.name}: {thread.error}"] if thread.error else []
         if self.sidecar.health is Health.ENDED:
             log_end = self.sidecar.log_end()
-            found.append(f"the sidecar ended, and not by us; the end of its log:\n{log_end}")
+            found.append(f"the sidecar ended unexpectedly; the end of its log:\n{log_end}")
         return found

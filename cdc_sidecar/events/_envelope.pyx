@@ -90,7 +90,7 @@ cdef class Envelope:
     cdef bytes _key_prefix
     cdef Py_ssize_t _limit
     cdef object _collection
-    cdef dict _counted  # op → what it is counted as
+    cdef dict _counted  # op → the key of its count
     cdef tuple _layout
     cdef Py_ssize_t _length  # of the layout
     cdef int *_program  # codes of the layout
@@ -134,7 +134,7 @@ cdef class Envelope:
         self._lsn = -1
         slots = [part for part in layout if isinstance(part, Slot)]
         if len(set(slots)) != len(slots):
-            raise ValueError("a slot stands twice in the layout")  # there is room for one
+            raise ValueError("a slot occurs twice in the layout")  # there is room for one
         self._rows = Slot.BEFORE in slots
         for number, part in enumerate(layout):
             self._program[number] = _CODES[part] if isinstance(part, Slot) else CONSTANT
@@ -223,7 +223,7 @@ cdef class Envelope:
     cdef byte *_put(
         self, byte *out, Step *step, bytes letter, bytes before, bytes after, bytes own
     ) noexcept:
-        """Write what one step of an event says."""
+        """Write one step of an event."""
         if step.code == PIECE:
             return copy(out, self._pieces + step.start, step.size)
         if step.code == BEFORE:
@@ -287,7 +287,7 @@ cdef class Envelope:
             self._count += 1
 
     cdef byte *_reserve(self, SourceTransaction transaction) except NULL:
-        """See that there is room for the pieces of a transaction."""
+        """Make sure that there is room for the pieces of a transaction."""
         cdef Py_ssize_t room = self._constants + size_of(transaction.origin) + ROOM
         cdef byte *pieces
         if room > self._room:

@@ -10,7 +10,7 @@ from cdc_sidecar.events.record import Record as PlainRecord
 
 
 @cython.final
-@cython.no_gc  # text, bytes and a list of them make no cycle; the collector need not see millions
+@cython.no_gc  # text, bytes and lists of them form no cycle: the collector need not visit millions
 cdef class Record:
     """One record for one topic; see `record.Record`."""
 

@@ -228,7 +228,7 @@ cdef class Transcoder:
         return key
 
     cdef int _reserve(self, Py_ssize_t written, Py_ssize_t more) except -1:
-        """See that `more` bytes fit behind those written."""
+        """Make sure that `more` bytes fit behind those that are written."""
         cdef Py_ssize_t room = self._room
         cdef byte *row
         if written + more <= room:

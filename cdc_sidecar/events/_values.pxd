@@ -15,7 +15,7 @@ cdef extern from "Python.h":
 cdef enum:
     NOT_SENT
     PYTHON
-    BYTES  # text, json, enum, uuid: as they stand
+    BYTES  # text, json, enum, uuid: copied as they are
     INTEGER
     BOOLEAN
     FLOAT4
@@ -176,7 +176,7 @@ cdef inline Py_ssize_t _write_timestamp(const byte *text, Py_ssize_t size, byte 
 
 
 cdef inline bint _double(const byte *text, Py_ssize_t size, double *number) except -1:
-    """Read what Postgres prints of a finite float, by Python's own parser."""
+    """Read the text of a finite float, as Postgres prints it, with Python's own parser."""
     cdef char copy[LONGEST_FLOAT + 1]
     cdef char *end
     cdef Py_ssize_t at
@@ -218,7 +218,7 @@ cdef inline Py_ssize_t _write_float4(const byte *text, Py_ssize_t size, byte *ou
 
 
 cdef inline bint _rounds_twice(double number, float single) noexcept:
-    """Whether a double may lie half-way between two floats: its own rounding then decided."""
+    """Whether a double may lie half-way between two floats: rounding it may then be wrong."""
     cdef uint64_t bits
     memcpy(&bits, &number, 8)
     # a half-way double has the 29 bits below a float's 24 equal to 1 followed by zeros; subnormal

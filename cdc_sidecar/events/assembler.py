@@ -60,7 +60,7 @@ class Assembler:
     """Fed by the replication thread alone; `collect` hands its batches to the queue.
 
     A frame that is refused breaks the stream: nothing of its transaction may be committed, and no
-    further frame is accepted. What was whole before can still be collected.
+    further frame is accepted. Transactions that were whole before can still be collected.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class Assembler:
         self._state = StreamState.BETWEEN
 
     def collect(self, *, checkpoint: bool = False) -> list[Batch]:
-        """Hand out what is whole, and the open transaction's part once it is long enough.
+        """Hand out whole transactions, and a part of the open one once it is long enough.
 
         A move of the position alone is handed out only as a `checkpoint`.
         """
@@ -246,7 +246,7 @@ class Assembler:
             self._feed_lone_message(message)
 
     def _feed_lone_message(self, message: LogicalMessage) -> None:
-        """Add a non-transactional message: it stands between transactions, at its own LSN."""
+        """Add a non-transactional message, which lies between transactions at an LSN of its own."""
         if self._state is not StreamState.BETWEEN:
             raise ProtocolViolation("a non-transactional message inside a transaction")
         now = self._clock()
@@ -259,7 +259,7 @@ class Assembler:
         self.position = position
 
     def _broken_by(self, error: SidecarError, frame: bytes) -> SidecarError:
-        """Accept nothing more, and say where the error was met: table, LSN, transaction."""
+        """Accept nothing more, and add to the error where it occurred: table, LSN, transaction."""
         if self._state is not StreamState.BROKEN:
             error.where = ", ".join(self._places(error, frame))
         self._transaction = None  # no part of it may be handed out now

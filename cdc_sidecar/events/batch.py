@@ -1,4 +1,4 @@
-"""What goes from the assembler to the publisher: records, and the position that covers them."""
+"""Batches, which the assembler hands to the publisher: records, and the position after them."""
 
 from dataclasses import dataclass, field
 

@@ -64,7 +64,7 @@ class Batching:
     def collect(
         self, transaction: SourceTransaction | None, before: Position, *, checkpoint: bool
     ) -> list[Batch]:
-        """Hand out what is whole, and a part of the open transaction once it is long enough.
+        """Hand out whole transactions, and a part of the open one once it is long enough.
 
         A move of the position alone is handed out only as a `checkpoint`.
         """
@@ -107,7 +107,7 @@ class Batching:
         begin: MetadataRecord | None,
         end: MetadataRecord | None,
     ) -> None:
-        """Make a batch of what the open transaction has assembled, or the one that just ended."""
+        """Make a batch of the records of a transaction that is open or has just ended."""
         self._close_pending()
         records = transaction.records
         if begin:
@@ -143,7 +143,7 @@ class Batching:
         return self._metadata.end(transaction)
 
     def _close_pending(self) -> None:
-        """Make the pending batch ready, if it says anything, and begin another."""
+        """Make the pending batch ready, if it has records or moves the position."""
         pending = self._pending
         if pending.records or pending.position != self._handed_out:
             pending.schemas = self._schemas.drain()

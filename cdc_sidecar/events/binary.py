@@ -1,7 +1,8 @@
 """Avro's binary encoding of numbers and strings, as fast as plain Python writes it.
 
-Avro specification 1.11, "Binary Encoding": int and long are zigzag varints. Two bytes at a time are
-looked up in tables, unrolled for the usual sizes; four times as fast as a loop over groups of bits.
+Avro specification 1.11, "Binary Encoding": int and long are zigzag varints. The code looks up two
+bytes at a time in tables and is unrolled for the usual sizes, which is four times as fast as a loop
+over groups of bits.
 """
 
 import struct

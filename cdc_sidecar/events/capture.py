@@ -1,4 +1,4 @@
-"""What is captured: the configuration of each relation, and its mistakes."""
+"""The captured relations: the configuration of each one, and the mistakes in it."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping

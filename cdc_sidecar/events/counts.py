@@ -1,4 +1,4 @@
-"""Counts of events and of other changes; metrics move by them after Kafka's commit."""
+"""Counts of events and of other changes; they are added to the metrics after Kafka's commit."""
 
 from enum import StrEnum
 from typing import NamedTuple

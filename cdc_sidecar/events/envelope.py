@@ -103,7 +103,7 @@ class SourceTransaction:
         return self._counters.get(collection)
 
     def make_counter(self, collection: str) -> list[int]:
-        """Return that list, and make it where there is none."""
+        """Return that list; create it if there is none."""
         return self._counters.setdefault(collection, [0])
 
     def count(self, key: Count) -> None:

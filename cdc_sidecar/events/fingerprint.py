@@ -1,8 +1,8 @@
 """The fingerprint of a configuration: of the keys that change which events a transaction makes.
 
 It is kept in the position. When a transaction is half published, the rest must be published under
-the same configuration. A fingerprint is made of names and values and leaves defaults out, so a
-new version of the sidecar with new keys does not change it.
+the same configuration. A fingerprint is computed from names and values and leaves defaults out, so
+a new version of the sidecar with new keys does not change it.
 """
 
 import hashlib

@@ -37,7 +37,7 @@ class AvroType:
 
     schema: Schema
     operation: values.Operation
-    refuses: str = ""  # which values meet the table's on_error policy; empty: none can
+    refuses: str = ""  # values without an Avro form, for on_error; empty: all have one
 
 
 def _plain(name: str, operation: values.Operation, connect: str = "", **more: object) -> AvroType:

@@ -34,7 +34,7 @@ class MessageSink:
         self._opened: Envelope | None = None
 
     def add(self, transaction: SourceTransaction, message: LogicalMessage) -> None:
-        """Add an `m`, if the prefix was opted in."""
+        """Add an `m` event if the prefix was opted in."""
         if message.prefix not in self._prefixes:
             transaction.count(_IGNORED)
             return

@@ -1,7 +1,7 @@
 """A compiled relation version: which columns of its rows are sent, and how each one is written.
 
-A plan is made once for each layout and configuration; `transcode` walks it for every row. Compiling
-is pure: it takes the catalog's facts, and it returns all mistakes at once.
+A plan is compiled once for each layout and configuration; `transcode` walks it for every row.
+Compiling is pure: it takes the catalog's facts, and it returns all mistakes at once.
 """
 
 from dataclasses import dataclass
@@ -142,7 +142,7 @@ def _misfits(relation: Relation, table: Table) -> list[str]:
 
 
 def _renamed(names: tuple[str, ...], unlisted: list[str]) -> str:
-    """Say that a missing column may have been renamed to one that is not listed."""
+    """Return a hint that a missing column may have been renamed to one that is not listed."""
     if not unlisted:
         return ""
     entry = ", ".join(f'"{name}"' for name in (*names, unlisted[0]))

@@ -25,7 +25,7 @@ class EventReader:
         self._schema_of = schema_of
         self._parsed: dict[int, tuple[Any, Any]] = {}
 
-    def read(self, framed: bytes) -> Any:  # noqa: ANN401 - whatever the schema says
+    def read(self, framed: bytes) -> Any:  # noqa: ANN401 - a value of the schema
         """Decode a framed value into what JSON can hold; bytes become hex text.
 
         Raises:

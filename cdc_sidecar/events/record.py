@@ -13,8 +13,8 @@ Headers = list[tuple[str, bytes]]
 class Record:
     """One record for one topic; without a value it is a tombstone.
 
-    Nobody changes a record. It is not frozen, because making a frozen one takes three times as
-    long.
+    A record is never changed. The class is not frozen, because creating a frozen one takes three
+    times as long.
     """
 
     topic: str

@@ -30,7 +30,7 @@ class Relations:
         """The open sinks by oid; where there is none, the reader calls `open`."""
 
     def describe(self, relation: Relation) -> None:
-        """Accept a Relation message; one that says nothing new changes nothing.
+        """Accept a Relation message; one that repeats a known layout changes nothing.
 
         Raises:
             LayoutRefused: a captured table has a name that is not captured.
@@ -72,7 +72,7 @@ class Relations:
         return sink
 
     def _open(self, relation: Relation) -> RowSink:
-        """Ask for the catalog's facts only where the relation is captured."""
+        """Ask for the catalog's facts only if the relation is captured."""
         name = relation.qualified_name
         registry, catalog = self._schemas.registry, self._catalog
         if outbox := self._capture.outbox(name):

@@ -1,4 +1,4 @@
-"""How records get into one topic: the prefixes of keys and values, and the limit of their size."""
+"""The route of records to one topic: the prefixes of keys and values, and the limit of size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

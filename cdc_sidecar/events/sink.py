@@ -10,7 +10,7 @@ from cdc_sidecar.postgres.pgoutput import Relation
 class RowSink(Protocol):
     """Accepts the row messages of one relation version.
 
-    Every method gets the open transaction, which stands at the change, and the whole XLogData
+    Every method gets the open transaction, whose cursor is at the change, and the whole XLogData
     frame. It adds all records of the change to the transaction, or it raises and leaves the
     transaction as it was; then the next change may come.
     """

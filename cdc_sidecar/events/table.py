@@ -56,7 +56,7 @@ class CapturedTable:
         self._append = self._envelope.append
 
     def insert(self, transaction: SourceTransaction, frame: bytes) -> None:
-        """Add a `c`."""
+        """Add a `c` event."""
         row, key, unchanged, end = self._transcode(frame, TUPLE_AT)
         if end != len(frame) or frame[TUPLE_KIND_AT] != _NEW:
             raise self._misfit(frame)
@@ -67,7 +67,7 @@ class CapturedTable:
             self._count_unchanged(transaction, unchanged)
 
     def update(self, transaction: SourceTransaction, frame: bytes) -> None:
-        """Add a `u`, or for a changed key a `d`, a tombstone and a `c`."""
+        """Add a `u` event, or for a changed key a `d`, a tombstone and a `c`."""
         before, old_key, old, new = None, None, -1, TUPLE_AT
         if frame[TUPLE_KIND_AT:TUPLE_AT] != b"N":
             before, old_key, _, end = self._transcode(frame, TUPLE_AT)
@@ -86,7 +86,7 @@ class CapturedTable:
             self._count_unchanged(transaction, unchanged)
 
     def delete(self, transaction: SourceTransaction, frame: bytes) -> None:
-        """Add a `d` and its tombstone."""
+        """Add a `d` event and its tombstone."""
         before, key, _, end = self._transcode(frame, TUPLE_AT)
         if end != len(frame) or frame[TUPLE_KIND_AT] not in _OLD:
             raise self._misfit(frame)
@@ -95,7 +95,7 @@ class CapturedTable:
             transaction.append(self._route, None, key)  # smaller than the `d`: it is not refused
 
     def truncate(self, transaction: SourceTransaction) -> None:
-        """Add a `t` to every partition, or halt where the configuration says so."""
+        """Add a `t` event to every partition, or halt if that is configured."""
         if self._config.truncate == "halt":
             raise TruncateRefused(
                 self._name,
@@ -113,7 +113,7 @@ class CapturedTable:
         names: bytes,
         keys: tuple[bytes | None, bytes | None],
     ) -> None:
-        """Add a `d`, a tombstone and a `c`; all of them are checked before the first is added."""
+        """Add a `d` event, a tombstone and a `c`; all are checked before the first one is added."""
         encode, route = self._envelope.encode, self._route
         (before, after), (old_key, key) = rows, keys
         deleted = encode(transaction, "d", before, None, EMPTY, 1)

@@ -13,7 +13,7 @@ VARIABLE: Final = "CDC_SIDECAR_TRANSCODER"
 
 Transcoder: type[ports.Transcoder] = transcode.Transcoder
 SourceTransaction: type[ports.SourceTransaction] = envelope.SourceTransaction
-# an envelope takes transactions of its own twin alone, and here both are of the same one
+# an envelope accepts only transactions of its own twin; this module always pairs the two
 Envelope = cast("type[ports.Envelope]", envelope.Envelope)
 NAME = "python"
 

@@ -190,7 +190,7 @@ def encode_timestamp(text: bytes) -> bytes:
     """Encode a timestamp as microseconds; ±infinity are the ends of int64."""
     try:
         since = datetime.fromisoformat(text.decode()) - _EPOCH
-    except (ValueError, TypeError):  # TypeError: with a zone
+    except (ValueError, TypeError):  # TypeError: it has a zone
         return _encode_rare_timestamp(text, None)
     return encode_long((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds)
 
@@ -200,7 +200,7 @@ def encode_timestamptz(text: bytes) -> bytes:
     """Encode a timestamp with time zone, printed in UTC, as microseconds."""
     try:
         since = datetime.fromisoformat(text.decode()) - _EPOCH_UTC
-    except (ValueError, TypeError):  # TypeError: without a zone
+    except (ValueError, TypeError):  # TypeError: it has no zone
         return _encode_rare_timestamp(text, b"+00")
     return encode_long((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds)
 

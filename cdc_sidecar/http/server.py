@@ -1,8 +1,8 @@
 """The HTTP server and its pages: metrics, health, status and the read-only schema registry.
 
-Every page is answered from memory; nothing is asked of Postgres or Kafka. The registry speaks the
-reading part of Confluent's API (Schema Registry documentation, "API Reference"), and answers
-everything else with that API's 404.
+Every page is answered from memory, without a request to Postgres or Kafka. The registry implements
+the read-only part of Confluent's API (Schema Registry documentation, "API Reference"), and answers
+every other request with that API's 404.
 """
 
 import json
@@ -27,7 +27,7 @@ _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Listener(ThreadingHTTPServer):
-    """Reports nothing when a client goes away before its answer is complete."""
+    """Reports nothing when a client disconnects before its answer is complete."""
 
     daemon_threads = True
 
@@ -40,10 +40,10 @@ class _Listener6(_Listener):
 
 
 class HttpServer:
-    """The server and its thread; it is bound when it is made."""
+    """The server and its thread; the constructor binds the address."""
 
     def __init__(self, config: Http, served: "Pages") -> None:
-        """Bind.
+        """Bind the address.
 
         Raises:
             HttpUnavailable: the address is in use, or is not one of this host.
@@ -79,7 +79,7 @@ class HttpServer:
 
 
 class Pages:
-    """The page behind each path: HTTP status, content type and body."""
+    """The page for each path: HTTP status, content type and body."""
 
     def __init__(self, board: StatusBoard, metrics: Metrics, registry: Subjects) -> None:
         self._board = board
@@ -131,18 +131,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - its base's
-        """Log nothing: probes and scrapes would drown the story of a day."""
+        """Log nothing: probes and scrapes would hide the other events."""
 
 
 def _dump(body: object) -> bytes:
     return json.dumps(body, indent=None).encode()
 
 
-def _health(good: bool, text: str) -> tuple[int, str, bytes]:  # noqa: FBT001 - an answer
+def _health(good: bool, text: str) -> tuple[int, str, bytes]:  # noqa: FBT001 - a probe's result
     return 200 if good else 503, "text/plain", f"{text}\n".encode()
 
 
 def _readiness(status: Status) -> str:
-    """Return a line each for stream, Kafka and slot; then why a session or the process ended."""
+    """Return a line each for stream, Kafka and slot, then the error that ended a session."""
     lines = [f"{name}: {word}" for name, word in status.health(time.time()).items()]
     return "\n".join([*lines, *filter(None, [status.error])])

@@ -1,1 +1,1 @@
-"""Kafka: transactions, the position, the schemas topic and the topics; knows nothing of rows."""
+"""Kafka: transactions, the position, the schemas topic and other topics. It does not know rows."""

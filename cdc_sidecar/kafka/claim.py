@@ -1,8 +1,8 @@
 """The claim: fence every earlier producer, then read the position that counts (I2).
 
-Whoever writes a position claims it first: the session, the commands that move the position, and
-teardown. Claiming also ends hanging transactions of earlier producers, because a position behind
-one cannot be read, and the readers of event topics would wait at it for ever.
+The session, the commands that move the position, and teardown claim the position before they
+change it. A claim also ends hanging transactions of earlier producers, because a position behind
+one cannot be read, and readers of event topics would wait at it forever.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from cdc_sidecar.kafka.topics import TopicCatalog
 
 @dataclass(frozen=True, slots=True)
 class InternalTopics:
-    """Where position and schemas are kept, and the key of the position."""
+    """The topics of position and schemas, and the key of the position record."""
 
     position: str
     schemas: str
@@ -34,7 +34,7 @@ class InternalTopics:
 
     @classmethod
     def of(cls, config: Config) -> "InternalTopics":
-        """Return those of a configuration."""
+        """Return the internal topics of a configuration."""
         service = config.service.name
         key = config.transactional_id.encode()
         return cls(position_topic(service), schemas_topic(service), key)
@@ -50,7 +50,7 @@ class Claim:
 
     producer: TransactionalProducer
     record: PositionRecord | None
-    aborted: tuple[Partition, ...] = ()  # where a hanging transaction was aborted
+    aborted: tuple[Partition, ...] = ()  # on which a hanging one was aborted
 
 
 class Claimant:
@@ -62,7 +62,7 @@ class Claimant:
         topics: TopicCatalog,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take what a claim needs.
+        """Prepare the claims; nothing is sent yet.
 
         `topics` must have described the topics on which an earlier transaction may hang, as
         `described_topics` does. `stopping` is asked while the brokers do not answer.
@@ -86,7 +86,7 @@ class Claimant:
             return self._read(reader, None)
 
     def claim(self) -> Claim:
-        """Fence every earlier producer, end what it left hanging, and read the position.
+        """Fence every earlier producer, end its hanging transactions, and read the position.
 
         Raises:
             KafkaUnavailable, KafkaRefused: the brokers do not answer, or refuse the producer.
@@ -98,7 +98,7 @@ class Claimant:
         return Claim(producer, self._read_decided(), aborted)
 
     def fence(self) -> tuple[TransactionalProducer, tuple[Partition, ...]]:
-        """Fence every earlier producer and end what it left hanging; return where that was.
+        """Fence every earlier producer and end its hanging transactions; return their partitions.
 
         For teardown, which needs no position: its topic may have been removed already.
 
@@ -127,9 +127,10 @@ class Claimant:
         return producer
 
     def _find_hanging(self) -> tuple[Partition, ...]:
-        """Return the partitions on which a transaction of ours that was aborted hangs.
+        """Return the partitions on which an aborted transaction of ours hangs.
 
-        A transaction that the committed position covers was committed: the next commit ends it.
+        A hanging transaction that the committed position covers was not aborted but committed. The
+        next commit ends it.
         """
         found = find_hanging(admin_client(self._config.kafka), self._topics.partitions)
         if not found or (self.internal.position, 0) in found:
@@ -143,13 +144,13 @@ class Claimant:
             )
 
     def _covered_until(self) -> int:
-        """Return when the committed position was written, in microseconds since 1970."""
+        """Return the time of the committed position, in microseconds since 1970."""
         exists = self._topics.facts(self.internal.position) is not None
         record = self.read_unclaimed() if exists else None
         return record.written_at if record else 0
 
     def _read_decided(self) -> PositionRecord | None:
-        """Read the position up to the high watermark: after the fence nothing is in doubt."""
+        """Read the position up to the high watermark: after the fence no commit is in doubt."""
         high = high_watermark(admin_client(self._config.kafka), self.internal.position)
         with self._reader() as reader:
             return self._read(reader, high)
@@ -183,7 +184,7 @@ class Claimant:
 
 
 def described_topics(config: Config) -> TopicCatalog:
-    """Return a catalog that has described the topics which a claim of `config` looks at.
+    """Return a catalog that has described the topics which a claim of `config` inspects.
 
     Raises:
         KafkaUnavailable: the brokers do not answer.

@@ -1,4 +1,4 @@
-"""What all Kafka clients of the sidecar share: settings, and the translation of errors."""
+"""The settings of all Kafka clients of the sidecar, and the translation of their errors."""
 
 import logging
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ a controller that moves takes less than this."""
 LOGGER: Final = logging.getLogger("librdkafka")
 """The logger of librdkafka's own lines; `cdc_sidecar.logs` forwards its warnings."""
 
-PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - its only spelling
+PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - it has no public name
 """The code with which librdkafka reports the end of a partition."""
 
 _REFUSED: Final = frozenset({
@@ -67,9 +67,9 @@ def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
 
 
 def _note_error(error: KafkaError) -> None:
-    """Log what librdkafka reports outside of calls; the calls themselves raise what matters.
+    """Log errors that librdkafka reports outside of calls; calls raise the errors that matter.
 
-    Without this callback a fatal error would leave `flush` as Python's SystemError.
+    Without this callback, `flush` would raise Python's SystemError after a fatal error.
     """
     LOGGER.info("%s: %s", error.name(), error.str())
 

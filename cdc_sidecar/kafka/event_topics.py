@@ -1,6 +1,6 @@
-"""Which topics of a cluster may carry events of a configuration.
+"""Decides by name which topics of a cluster may hold events of a configuration.
 
-A name decides, so topics of tables that match a glob are found without asking Postgres.
+Topics of tables that match a glob are therefore found without asking Postgres.
 """
 
 import re
@@ -39,5 +39,5 @@ class EventTopics:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Return the pattern of the names that a template such as `outbox.event.{type}` makes."""
+    """Return the pattern of the names that a template such as `outbox.event.{type}` produces."""
     return re.compile(re.sub(r"\\{\w+\\}", "[^.]+", re.escape(template)))

@@ -2,9 +2,9 @@
 
 A transaction coordinator that knows no leader of a partition treats the partition as deleted and
 writes no marker there. Kafka 4.3.1 does so when a killed broker comes back: it aborts a transaction
-of ours without writing its markers. Readers then wait at the first record of that transaction for
-ever, and the next commit of the same producer on that partition would make the aborted records
-visible. An abort by the same producer ends the hanging transaction.
+of ours without writing its markers. Readers then wait forever at the first record of that
+transaction, and the next commit of the same producer on that partition would make the aborted
+records visible. An abort by the same producer ends the hanging transaction.
 """
 
 import time
@@ -23,10 +23,10 @@ Partition = tuple[str, int]
 """A topic partition: the topic's name and the number of the partition."""
 
 PATIENCE: Final = 1.0
-"""Seconds between two looks at a partition: a transaction of another producer that is merely open
-moves on in this time, because it commits or because more records arrive behind it."""
+"""Seconds between two reads of a partition: a transaction of another producer that is merely open
+makes progress in this time, because it commits or because more records arrive behind it."""
 _PAUSE: Final = 0.1
-"""Seconds before a partition without a leader is asked for again: electing one takes about that."""
+"""Seconds before a partition without a leader is queried again: an election takes about as long."""
 _READ_TIMEOUT: Final = 10.0
 """Seconds to wait for one record; a healthy broker answers a fetch in milliseconds."""
 
@@ -34,8 +34,8 @@ _READ_TIMEOUT: Final = 10.0
 def find_hanging(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Partition, int]:
     """Return the partitions on which a transaction is open, each with the offset of its start.
 
-    Called after our own transactions have ended: what is still open hangs, or belongs to another
-    producer.
+    Call it after our own transactions have ended. A transaction that is still open then hangs, or
+    belongs to another producer.
 
     Raises:
         KafkaUnavailable: the brokers do not answer.
@@ -61,7 +61,7 @@ def _open(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Partition
 def _ends(
     admin: AdminClient, partitions: Iterable[Partition], isolation: IsolationLevel
 ) -> Mapping[Partition, int]:
-    """Return the end offset of each partition, and wait for leaders: a new topic has none yet."""
+    """Return the end offset of each partition, and wait for leaders: new topics have none yet."""
     ends: dict[Partition, int] = {}
     missing = set(partitions)
     deadline = time.monotonic() + REQUEST_TIMEOUT

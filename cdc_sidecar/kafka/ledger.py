@@ -2,7 +2,7 @@
 
 A record is written after its topic was created, with the id that the broker gave it. A topic whose
 record was lost in a crash is therefore missing from the ledger, and a topic that somebody created
-again under the same name has another id. Teardown removes only what the ledger names by its id.
+again under the same name has another id. Teardown removes only topics whose id is in the ledger.
 """
 
 import json
@@ -18,7 +18,7 @@ from cdc_sidecar.kafka.client import LOGGER, REQUEST_TIMEOUT, client_settings, t
 from cdc_sidecar.kafka.read import committed_reader, read_records
 
 RECORD_VERSION: Final = 1
-"""A newer version of the sidecar raises it when older ones must not read its records."""
+"""A newer version of the sidecar increases it if older versions must not read its records."""
 PREFIX: Final = b"topic/"
 
 

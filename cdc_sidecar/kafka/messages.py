@@ -21,7 +21,7 @@ class Undecodable:
 class DecodedMessage:
     """A message of a topic partition.
 
-    `key` and `value` are values that JSON can hold, `Undecodable`, or None if Kafka has null.
+    `key` and `value` are values that JSON can hold, `Undecodable`, or None for a null of Kafka.
     Headers stay as Kafka holds them; if a name occurs twice, the last value counts.
     """
 

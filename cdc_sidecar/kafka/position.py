@@ -1,8 +1,8 @@
-"""The position record: how far the source is published, and whose source it is.
+"""The position record: how far the source is published, and the identity of the source.
 
 One record per Kafka transaction, produced last, with the transactional id as key; the topic is
-compacted. JSON, `v` first: a version that is not known halts. Documented in
-`docs/reference/position.md`.
+compacted. The value is JSON and begins with the version `v`; the sidecar halts at an unknown
+version. The format is documented in `docs/reference/position.md`.
 """
 
 import json
@@ -21,9 +21,9 @@ from cdc_sidecar.kafka.read import Reader, read_records
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 RECORD_VERSION: Final = 1
-"""A newer version of the sidecar raises it when older ones must not go on from its records."""
+"""A newer version of the sidecar increases it if older versions must not use its records."""
 MOVES_KEPT: Final = 10
-"""Moves that a record remembers: enough for an incident, and every commit writes them again."""
+"""Moves that a record keeps: enough for an incident, and few, as every commit writes them again."""
 _TAIL: Final = 5000
 """Records at the end of the topic that are read first. Compaction leaves at most an hour of them,
 and the position of a running sidecar is always among the last."""
@@ -47,8 +47,8 @@ class Move:
 
     at: int  # microseconds since 1970
     kind: str
-    start: Lsn  # where the position stood
-    goal: Lsn  # where it was moved to
+    start: Lsn  # the position before the move
+    goal: Lsn  # the position after it
     reason: str | None
     by: str  # user and host
     more: Mapping[str, Any] = field(default_factory=dict)  # fields that a newer version added
@@ -68,7 +68,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class PositionRecord:
-    """The value of one position record; `position` None is an intent to create the slot."""
+    """The value of one position record; `position` is None for an intent to create the slot."""
 
     identity: SourceIdentity
     position: Position | None
@@ -114,7 +114,7 @@ class PositionRecord:
 
 
 def instance() -> str:
-    """Return who writes a position record: host and process."""
+    """Return the writer of a position record: host and process."""
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
@@ -158,14 +158,14 @@ _PLAIN: Final = ("commits", "fingerprint", "instance", "written_at")
 
 
 def _taken(content: dict[str, Any], of: type[Any]) -> dict[str, Any]:
-    """Take the fields of a dataclass out of a JSON object."""
+    """Remove the fields of a dataclass from a JSON object, and return them."""
     return {known.name: content.pop(known.name) for known in fields(of)}
 
 
 def _parse_partial(partial: dict[str, Any] | None) -> Partial | None:
     """Return the partial position; fields that a newer version added are left out.
 
-    The next commit replaces it, so nothing has to keep them.
+    The next commit replaces the partial position, so these fields need not be kept.
     """
     if partial is None:
         return None
@@ -184,8 +184,8 @@ def read_position(
 ) -> PositionRecord | None:
     """Return the last committed position of a transactional id, or None if there is none.
 
-    `high` is the high watermark that must be reached; None reads to the stable end only, which may
-    miss a commit that is in doubt. The end of the topic is looked at first.
+    `high` is the high watermark that must be reached. With None the reader stops at the stable end
+    and may miss a commit that is in doubt. The last records of the topic are read first.
 
     Raises:
         PositionUnreadable: the record is of another version, or malformed.

@@ -25,20 +25,20 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.client import LOGGER, client_settings, translate, translated
 
 LINGER: Final = 100
-"""Milliseconds after which a batch is sent that is not full: longer than a transaction gathers, and
-its commit sends what is left. A batch that is due while another of its partition is under way lets
-librdkafka's thread spin; fuller batches are less work for the broker.
+"""Milliseconds after which a batch that is not full is sent. This is longer than a transaction
+gathers, and its commit sends the rest. If a batch became due while another batch of its partition
+is being sent, librdkafka's thread would spin. Fuller batches are also less work for the broker.
 """
 SLICE: Final = 1.0
-"""Seconds that one call into librdkafka may block: Python takes no signal during that time."""
+"""Seconds that one call into librdkafka may block: Python handles no signal during that time."""
 FENCE_TIMEOUT: Final = 60.0
 """Seconds in which the brokers must fence. It took 0.5 to 1.6 s; a coordinator that moves to
 another broker, or markers of a large transaction, take longer."""
 ABORT_TIMEOUT: Final = 5.0
 """Seconds that an abort may take: a shutdown and a new session wait for it."""
 RETRY_BACKOFF: Final = 1.0
-"""Seconds before librdkafka sends a request again; so long that a commit which was sent again is
-recognised by its duration."""
+"""Seconds before librdkafka sends a request again. They are so long that a commit which was sent
+again is recognised by its duration."""
 SLOW_COMMIT: Final = 0.8 * RETRY_BACKOFF
 """Seconds from which a commit may have sent EndTxn twice: librdkafka's jitter takes up to a fifth
 off the back-off. The late EndTxn could commit half of the next transaction."""
@@ -54,7 +54,7 @@ def producer_settings(
 ) -> dict[str, Any]:
     """Return the settings of a producer; `smallest` is the smallest limit of a topic, in bytes.
 
-    librdkafka does not check the limits of topics: whoever makes a record does.
+    librdkafka does not check the limits of topics; the code that makes a record checks them.
     """
     timeout = round(publish.transaction_timeout * 1000)
     defaults = {"linger.ms": LINGER, "compression.type": "lz4"}
@@ -78,7 +78,7 @@ def producer_settings(
 
 
 class Producer(Protocol):
-    """What the publisher asks of a transactional producer; `TransactionalProducer` is the real one.
+    """The producer that the publisher uses; `TransactionalProducer` is the real one.
 
     `waiting` is called with the seconds so far while the brokers do not answer.
     """
@@ -87,7 +87,7 @@ class Producer(Protocol):
         """Begin a transaction."""
 
     def produce(self, records: Iterable[Record], waiting: Callable[[float], None] = ..., /) -> None:
-        """Hand records over."""
+        """Add records to the transaction."""
 
     def commit(self, waiting: Callable[[float], None] = ..., /) -> bool:
         """Commit; return whether the producer may be used again."""
@@ -96,14 +96,14 @@ class Producer(Protocol):
         """Abort; return whether the transaction is known to be aborted."""
 
     def drop(self) -> None:
-        """Give the producer up."""
+        """Drop the producer without closing it."""
 
 
 class TransactionalProducer:
     """One epoch of one transactional id; the publisher thread alone uses it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Make the client; nothing is sent yet.
+        """Create the client; nothing is sent yet.
 
         Raises:
             KafkaSettingInvalid: librdkafka does not accept a setting.
@@ -152,7 +152,7 @@ class TransactionalProducer:
         While its queue is full, `waiting` is called with the seconds so far.
 
         Raises:
-            TransactionFailed: the transaction cannot go on.
+            TransactionFailed: the transaction cannot continue.
             ProducerFenced: another producer took over, or the broker timed the transaction out.
 
         """
@@ -181,8 +181,9 @@ class TransactionalProducer:
     def _produce_run(self, topic: str, run: list[Record], wait: Callable[[], None]) -> None:
         """Hand on records of one topic in one call.
 
-        In a call for each record, librdkafka would look the topic up by its name each time. It
-        accepts as many as there is room for, from the first on, and marks the others.
+        With a call for each record, librdkafka would look up the topic by its name each time. It
+        accepts as many records as its queue has room for, from the first one on, and marks the
+        others.
         """
         messages: list[dict[str, Any]] = [
             {"value": record.value, "key": record.key} for record in run
@@ -198,7 +199,7 @@ class TransactionalProducer:
         for record in records:
             topic, headers = record.topic, record.headers
             while True:
-                try:  # without callbacks, and with the time of now
+                try:  # without callbacks, and with the present time
                     produce(
                         topic, record.value, record.key, record.partition, None, None, 0, headers
                     )
@@ -273,16 +274,16 @@ class TransactionalProducer:
         return True
 
     def drop(self) -> None:
-        """Give librdkafka's producer up, with its threads and descriptors; nothing can follow.
+        """Release librdkafka's producer with its threads and descriptors; no call may follow.
 
-        What keeps this object alive, such as the traceback of an error, keeps none of them.
+        A reference to this object, such as one in an error's traceback, then keeps none of them.
         """
         del self._producer
 
     def _failure(self, exception: KafkaException | SystemError) -> SidecarError:
-        """Translate an error of the open transaction, whose outcome is unknown whatever it says.
+        """Translate an error of the open transaction; after any error its outcome is unknown.
 
-        A SystemError stands for a fatal error after which librdkafka logged another line:
+        A SystemError means that librdkafka logged another line after a fatal error:
         confluent-kafka then calls our logger while the exception of the error is set.
         """
         if isinstance(exception, SystemError):
@@ -307,7 +308,7 @@ class TransactionalProducer:
 
 
 def _check_full(messages: list[dict[str, Any]], taken: int) -> None:
-    """Check that all behind the first `taken` of a run were left out for want of room.
+    """Check that all records after the first `taken` were left out because the queue was full.
 
     Raises:
         KafkaException: one was refused.

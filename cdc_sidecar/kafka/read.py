@@ -74,7 +74,7 @@ def read_records(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of the committed records of partition 0 from offset `start`.
 
-    With `high` the reader goes on until the stable end reaches that high watermark: a transaction
+    With `high` the reader continues until the stable end is at that high watermark: a transaction
     of an earlier producer that was in doubt is then decided. Without it the reader ends at the
     stable end.
 

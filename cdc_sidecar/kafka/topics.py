@@ -68,7 +68,7 @@ class TopicCatalog:
     """The topics of the cluster as last described.
 
     One thread at a time may call the methods that ask the brokers. `partitions`, `facts` and
-    `smallest_limit` ask nobody and may be called from any thread.
+    `smallest_limit` only read memory and may be called from any thread.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class TopicCatalog:
         config: TopicsConfig,
         remember: Callable[[dict[str, str]], None] = lambda _made: None,
     ) -> None:
-        """Take what the catalog needs; `remember` is called with the ids of topics we created."""
+        """Begin without topics; `remember` is called with the ids of topics that we created."""
         self._admin = admin
         self._config = config
         self._remember = remember
@@ -93,7 +93,7 @@ class TopicCatalog:
         """Return whether any broker answers within a few seconds.
 
         Raises:
-            KafkaRefused: one does, and does not let us in.
+            KafkaRefused: a broker answers and refuses the client.
 
         """
         try:
@@ -122,7 +122,7 @@ class TopicCatalog:
     def describe_matching(self, wanted: Callable[[str], bool]) -> None:
         """Describe the topics that exist and whose names `wanted` accepts.
 
-        So their limits and partitions are known before anything is written to them. Topics that
+        Their limits and partitions are then known before anything is written to them. Topics that
         the sidecar is not allowed to describe are left out.
 
         Raises:
@@ -255,7 +255,7 @@ class TopicCatalog:
             time.sleep(0.05)
 
     def _create(self, names: list[str], settings: Mapping[str, str], partitions: int) -> list[str]:
-        """Create topics; return those that we created, and not another process at the same time."""
+        """Create topics; return those that we created, without those of another process."""
         topics = [
             NewTopic(
                 name,
@@ -277,7 +277,7 @@ class TopicCatalog:
         return made
 
     def _settings_of_new(self, internal: Mapping[str, str]) -> dict[str, str]:
-        """Return the settings of a new topic; an internal one has its own, and the durable one."""
+        """Return the settings of a new topic; an internal one gets its own and the durable ones."""
         configured = self._config.config
         if not internal:
             return configured

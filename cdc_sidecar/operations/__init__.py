@@ -1,1 +1,1 @@
-"""What a person does to a sidecar that may be down: inspect it, move its position, remove it."""
+"""Operators' work on a sidecar that may be down: inspection, moves of the position, teardown."""

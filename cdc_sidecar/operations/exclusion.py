@@ -11,13 +11,13 @@ from cdc_sidecar.postgres.lock import lock_key
 from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 PATIENCE: Final = 2.0
-"""Seconds to try for: the server needs a moment to notice that a stopped sidecar has gone."""
+"""Seconds to keep trying: the server may notice late that a stopped sidecar has disconnected."""
 POLL: Final = 0.2  # seconds between two tries; each is one short query
 
 
 @contextmanager
 def exclusive(config: Config) -> Iterator[WalsenderConnection]:
-    """Lend a replication connection that holds the lock of the slot.
+    """Yield a replication connection that holds the lock of the slot.
 
     Raises:
         SidecarRunning: a sidecar holds the lock; nothing was changed.

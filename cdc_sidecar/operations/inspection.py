@@ -33,7 +33,7 @@ from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
 T = TypeVar("T")
 
 _FENCE_TIMEOUT = 20.0
-"""Seconds for the trial transaction: a person waits for `check`, and there is nothing to decide."""
+"""Seconds for the trial transaction: a person waits for `check`, and no earlier one is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Inspection:
             self._database.close()
 
     def _try(self, subject: str, look: Callable[[], T], say: Callable[[T], str]) -> T | None:
-        """Make one check and keep its finding."""
+        """Run one check and keep its finding."""
         try:
             seen = look()
         except SidecarError as error:
@@ -257,7 +257,7 @@ class Inspection:
             if self._slot and self._record is None:
                 self._try("first start", self._refuse_first_start, lambda _: "")
             return
-        # asked again: a running sidecar may have published beyond the end that was read first
+        # read again: a running sidecar may have published beyond the end that was read first
         system = self._try("WAL", self._identify, lambda seen: format_lsn(seen.flushed_lsn))
         if system:
             identity = identity_of(system, server, self._config)
@@ -281,7 +281,7 @@ class Inspection:
     def _refuse_first_start(self) -> None:
         raise PositionMissing(
             f"slot {self._config.postgres.slot} exists, but there is no position",
-            cause="a first start on a slot made by hand, or the position topic was lost",
+            cause="a first start on a slot created by hand, or the position topic was lost",
             hint="for a first start, run `cdc-sidecar run --bootstrap` once; otherwise restore the"
             " topic",
         )

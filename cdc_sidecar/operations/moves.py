@@ -1,7 +1,8 @@
-"""Moves of the position by a person: planned from what is observed, made in one transaction.
+"""Moves of the position by an operator: planned from an observation, made in one transaction.
 
-A move is planned twice: first on an observation, which disturbs nobody and refuses a wrong move
-before any producer is fenced, then on the position that is read after the claim, which counts (I2).
+A move is planned twice. The first plan is made from an observation, which disturbs no sidecar, so
+that a wrong move is refused before any producer is fenced. The second plan is made from the
+position that is read after the claim, and this plan counts (I2).
 """
 
 import getpass
@@ -24,7 +25,7 @@ from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 
 
 class MoveKind(Enum):
-    """Why the position is moved; the value is what the record says."""
+    """The reason for a move of the position; the value is stored in the record."""
 
     ACCEPT_GAP = "accept-gap"
     NEW_SOURCE = "new-source"
@@ -39,8 +40,8 @@ class PlannedMove:
     goal: Lsn
     record: PositionRecord  # the one that the move replaces
     position: Position  # its position
-    identity: SourceIdentity  # of the source as it is now
-    mismatch: SidecarError | None = None  # why the LSNs of the two sources do not compare
+    identity: SourceIdentity  # of the present source
+    mismatch: SidecarError | None = None  # why the LSNs of the two sources cannot be compared
 
     @property
     def bytes(self) -> int | None:
@@ -55,7 +56,7 @@ class PlannedMove:
 
 @dataclass(frozen=True, slots=True)
 class NothingToMove:
-    """Why there is no move to make."""
+    """The reason why there is nothing to move."""
 
     reason: str
 
@@ -67,11 +68,11 @@ _NO_POSITION = NothingToMove("there is no position yet: the next start is a firs
 
 
 def plan_acceptance(seen: Continuity, *, new_source: bool) -> Outcome:
-    """Plan the move to where the slot begins.
+    """Plan the move to the LSN at which the slot begins.
 
     Raises:
         SourceChanged, WalWentBack: the position is of another source, and `new_source` is not set.
-        SlotMissing, SlotLost, SlotUnfit: there is no slot to go on with.
+        SlotMissing, SlotLost, SlotUnfit: there is no slot that can be used.
 
     """
     record, identity = seen.record, seen.source.identity
@@ -100,8 +101,8 @@ def _no_gap(begin: Lsn, position: Position) -> NothingToMove:
 def _end_of_shared_history(seen: Continuity, then: SourceIdentity) -> Lsn:
     """Return the LSN up to which the position's source and the present one have the same WAL.
 
-    After a failover that lost WAL, that is where the timelines part: what was committed before is
-    published and need not be published again.
+    After a failover that lost WAL, this is the LSN at which the timelines part. Changes that were
+    committed before it are published and need not be published again.
     """
     now = seen.source.identity
     same = replace(then, timeline=0, publication="") == replace(now, timeline=0, publication="")
@@ -109,12 +110,12 @@ def _end_of_shared_history(seen: Continuity, then: SourceIdentity) -> Lsn:
 
 
 def plan_reset(seen: Continuity, goal: Lsn) -> Outcome:
-    """Plan the move to an LSN that a person names.
+    """Plan the move to an LSN that an operator names.
 
     Raises:
         SourceChanged, WalWentBack: the position is of another source.
-        SlotMissing, SlotLost, SlotUnfit: there is no slot to go on with.
-        PositionOutOfReach: the slot cannot send the changes from there on.
+        SlotMissing, SlotLost, SlotUnfit: there is no slot that can be used.
+        PositionOutOfReach: the slot cannot send the changes from that LSN on.
 
     """
     record = seen.record
@@ -202,5 +203,5 @@ def _write(claimant: Claimant, claim: Claim, record: PositionRecord) -> None:
         raise TransactionFailed(
             error.fact,
             cause="the brokers became unavailable during the transaction",
-            hint="`cdc-sidecar position show` tells whether the position was moved",
+            hint="`cdc-sidecar position show` shows whether the position was moved",
         ) from error

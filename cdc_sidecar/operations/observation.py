@@ -1,4 +1,4 @@
-"""Observing position and source together, in an order in which a running sidecar shows no gap."""
+"""Observes position and source in an order in which a running sidecar never seems to have a gap."""
 
 import time
 from dataclasses import replace
@@ -18,10 +18,10 @@ before it has written the markers of the commit, which takes milliseconds, or lo
 
 
 def observe(config: Config, fingerprint: str) -> Continuity:
-    """Read position and source without claiming; a slot that seems ahead is looked at again.
+    """Read position and source without claiming; read again if the slot seems to be ahead.
 
     Raises:
-        SidecarError: Postgres or Kafka cannot be queried.
+        SidecarError: Postgres or Kafka is not available.
 
     """
     connection = WalsenderConnection(config.postgres)
@@ -45,7 +45,7 @@ def observe_on(connection: WalsenderConnection, config: Config) -> Continuity:
     """Read the slot, then the position, then the end of the WAL.
 
     Raises:
-        SidecarError: Postgres or Kafka cannot be queried.
+        SidecarError: Postgres or Kafka is not available.
 
     """
     database = Database(config.postgres)

@@ -23,11 +23,11 @@ from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What a teardown removes, in this order, and what it leaves of the configured things."""
+    """What a teardown removes, in this order, and the configured objects that it leaves."""
 
     slot: str | None
     topics: tuple[str, ...]
-    left: tuple[str, ...]  # a slot or internal topics that are not the sidecar's, each with why
+    left: tuple[str, ...]  # a slot or internal topics that may not be ours, with the reason
 
     @property
     def is_empty(self) -> bool:
@@ -40,7 +40,7 @@ def plan_teardown(config: Config) -> Removal:
 
     Raises:
         SidecarRunning: a sidecar is running.
-        SourceChanged, WalWentBack: the position is of another source: a clone must not remove it.
+        SourceChanged, WalWentBack: the position is of another source; a clone must not remove it.
         SlotUnfit: the slot is not one that a sidecar can read.
 
     """
@@ -92,7 +92,7 @@ def _plan(config: Config, connection: WalsenderConnection) -> Removal:
 
 
 def _own_slot(seen: Continuity) -> str | None:
-    """Return the slot if a position of ours names it; the slot of another is not ours to drop."""
+    """Return the slot if a position of ours names it; another service's slot is never dropped."""
     slot = seen.source.slot
     if slot is None or seen.record is None:
         return None
@@ -102,7 +102,7 @@ def _own_slot(seen: Continuity) -> str | None:
 
 
 def _own_topics(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the topics to remove, in order, and the internal topics that are left, with why."""
+    """Return the topics to remove, in order, and the internal topics that stay, with the reason."""
     internal = (position_topic(config.service.name), schemas_topic(config.service.name))
     existing = _topics(config).identify(internal)
     ours = _created(config, internal[-1]) if internal[-1] in existing else set()
@@ -114,7 +114,7 @@ def _own_topics(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _created(config: Config, schemas: str) -> set[str]:
-    """Return the topics of the ledger that are still the ones that were created."""
+    """Return the topics of the ledger that still have the id with which they were created."""
     created = Ledger(config.kafka, schemas).read()
     existing = _topics(config).identify(created)
     return {name for name, identifier in existing.items() if created[name] == identifier}

@@ -1,1 +1,1 @@
-"""The wire and the catalog of Postgres; knows nothing of Avro or Kafka."""
+"""The wire protocol and the catalog of Postgres. The package does not know Avro or Kafka."""

@@ -23,7 +23,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
-    """A published table as it is now, in the form of a Relation message, with its facts."""
+    """The present layout of a published table, as a Relation message, with the catalog's facts."""
 
     relation: Relation
     facts: LayoutFacts

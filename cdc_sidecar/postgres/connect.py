@@ -138,7 +138,7 @@ class Database:
 
     @contextmanager
     def connection(self, timeout: float = CONNECT_TIMEOUT) -> Iterator[psycopg.Connection]:
-        """Lend a connection in autocommit mode, within `timeout` seconds.
+        """Yield a connection in autocommit mode, within `timeout` seconds.
 
         Raises:
             SidecarError: the error of the server or the network, translated.
@@ -181,7 +181,7 @@ def translate(  # noqa: PLR0911 - one return for each case of a table
 ) -> SidecarError:
     """Return our error for a SQLSTATE (PostgreSQL documentation, appendix A) and its message.
 
-    A failed connection has no SQLSTATE; its message holds the server's words.
+    A failed connection has no SQLSTATE; its message contains the server's text.
     """
     fact = " ".join(message.split())
     match sqlstate:

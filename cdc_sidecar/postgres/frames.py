@@ -105,7 +105,7 @@ def encode_status(
 ) -> bytes:
     """Encode a StandbyStatusUpdate; `clock` in microseconds since 1970.
 
-    `flushed` frees WAL for ever: it must be at or below the last position committed in Kafka (I3).
+    `flushed` frees WAL for good: it must be at or below the last position committed in Kafka (I3).
     """
     since_2000 = clock - POSTGRES_EPOCH_MICROSECONDS
     return _STATUS.pack(b"r", written, flushed, applied, since_2000, reply_requested)

@@ -1,4 +1,4 @@
-"""The advisory lock by which one sidecar at a time serves a slot.
+"""The advisory lock with which only one sidecar at a time reads a slot.
 
 The replication connection takes it (`WalsenderConnection.try_lock`). This module gives its key and
 reads who holds it, on an ordinary connection.

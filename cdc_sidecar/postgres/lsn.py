@@ -15,7 +15,7 @@ _SPELLED: Final = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
 def parse_lsn(text: str) -> Lsn:
-    """Return the LSN that a text such as `"0/15293B8"` stands for.
+    """Return the LSN of a text such as `"0/15293B8"`.
 
     Raises:
         ValueError: the text is not two hexadecimal numbers with a slash between them.

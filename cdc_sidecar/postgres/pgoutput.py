@@ -114,7 +114,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A changed row; `old` is there for a changed or TOASTed key ('K') or FULL ('O')."""
+    """A changed row; `old` is present for a changed or TOASTed key ('K') or FULL ('O')."""
 
     relation_oid: int
     old_kind: str | None

@@ -32,15 +32,15 @@ replication thread must not wait long for that, because it also has to notice wi
 the server shuts down. A shorter wait would use up a processor: the caller tries again at once.
 """
 _READ_BYTES: Final = 1_000_000
-"""What libpq takes from the socket at once. Its buffer begins with 16 kB, which is 15 rows of 1 kB,
-grows with the longest message, and never shrinks; each read costs four system calls.
+"""Bytes that libpq reads from the socket at once. Its buffer begins with 16 kB, which is 15 rows of
+1 kB, grows with the longest message, and never shrinks. Each read costs four system calls.
 """
 
 
 class ReplicationConnection(WalsenderConnection):
     """One connection in replication mode; after `start` it only streams.
 
-    `flushed` in `send_status` frees WAL for ever; it has no default.
+    `flushed` in `send_status` frees WAL for good; it has no default.
     """
 
     def __init__(self, config: Postgres) -> None:
@@ -102,7 +102,7 @@ class ReplicationConnection(WalsenderConnection):
         with translated():
             while drained < limit:
                 size, data = receive(1)
-                if self._notice:  # it came before this frame: rows are missing from here on
+                if self._notice:  # it came before this frame: rows are missing from now on
                     raise self._notice
                 if size <= 0:
                     if size < 0:
@@ -148,7 +148,7 @@ class ReplicationConnection(WalsenderConnection):
         """Report to the server that everything up to `flushed` is safe in Kafka (I3).
 
         Return whether the status was sent. If it was not, because the server reads nothing, the
-        caller still owes a status.
+        caller must send one later.
 
         Raises:
             PostgresUnavailable: the connection broke.
@@ -191,7 +191,7 @@ class ReplicationConnection(WalsenderConnection):
         super().close()
 
     def _keep_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        """Make the one warning under which rows are skipped an error (PostgreSQL 18)."""
+        """Keep the only warning that means skipped rows, as an error (PostgreSQL 18)."""
         message = diagnostic.message_primary or ""
         if diagnostic.sqlstate == "55000" and "skipped loading publication" in message:
             self._notice = translate("55000", message)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 Step: TypeAlias = Generator[Wait, Ready, T]
 
 STOP_POLL: Final = 0.5
-"""Seconds between two questions whether to stop: short beside the grace period of a shutdown."""
+"""Seconds between two checks of `stopping`: short compared with the grace period of a shutdown."""
 
 
 class SocketWaiter:

@@ -20,8 +20,8 @@ from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
 from cdc_sidecar.postgres.waiting import SocketWaiter
 
 QUERY_TIMEOUT: Final = 30.0
-"""Seconds. Each query reads memory or a small file, so a server that is only busy answers sooner;
-one that is frozen must not hold a session up for ever.
+"""Seconds. Each query reads memory or a small file, so a server that is only busy answers sooner.
+A frozen server must not block a session forever.
 """
 CREATE_TIMEOUT: Final = 600.0
 """Seconds. A new slot waits for every running transaction, and these may take minutes."""
@@ -113,7 +113,7 @@ class WalsenderConnection:
         return result
 
     def _check(self, result: pq.abc.PGresult) -> None:
-        """Raise the error that a result stands for, translated."""
+        """Raise the translated error if the result is one."""
         if result.status not in _ACCEPTED:
             sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
             message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message

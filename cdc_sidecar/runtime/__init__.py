@@ -1,1 +1,1 @@
-"""The daemon at work: sessions, threads, health. Only here things are counted and logged."""
+"""The running daemon: sessions, threads and health. Only this package counts and logs."""

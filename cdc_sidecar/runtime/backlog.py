@@ -1,7 +1,7 @@
 """The backlog: what was read from Postgres and is not yet published, for the gauges of a scrape.
 
-Each stream has one. Its queue and its publisher write to it, the HTTP thread reads it through the
-status board; so a gauge keeps no queue and no producer alive.
+Each stream has one backlog. Its queue and its publisher write to it, and the HTTP thread reads it
+through the status board. A gauge therefore keeps no queue and no producer alive.
 """
 
 import time
@@ -16,11 +16,11 @@ class Backlog:
     __slots__ = ("_idle_since", "committing_since", "queue_bytes", "waiting_since")
 
     def __init__(self, idle_since: float | None = None) -> None:
-        """Begin with nothing; `idle_since` is the time from which no stream is read, if so."""
+        """Begin with nothing; `idle_since` is the time since which no stream is read."""
         self._idle_since = idle_since  # seconds since 1970
         self.queue_bytes = 0
         self.waiting_since: int | None = None  # commit time of the first batch in the queue
-        self.committing_since: int | None = None  # likewise of the open Kafka transaction
+        self.committing_since: int | None = None  # that of the open Kafka transaction
 
     def lag(self) -> float:
         """Return the age in seconds of the oldest change not yet published; 0 when idle.

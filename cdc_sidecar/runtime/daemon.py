@@ -1,4 +1,4 @@
-"""The daemon: starts what outlives a session, begins sessions until asked to stop, and says why.
+"""The daemon: owns what outlives a session, and runs one session after the other until it stops.
 
 Called by `cdc-sidecar run` in the main thread; its result is the exit status.
 """
@@ -39,19 +39,19 @@ _SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 FIRST_BACKOFF: Final = 0.5
 """Seconds before the second session: a restarted server accepts connections soon after."""
 LAST_BACKOFF: Final = 30.0
-"""Seconds at most between two sessions: how long the sidecar may stay away from a server that has
-come back."""
+"""Seconds at most between two sessions: the longest time for which the sidecar stays disconnected
+from a server that is available again."""
 HEALTHY_AFTER: Final = 30.0
 """Seconds of streaming after which the back-off begins anew: longer than the longest back-off, so
 that a session which always fails soon is not tried more often."""
 FENCES_ALLOWED: Final = 5  # within FENCES_WITHIN, which gives the reason
 FENCES_WITHIN: Final = 600.0
-"""Seconds. A broker that times a transaction out fences as a rival does, once for each outage; five
-times in ten minutes is another producer with our id, or a time-out that is too short."""
+"""Seconds. A broker that times a transaction out fences as a rival does, once for each outage. Five
+fences in ten minutes mean another producer with our id, or a time-out that is too short."""
 
 
 class Endpoint(Protocol):
-    """What serves the daemon's pages; `cdc_sidecar.http.server.HttpServer` is the real one."""
+    """The server of the daemon's pages; `cdc_sidecar.http.server.HttpServer` is the real one."""
 
     @property
     def port(self) -> int:
@@ -68,7 +68,7 @@ class Daemon:
     """The process of `cdc-sidecar run`, apart from HTTP, which only reads `board` and `served`."""
 
     def __init__(self, config: Config, *, bootstrap: bool) -> None:
-        """Make what outlives a session; nothing is asked yet.
+        """Create the objects that outlive a session; nothing is connected yet.
 
         Raises:
             FailpointInvalid: the environment names a failpoint that does not exist.
@@ -131,7 +131,7 @@ class Daemon:
             session.stop()
 
     def _end_on_crash(self, crash: threading.ExceptHookArgs) -> None:
-        """End the session when a thread dies of a bug: silence would look like an idle stream.
+        """End the session when a thread crashes: otherwise it would look like an idle stream.
 
         The message of the exception is left out, because it may hold a row value.
         """
@@ -141,13 +141,13 @@ class Daemon:
         error = InternalError(
             f"{crash.exc_type.__name__} in thread {name}",
             where=" < ".join(reversed(places)),
-            hint="report it with these lines; a restart goes on from the position",
+            hint="report it with these lines; a restart continues from the position",
         )
         self._log.error("thread_crashed", thread=name, where=error.where)
         self._fail_session(error)
 
     def _fail_session(self, error: SidecarError) -> None:
-        session = self._session  # the main thread may take it away meanwhile
+        session = self._session  # the main thread may clear it at the same time
         if session:
             session.fail(error)
 
@@ -198,7 +198,7 @@ class Daemon:
         return None
 
     def _stay(self, status: int) -> None:
-        """After a halt wait for the signal to end, if so configured; the pages tell why."""
+        """After a halt, wait for the signal to end if configured; the pages show the error."""
         halted = status == Disposition.HALT.exit_status
         if halted and self._resources.config.shutdown.on_halt == "stay":
             self._log.warning("halt_held", until="SIGTERM")
@@ -229,7 +229,7 @@ class Daemon:
         )
 
     def _fenced(self, error: ProducerFenced) -> SidecarError:
-        """Return the error, or another one where it has come too often."""
+        """Return the error, or FencedTooOften if it occurred too often."""
         now = time.monotonic()
         self._fences.append(now)
         if len(self._fences) < FENCES_ALLOWED or now - self._fences[0] >= FENCES_WITHIN:

@@ -1,8 +1,8 @@
-"""The guardian: looks at the slot, the publication and the captured tables while others stream.
+"""The guardian: checks the slot, the publication and the captured tables during the stream.
 
 It has a connection of its own and never holds up the stream. The server does not report when a
-captured table is dropped from the publication or replaced by another: the guardian makes that an
-error. What is about to go wrong it makes a warning.
+captured table is dropped from the publication or replaced by another. The guardian reports this as
+an error, and it warns of a slot that may soon be lost and of a stream that is stalled.
 """
 
 import math
@@ -21,29 +21,29 @@ from cdc_sidecar.runtime.status import Phase, Status
 from cdc_sidecar.runtime.watch import Assessment, Look, SlotWatch
 
 INTERVAL: Final = 10.0
-"""Seconds between two looks: four short queries, and a swapped table is noticed in this time."""
+"""Seconds between two checks: four short queries, and a swapped table is noticed in this time."""
 SHORT_INTERVAL: Final = 2.0
-"""Seconds while the stream is stalled: its end is reported soon."""
+"""Seconds between two checks while the stream is stalled: the end of a stall is reported soon."""
 TICK: Final = 0.5
-"""Seconds in which a stream that begins is noticed."""
+"""Seconds between two checks whether a stream has begun."""
 
 
 class GuardianTelemetry(Protocol):
-    """Where the guardian reports what it sees."""
+    """Receives the reports of the guardian."""
 
     @property
     def now(self) -> Status:
         """The newest snapshot of the status."""
 
     def guardian_failed(self, error: SidecarError) -> None:
-        """Report that Postgres could not be queried."""
+        """Report that a check failed because Postgres could not be queried."""
 
     def source_seen(self, look: Look, assessment: Assessment) -> None:
-        """Report a look at the slot."""
+        """Report a check of the slot."""
 
 
 class Guardian:
-    """A thread for the life of the daemon; each session says which tables it captures.
+    """A thread for the life of the daemon; each session names the tables that it captures.
 
     `captured` returns the tables of the present session, names by oid; `fail` ends the session.
     """
@@ -64,11 +64,11 @@ class Guardian:
         self._telemetry = telemetry
         self._watch = SlotWatch(config.publish.split_seconds)
         self._failing = False
-        self._looked_at = -math.inf  # time.monotonic() of the last look
+        self._looked_at = -math.inf  # time.monotonic() of the last check
         self._session = 0  # the last one that was seen to stream
 
     def run(self, stopping: threading.Event) -> None:
-        """Look every few seconds, and at once when a stream begins, until the daemon stops."""
+        """Check every few seconds, and at once when a stream begins, until the daemon stops."""
         while not stopping.wait(TICK):
             if self._is_due():
                 self._look_and_report()
@@ -94,10 +94,10 @@ class Guardian:
             self._fail(error)
 
     def look(self) -> None:
-        """Look once.
+        """Check once.
 
         Raises:
-            SidecarError: the source cannot be queried, or a captured table is not what it was.
+            SidecarError: the source cannot be queried, or a captured table was replaced.
 
         """
         captured = self._captured()

@@ -149,7 +149,7 @@ class Acknowledgement:
                 os.eventfd_write(self._descriptor, 1)
 
     def clear(self) -> None:
-        """Take the wake-up."""
+        """Consume the wake-up."""
         with self._guard, suppress(BlockingIOError):
             if self._descriptor >= 0:
                 os.eventfd_read(self._descriptor)

@@ -1,6 +1,6 @@
-"""What the stream must ask others in mid-flow: facts of the catalog, and topics.
+"""Look-ups that the stream needs while it runs: facts of the catalog, and topics.
 
-Helper threads ask, so that standby status goes on while an answer is awaited.
+Helper threads make them, so that standby status is still sent while the stream waits.
 """
 
 import threading
@@ -35,7 +35,7 @@ class Lookup:
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="lookup")
 
     def layout_facts(self, relation: Relation) -> "Future[LayoutFacts]":
-        """Ask what the catalog says now about a relation layout."""
+        """Ask for the catalog's present facts about a relation layout."""
         return self._executor.submit(self._read_facts, relation)
 
     def topic_facts(self, name: str) -> "Future[TopicFacts]":
@@ -62,7 +62,7 @@ class Lookup:
 
 
 class StreamCatalog:
-    """Answers the assembler: from what the session has looked at, else through the lookup."""
+    """Answers the assembler from the session's look at the source, or else by a look-up."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class StreamCatalog:
         upkeep: Upkeep,
         stopping: threading.Event,
     ) -> None:
-        """Take the layouts that the session has looked at, and what to ask for others."""
+        """Know the layouts of the session's look at the source; `lookup` is used for all others."""
         self._looked = looked
         self._topics = topics
         self._lookup = lookup
@@ -80,10 +80,10 @@ class StreamCatalog:
         self._stopping = stopping
 
     def layout_facts(self, relation: Relation) -> LayoutFacts:
-        """Return what the catalog says about a relation layout.
+        """Return the catalog's facts about a relation layout.
 
         Raises:
-            SidecarError: Postgres cannot be queried, or the session is stopping.
+            SidecarError: Postgres is not available, or the session is stopping.
 
         """
         return self._looked.get(relation) or self._await(self._lookup.layout_facts(relation))
@@ -92,13 +92,13 @@ class StreamCatalog:
         """Return the limits of a topic, which is created if it is missing.
 
         Raises:
-            SidecarError: Kafka cannot be queried, or the session is stopping.
+            SidecarError: Kafka is not available, or the session is stopping.
 
         """
         return self._topics.facts(name) or self._await(self._lookup.topic_facts(name))
 
     def _await(self, answer: "Future[T]") -> T:
-        """Wait for an answer of a helper thread while the upkeep goes on."""
+        """Wait for an answer of a helper thread while the upkeep continues."""
         done = threading.Event()
         answer.add_done_callback(lambda _answer: done.set())
         while not done.wait(self._upkeep.pause):

@@ -1,4 +1,4 @@
-"""Memory that Python and the C library would otherwise keep."""
+"""Less work and less memory for Python's garbage collector and the C library's allocator."""
 
 import ctypes
 import gc

@@ -34,16 +34,16 @@ BUSY_DELAY: Final = 0.025
 gathering for less would spend much of the time on commits."""
 MARKERS_PAUSE: Final = 0.00125
 """Seconds between a commit and the next transaction. The broker answers a commit before it has
-written the markers; it turns away a producer that begins sooner, and librdkafka then waits 20 ms
-before it tries again. librdkafka needs another millisecond to register what was produced. Together
-they are over within the default of `max_delay`, which covers the record of the position too.
+written the markers. It rejects a producer that begins sooner, and librdkafka then waits 20 ms
+before it tries again. librdkafka needs another millisecond to register the produced records. Both
+are over within the default of `max_delay`, which also covers the position record.
 """
 PROBE_PAUSE: Final = 0.5
 """Seconds between two questions whether a broker answers; each may take three seconds itself."""
 
 
 class PublisherTelemetry(Protocol):
-    """Where the publisher reports what it does."""
+    """Receives the reports of the publisher."""
 
     def transaction_committed(
         self, batch: Batch, record: PositionRecord, seconds: float, queued: int
@@ -51,7 +51,7 @@ class PublisherTelemetry(Protocol):
         """Report a commit of `seconds`, with `queued` bytes still waiting."""
 
     def position_acknowledged(self, position: Position) -> None:
-        """Report the position that Postgres may be told."""
+        """Report the position that may be acknowledged to Postgres."""
 
     def transaction_split(self, position: Position) -> None:
         """Report that a part of a source transaction is committed."""
@@ -71,17 +71,17 @@ class PublisherTelemetry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A producer that was claimed, and the position that it goes on from."""
+    """A producer that has claimed the position, and the position record that it claimed."""
 
     producer: Producer
     record: PositionRecord
 
 
 class Claims(Protocol):
-    """How the publisher claims anew, and asks for the brokers."""
+    """Lets the publisher claim the position again, and ask whether a broker answers."""
 
     def reclaim(self) -> Claimed:
-        """Claim anew, while the stream goes on."""
+        """Claim again while the stream continues."""
 
     def brokers_answer(self) -> bool:
         """Return whether any broker answers."""
@@ -89,7 +89,7 @@ class Claims(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """What is published how: the settings, the configuration's fingerprint, our own topics."""
+    """The settings of publishing, the configuration's fingerprint, and our own topics."""
 
     settings: Publish
     fingerprint: str
@@ -103,8 +103,8 @@ class OpenTransaction:
 
     began: float  # time.monotonic()
     batch: Batch  # the sum of everything produced so far, without the records
-    alone: bool  # one source transaction has it to itself, which may take long
-    carries: bool = False  # it ends inside a source transaction, as far as that has come
+    alone: bool  # it holds one source transaction only, which may take long
+    carries: bool = False  # its last batch ends inside a source transaction
 
     def is_long(self, settings: Publish) -> bool:
         """Whether it has been open for so long that it must be split."""
@@ -124,7 +124,7 @@ class Publisher:
         telemetry: PublisherTelemetry,
         fail: Callable[[SidecarError], None],
     ) -> None:
-        """Take what the thread needs; `fail` ends the session."""
+        """Begin after the claimed position; `fail` ends the session."""
         self._producer = claimed.producer
         self._record = claimed.record
         self._claims = claims
@@ -157,7 +157,7 @@ class Publisher:
             self._acknowledgement.wake()
 
     def _outlast(self, error: SidecarError) -> SidecarError:
-        """Keep the session while no broker answers: Postgres need not be left because of Kafka."""
+        """Keep the session while no broker answers: an outage of Kafka need not end the stream."""
         if error.disposition is not Disposition.RETRY or isinstance(error, ProducerFenced):
             return error
         try:
@@ -169,7 +169,7 @@ class Publisher:
         return error
 
     def abandon(self) -> None:
-        """Give up after the grace period: no further batch is taken and nobody is fenced."""
+        """Give up after the grace period: no further batch is taken and no producer is fenced."""
         self._queue.break_off()
 
     def _step(self) -> None:
@@ -196,7 +196,7 @@ class Publisher:
         return max(delay, BUSY_DELAY) if self._queue.busy else delay
 
     def _publish(self, batch: Batch) -> None:
-        """Produce a batch, in a Kafka transaction of its own where it must have one.
+        """Produce a batch, in a Kafka transaction of its own if it needs one.
 
         A source transaction whose Commit has not arrived may take long, and whole transactions
         must not wait for it.
@@ -278,23 +278,23 @@ class Publisher:
             self._recycle()
 
     def _report(self, batch: Batch, seconds: float) -> None:
-        """Let others know of a commit: what counts it, and who serves its schemas."""
+        """Report a commit to the telemetry, and its schemas to the model that HTTP serves."""
         for key, value in batch.schemas:
             self._publishing.serve_schema(key, value)
         self._telemetry.transaction_committed(batch, self._record, seconds, self._queue.size)
 
     def _insist(self) -> None:
-        """Begin and await nothing more once the session has lost its lock.
+        """Check that the session may still begin a transaction or wait for one.
 
         Raises:
-            TransactionFailed: it has lost it.
+            TransactionFailed: the session has ended.
 
         """
         if self._queue.broken:
             raise TransactionFailed("the session ended before the commit")
 
     def _notice_delay(self, seconds: float) -> None:
-        """Show that the brokers keep us waiting; called every second while they do."""
+        """Report that the brokers have not answered; called every second until they do."""
         self._insist()
         if seconds > KAFKA_AWAY_AFTER:
             self._telemetry.brokers_slow(seconds)

@@ -118,7 +118,7 @@ class Replicator:
         )
 
     def _put(self, batch: Batch) -> None:
-        """Put a batch on the queue, and tend while it is full; after a stop put nothing more."""
+        """Put a batch on the queue, and call `rest` while it is full; after a stop put nothing."""
         while not self._queue.put(batch, timeout=self._upkeep.pause):
             if self._stopping.is_set():
                 self._queue.close()
@@ -131,7 +131,8 @@ class Replicator:
     def _await_end(self) -> None:
         """Keep the connection, and with it the lock, until the session ends.
 
-        The publisher has failed. Whether another sidecar has taken the lock is asked now.
+        Called when the publisher has failed. The main thread now asks whether another sidecar has
+        taken the lock, and needs this connection for that.
         """
         while not self._stopping.wait(self._upkeep.pause):
             self._upkeep.rest()

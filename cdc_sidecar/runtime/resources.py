@@ -1,4 +1,4 @@
-"""What outlives a session: made once by the daemon, lent to each session."""
+"""The objects that outlive a session: the daemon creates them, and each session uses them."""
 
 import threading
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from cdc_sidecar.runtime.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the daemon owns."""
+    """The objects that the daemon owns."""
 
     config: Config
     version: str

@@ -1,6 +1,6 @@
 """One life of the stream: lock, look, claim, stream, end.
 
-Every trouble that may pass ends the session, and the daemon begins a new one after a back-off.
+Every error that may be temporary ends the session, and the daemon begins another after a back-off.
 There is one way to begin and one way to end.
 """
 
@@ -26,7 +26,7 @@ from cdc_sidecar.runtime.status import Phase
 from cdc_sidecar.runtime.stream import Started, Stream
 
 BEAT_INTERVAL: Final = 1.0
-"""Seconds between two looks at the beat of the replication thread."""
+"""Seconds between two reads of the replication thread's beat."""
 
 
 class Session:
@@ -119,7 +119,7 @@ class Session:
 
         Whether a rival has taken the lock can be asked only while the connection is open.
         """
-        if self._resources.stopping.is_set():  # asked before there was a session to tell
+        if self._resources.stopping.is_set():  # the stop came before this session
             self.stop()
         while not self._failure.await_wake(BEAT_INTERVAL):
             self._telemetry.beat_seen(stream.beat)

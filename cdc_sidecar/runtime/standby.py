@@ -1,4 +1,4 @@
-"""What a session waits for: the lock, as a standby, and a broker that answers."""
+"""The waits of a session before it starts: for the lock, as a standby, and for a broker."""
 
 import threading
 from typing import Final
@@ -17,12 +17,12 @@ BROKER_POLL: Final = 0.5
 
 
 class Waiting:
-    """What a session waits for before it looks at the source; used by the main thread."""
+    """The waits of a session before it looks at the source; used by the main thread."""
 
     def __init__(
         self, resources: Resources, telemetry: Telemetry, number: int, failed: "Failure"
     ) -> None:
-        """Take what waiting needs; `number` is the session's."""
+        """Prepare the waits; `failed` holds an error that ends the session."""
         self._resources = resources
         self._telemetry = telemetry
         self._number = number
@@ -73,13 +73,13 @@ class Waiting:
 
         Raises:
             KafkaRefused: a broker answers and refuses the client.
-            PostgresUnavailable: Postgres went away.
+            PostgresUnavailable: the connection to Postgres broke.
 
         """
         waiting = False
         while not topics.brokers_answer():
             self._failed.raise_if_any()
-            connection.identify_system()  # raises if Postgres has gone away
+            connection.identify_system()  # raises if the connection broke
             if not waiting:
                 waiting = True
                 self._telemetry.brokers_awaited()
@@ -118,7 +118,7 @@ class Failure:
             raise self.error
 
     def judge(self, resources: Resources, backend_pid: int) -> None:
-        """Tell a rival that took our lock from a broker that timed our transaction out.
+        """Decide whether a rival took our lock, or a broker timed our transaction out.
 
         Both fence the producer. Called by the main thread while the replication connection, whose
         walsender is `backend_pid`, is still open.
@@ -135,7 +135,7 @@ class Failure:
 
 
 def taken_over(fact: str) -> RivalTookOver:
-    """Return the error of a sidecar whose place another has taken."""
+    """Return the error of a sidecar that another one has replaced."""
     return RivalTookOver(
         fact,
         cause="our session on Postgres ended while this process was not running, and another began",

@@ -1,4 +1,4 @@
-"""The start of a session: look at the source, claim the position, and make both at a first start.
+"""The start of a session: look at the source, claim the position; at a first start create both.
 
 The look reads source and position without claiming: a clone must halt before it fences anyone. The
 claim fences every earlier producer and then reads the position that counts (I2, I7).
@@ -30,14 +30,14 @@ from cdc_sidecar.runtime.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a look at the source shows."""
+    """The result of a look at the source."""
 
     server: SourceServer
     tables: tuple[PublishedTable, ...]
 
 
 class SessionStart:
-    """Looks and claims for one session; later claims anew for its publisher."""
+    """Looks and claims for one session; later claims again for its publisher."""
 
     def __init__(
         self, resources: Resources, capture: Capture, topics: TopicCatalog, telemetry: Telemetry
@@ -54,7 +54,7 @@ class SessionStart:
         """Look at source and position without claiming.
 
         Raises:
-            SidecarError: the source is not what the configuration or the position says.
+            SidecarError: the source contradicts the configuration or the position.
 
         """
         config, capture, topics = self._config, self._capture, self._topics
@@ -116,7 +116,7 @@ class SessionStart:
         return claim
 
     def reclaim(self) -> Claimed:
-        """Claim anew while the stream goes on; called by the publisher thread.
+        """Claim again while the stream continues; called by the publisher thread.
 
         Raises:
             SidecarError: Kafka is not available, or the position was removed.
@@ -151,7 +151,7 @@ class SessionStart:
     def _first_start(
         self, connection: WalsenderConnection, claim: Claim, source: SourceState
     ) -> PositionRecord:
-        """Write the first position; an intent, recorded before the slot, survives a crash."""
+        """Write the first position. An intent precedes the slot, in case of an interruption."""
         intent = claim.record
         record = intent or self._new_record(source.identity)
         if source.slot is None:
@@ -187,14 +187,14 @@ class SessionStart:
         return start
 
     def _begin_of_slot(self, source: SourceState, intent: PositionRecord | None) -> Lsn:
-        """Return where an existing slot begins, if a first start may go on from there."""
+        """Return the LSN at which an existing slot begins, if a first start may use the slot."""
         slot = source.slot
         assert slot is not None  # noqa: S101 - the caller has asked
         if intent is None and not self._resources.bootstrap:
             raise PositionMissing(
                 f"slot {slot.name} begins at {format_lsn(slot.confirmed_flush_lsn)}, but topic"
                 f" {self.internal.position} has no position",
-                cause="a first start on a slot made by hand, or the position topic was lost",
+                cause="a first start on a slot created by hand, or the position topic was lost",
                 hint="for a first start, run `cdc-sidecar run --bootstrap` once; otherwise restore"
                 " the topic",
             )

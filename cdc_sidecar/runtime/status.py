@@ -16,7 +16,7 @@ STUCK_AFTER = 90.0
 """Seconds without a beat of the replication thread after which the process counts as hung. The
 thread beats every second, and ends its session if a query takes 30 s."""
 OLD_AFTER = 30.0
-"""Seconds after which health says how old the last look at the slot is: three looks were missed."""
+"""Seconds after which health reports the age of the slot's last check: three checks are missing."""
 
 
 class Phase(Enum):
@@ -68,11 +68,11 @@ class Status:
         return (is_standby or flowing) and not (self.slot and self.slot.lost)
 
     def alive(self, now: float) -> bool:
-        """Whether the replication thread makes progress, whatever Postgres and Kafka do."""
+        """Whether the replication thread makes progress, independently of Postgres and Kafka."""
         return self.phase is not Phase.STREAMING or now - self.beat < STUCK_AFTER
 
     def health(self, now: float) -> dict[str, str]:
-        """Return a word each for the stream, Kafka and the slot."""
+        """Return one word each for the stream, Kafka and the slot."""
         streaming = self.phase is Phase.STREAMING
         return {
             "stream": "stalled" if self.stalled and streaming else self.phase.value,

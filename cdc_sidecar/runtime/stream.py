@@ -1,7 +1,8 @@
-"""The stream of a session: reader, queue and publisher, made in an order without cycles.
+"""The stream of a session: reader, queue and publisher, created in an order without cycles.
 
-What a part needs is made before it: the handover, the upkeep of the connection, the catalog that
-waits by the upkeep, the assembler that asks the catalog, and then the two threads.
+Each part is created after the parts that it needs. The order is the handover, the upkeep of the
+connection, the catalog (it calls the upkeep while it waits), the assembler (it asks the catalog),
+and the two threads.
 """
 
 import threading
@@ -40,7 +41,7 @@ for the end of the copy, so that the slot is free when the process ends."""
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a session owns once it has claimed the position."""
+    """The objects that a session owns after it has claimed the position."""
 
     connection: ReplicationConnection
     topics: TopicCatalog
@@ -67,7 +68,7 @@ class Stream:
         telemetry: Telemetry,
         fail: Callable[[SidecarError], None],
     ) -> None:
-        """Make everything; nothing streams yet. `fail` is called with what ends a thread.
+        """Create everything; nothing streams yet. `fail` is called with an error of a thread.
 
         Raises:
             SidecarError: Postgres or Kafka is not available, or schemas cannot be read.
@@ -94,12 +95,12 @@ class Stream:
             self._opened = opened.pop_all()
 
     def _drop_unused_producer(self) -> None:
-        """Drop the claimed producer, unless a thread has it."""
+        """Drop the claimed producer, unless the publisher thread owns it."""
         if not self._threads:
             self._started.claimed.producer.drop()
 
     def _open_connections(self, resources: Resources, opened: ExitStack) -> None:
-        """Make what the threads share; `opened` closes it again."""
+        """Open what the threads share; `opened` closes it."""
         started, postgres = self._started, self._config.postgres
         sentinel = Sentinel(postgres)
         opened.callback(sentinel.close)  # after the lookup, which may still be renewing it
@@ -155,10 +156,10 @@ class Stream:
         return time.time() - (time.monotonic() - self._upkeep.beat)
 
     def open(self) -> None:
-        """Let the server send from the position on.
+        """Start replication at the position.
 
         Raises:
-            SidecarError: it does not.
+            SidecarError: the server refuses.
 
         """
         postgres = self._config.postgres
@@ -182,7 +183,7 @@ class Stream:
             thread.start()
 
     def end(self) -> None:
-        """Ask both threads to end, wait for the grace period, and then give the publisher up."""
+        """Ask both threads to end, wait for the grace period, and then abandon the publisher."""
         self._ending.set()
         self._handover.acknowledgement.wake()  # an idle replication thread sleeps up to a second
         deadline = time.monotonic() + self._config.shutdown.grace

@@ -1,7 +1,7 @@
-"""Telemetry: what the threads report goes to the status board, the metrics and the log at once.
+"""Telemetry: passes the reports of the threads to the status board, the metrics and the log.
 
-The threads know the protocols that their own modules define, `PublisherTelemetry` and
-`GuardianTelemetry`; this class implements them.
+The threads use the protocols that their own modules define, `PublisherTelemetry` and
+`GuardianTelemetry`. The class in this module implements them.
 """
 
 import math
@@ -61,7 +61,7 @@ class Telemetry:
         self.board.update(beat=at)
 
     def waiting_for(self, reason: str | None) -> None:
-        """Show what a session waits for; None if it goes on."""
+        """Show the reason why a session waits; None when it continues."""
         self.board.update(error=reason)
 
     def standby_entered(self, session: int, holder: int) -> None:
@@ -184,11 +184,11 @@ class Telemetry:
     # --- GuardianTelemetry
 
     def guardian_failed(self, error: SidecarError) -> None:
-        """Report that Postgres could not be queried; the next looks go on."""
+        """Report that Postgres could not be queried; the guardian continues to check."""
         self.log.warning("guardian_went_blind", error=error.fact)
 
     def source_seen(self, look: Look, assessment: Assessment) -> None:
-        """Show what a look at the slot says."""
+        """Show the result of a check of the slot."""
         self._report_changes(look, assessment)
         slot, seconds_left = look.slot, assessment.seconds_left
         self.metrics.slot.show(slot, look.activity, seconds_left)

@@ -1,7 +1,7 @@
-"""The upkeep of the replication connection: what must go on whatever its thread waits for.
+"""The upkeep of the replication connection, which must continue while its thread waits.
 
 It sends standby status, notices a server that shuts down, and shows that the thread is at work. The
-replication thread calls `tend` in its loop, and so does everything that the loop waits for.
+replication thread calls `tend` in its loop, and so does every wait inside the loop.
 """
 
 import time
@@ -17,21 +17,22 @@ from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.handover import Acknowledgement
 
 STATUS_INTERVAL: Final = 10.0
-"""Seconds at most between two statuses, as Postgres's own receivers have it
+"""Seconds at most between two statuses: the default of Postgres's own receivers
 (`wal_receiver_status_interval`)."""
 STATUS_PAUSE: Final = 0.02
-"""Seconds at least between two statuses that nobody asked for: 50 a second free WAL soon enough."""
+"""Seconds at least between two statuses without a request: 50 a second free WAL soon enough."""
 REPLY_PAUSE: Final = 0.1
-"""Seconds at least between two replies. A server that shuts down repeats its question without a
-pause: 280,840 keepalives in 9.7 s were seen."""
+"""Seconds at least between two replies. A server that shuts down repeats its request without a
+pause: 280,840 keepalives in 9.7 s were measured."""
 SILENCE: Final = (10.0, 60.0)
-"""Seconds, least and most, without a byte although a reply was asked for: `wal_sender_timeout`, but
-long enough for a busy server and short enough for a person who waits."""
+"""The least and the most seconds to wait for a byte after a reply was requested. Between these two
+the limit is `wal_sender_timeout`. The least is long enough for a busy server, and the most is short
+enough for a person who waits."""
 FAREWELL: Final = 0.7
-"""Seconds in which a server that shuts down is still served: the publisher may commit what is
-whole, and with the rest of a fast shutdown it stays under two seconds."""
+"""Seconds for which the connection to a server that shuts down is kept. The publisher may commit
+whole transactions in this time, and a fast shutdown still takes less than two seconds."""
 LONGEST_WAIT: Final = 1.0
-"""Seconds that the thread sleeps at most: the watch for a shutdown has no descriptor to wake it."""
+"""Seconds that the thread sleeps at most: no descriptor wakes it for the check of the server."""
 
 
 class Upkeep:
@@ -71,7 +72,7 @@ class Upkeep:
         return min(self._interval / 2, FAREWELL / 2)
 
     def tend(self) -> None:
-        """Send a status if one is due, and look after the server.
+        """Send a status if one is due, and check whether the server shuts down.
 
         Raises:
             PostgresUnavailable: the connection broke, or the server shuts down.
@@ -82,7 +83,7 @@ class Upkeep:
         self._watch_server()
 
     def rest(self) -> None:
-        """Tend while nothing is read: the server's silence then means nothing.
+        """Do the same while nothing is read, when silence of the server is no error.
 
         Raises:
             PostgresUnavailable: as in `tend`.
@@ -96,7 +97,7 @@ class Upkeep:
         self._reply_wanted = True
 
     def report(self) -> None:
-        """Send a status if one is due: by the clock, when the server asks, and when there is news.
+        """Send a status if one is due: by the clock, on request, or because the LSN has advanced.
 
         Raises:
             PostgresUnavailable: the connection broke.
@@ -141,7 +142,7 @@ class Upkeep:
         return min(self._interval - since, LONGEST_WAIT)
 
     def watch_silence(self) -> None:
-        """Give up a connection on which nothing came although a reply was asked for.
+        """Give up a connection on which nothing came although a reply was requested.
 
         Raises:
             PostgresUnavailable: nothing came for too long.
@@ -156,7 +157,7 @@ class Upkeep:
     def _watch_server(self) -> None:
         """Leave a server that shuts down: it would wait for us as long as Kafka is not available.
 
-        What it has not sent, or we have not published, is sent again after its restart.
+        Changes that it has not sent, or that we have not published, are sent after its restart.
         """
         now = time.monotonic()
         if self._leave_at is not None:

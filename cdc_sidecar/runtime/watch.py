@@ -1,6 +1,6 @@
-"""What several looks at the slot say: how long it will last, and whether the stream is stalled.
+"""Assesses several looks at the slot: how long it will last, and whether the stream is stalled.
 
-It has no clock and asks no server: the guardian passes the looks in.
+The module has no clock and asks no server: the guardian passes the looks in.
 """
 
 import math
@@ -41,7 +41,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a look says together with those before it."""
+    """The conclusion from a look and those before it."""
 
     seconds_left: float  # until the slot may be lost; infinite where nothing endangers it
     danger: str  # `extended`, `unreserved`, `soon`, or empty
@@ -140,7 +140,7 @@ class Danger:
         self.state = ""  # `extended`, `unreserved`, `soon`; empty without danger
 
     def observe(self, slot: SlotStatus, seconds_left: float) -> bool:
-        """Take what a look shows; return whether the state has changed."""
+        """Accept the facts of a look; return whether the state has changed."""
         before = self.state
         self.state = self._state(slot, seconds_left)
         return self.state != before

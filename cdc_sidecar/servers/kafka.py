@@ -185,7 +185,7 @@ class _Metadata:
         return metadata.controller_id >= 0 and bool(metadata.brokers)
 
     def _listens(self) -> bool:
-        """Return whether the port is open. Making a client earlier would only log errors."""
+        """Return whether the port is open. Creating a client earlier would only log errors."""
         try:
             socket.create_connection(self._address, timeout=1).close()
         except OSError:

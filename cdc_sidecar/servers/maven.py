@@ -64,7 +64,7 @@ def fetched(bundle: Bundle) -> Path:
 
 
 def made_once(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """Return `folder`; if it is missing, have it made by `fill`.
+    """Return `folder`; if it is missing, let `fill` create its content.
 
     `fill` gets an empty folder and may leave other files beside it. The folder gets its name only
     when it is complete, so an interrupted call leaves no half-filled folder.

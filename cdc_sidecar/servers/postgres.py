@@ -163,7 +163,7 @@ class PostgresServer(ManagedServer):
 
     @contextmanager
     def _new_data(self) -> Iterator[Path]:
-        """Make the data directory under another name first, so that it is never incomplete."""
+        """Create the data directory under another name first, so that it is never incomplete."""
         user, partial = server_user(), self._folder / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)

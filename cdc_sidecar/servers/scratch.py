@@ -1,6 +1,6 @@
 """The folder for data and programs of servers, which the servers' user can reach.
 
-It lies in the system's temporary folder; its name is made from the path of the clone.
+It lies in the system's temporary folder; its name is a digest of the path of the clone.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ class TemporaryFolder:
     """
 
     def __init__(self) -> None:
-        """Make the folder. The servers' user can enter it."""
+        """Create the folder. The servers' user can enter it."""
         with locked(scratch_folder() / "runs.lock"):
             for earlier in scratch_folder().glob("run-*"):
                 _remove_unless_held(earlier)
@@ -49,7 +49,7 @@ class TemporaryFolder:
 
 
 def scratch_folder() -> Path:
-    """Return our folder; make it if it is missing.
+    """Return our folder; create it if it is missing.
 
     Raises:
         ServerFailed: it is not a folder, or it belongs to another user.
@@ -77,7 +77,7 @@ def remove_scratch_folder() -> None:
 
 
 def reachable_folder(folder: Path) -> Path:
-    """Make and return `folder` or, if the servers' user cannot reach it, a substitute.
+    """Create and return `folder` or, if the servers' user cannot reach it, a substitute.
 
     The substitute lies in our own folder; the same `folder` always gets the same one.
     """

@@ -22,7 +22,7 @@ from cdc_sidecar.runtime.telemetry import Telemetry
 
 
 class Producer:
-    """Stands in for our producer: keeps what would be committed; `taken` hears of each record."""
+    """A stand-in for our producer: keeps what would be committed; `taken` receives each record."""
 
     def __init__(self) -> None:
         self.taken: Callable[[Record], None] = lambda _record: None

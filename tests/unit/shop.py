@@ -1,4 +1,4 @@
-"""The shop of the contract's examples, as the assembler meets it: relations, facts, a clock."""
+"""The shop of the contract's examples, as the assembler sees it: relations, facts, a clock."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tests.unit import wire
 
 SERVICE = "shop"
 RECEIVED = 1_700_000_001_000_999
-"""What the clock of every test says, in microseconds since 1970."""
+"""The time on the clock of every test, in microseconds since 1970."""
 
 NUMERIC_10_2 = (10 << 16 | 2) + 4
 """The type modifier of numeric(10,2)."""
@@ -124,7 +124,7 @@ def compiled(described: Layout, **settings: object) -> Plan:
 class Shop:
     """One session of an assembler, whose catalog is the layouts it was given."""
 
-    def __init__(  # noqa: PLR0913 - all that a session starts from
+    def __init__(  # noqa: PLR0913 - everything with which a session starts
         self,
         *layouts: Layout,
         tables: Iterable[Table] = (),
@@ -221,7 +221,7 @@ class Published:
             add_counts(whole, batch.counts)
         return whole
 
-    def _read(self, framed: bytes | None) -> Any:  # noqa: ANN401 - whatever was published
+    def _read(self, framed: bytes | None) -> Any:  # noqa: ANN401 - a published value
         return None if framed is None else self.reader.read(framed)
 
 

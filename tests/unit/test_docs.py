@@ -1,4 +1,4 @@
-"""The documentation tells what is there: links, codes, metrics, commands, options and keys."""
+"""The documentation describes what exists: links, codes, metrics, commands, options and keys."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What the probes answer: a line each for stream, Kafka and slot."""
+"""The answers of the probes: a line each for stream, Kafka and slot."""
 
 import time
 from dataclasses import replace

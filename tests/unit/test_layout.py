@@ -1,4 +1,4 @@
-"""The order of an envelope's fields stands in its schema alone, and both twins follow it."""
+"""Only its schema defines the order of an envelope's fields, and both twins follow it."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def shuffled(schema: Schema, order: Random) -> Schema:
     copied: Any = json.loads(json.dumps(schema))
     _shuffle(copied, order)
     rows = {field["name"]: field for field in copied["fields"] if field["name"] in _ROWS}
-    if rows and list(rows) != list(_ROWS):  # a named type is defined where it stands first
+    if rows and list(rows) != list(_ROWS):  # a named type is defined where it occurs first
         first, second = (rows[name] for name in rows)
         first["type"], second["type"] = second["type"], first["type"]
     result: Schema = copied
@@ -54,7 +54,7 @@ def _shuffle(schema: Any, order: Random) -> None:  # noqa: ANN401 - JSON
             _shuffle(field["type"], order)
 
 
-def _read(schema: Schema, value: bytes) -> Any:  # noqa: ANN401 - whatever the schema says
+def _read(schema: Schema, value: bytes) -> Any:  # noqa: ANN401 - a value of the schema
     return fastavro.schemaless_reader(io.BytesIO(value), fastavro.parse_schema(schema), None)
 
 
@@ -88,7 +88,7 @@ def _event(
     rows: tuple[bytes | None, bytes | None],
     own: bytes,
     xid: int | None = 7,
-) -> Any:  # noqa: ANN401 - whatever the schema says
+) -> Any:  # noqa: ANN401 - a value of the schema
     """Return one event of a twin, as a reader decodes it."""
     layout = lay_out(schema, _SOURCE.constants("public" if table else "", table))
     route = TopicRoute("topic", b"", b"", 1, 1000)

@@ -1,4 +1,4 @@
-"""What a move of the position is planned to be, from what stands; no server is asked."""
+"""The plan of a move of the position, made from a given observation; no server is asked."""
 
 from dataclasses import replace
 

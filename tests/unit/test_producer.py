@@ -1,4 +1,4 @@
-"""Whatever librdkafka raises inside a transaction ends the session, never the process."""
+"""An error that librdkafka raises inside a transaction ends the session, never the process."""
 
 import gc
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.waiting import await_true
 
 
 class Crashing:
-    """librdkafka after a fatal error, when it had more to log; it does not tell the cause."""
+    """librdkafka after a fatal error and another log line; it does not report the cause."""
 
     def crash(self, *_arguments: object) -> NoReturn:
         """Raise what confluent-kafka raises."""

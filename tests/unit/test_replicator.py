@@ -18,7 +18,7 @@ from tests.waiting import await_true
 
 
 class Connection:
-    """A connection on which nothing comes, and which sends a status only the last few times."""
+    """A connection that receives nothing and refuses to send the first few statuses."""
 
     def __init__(self, *, refusals: int) -> None:
         self.last_received = time.monotonic()

@@ -30,7 +30,7 @@ from tests.unit.test_layout import shuffled
 from tests.unit.tuples import ALL, KINDS, ODD, START
 
 native: Any = pytest.importorskip(
-    "cdc_sidecar.events._transcode", reason="no C compiler was there to build the native twin"
+    "cdc_sidecar.events._transcode", reason="no C compiler was available to build the twin"
 )
 native_envelope: Any = pytest.importorskip("cdc_sidecar.events._envelope")
 native_transaction: Any = pytest.importorskip("cdc_sidecar.events._transaction")

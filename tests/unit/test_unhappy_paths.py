@@ -1,4 +1,4 @@
-"""After an error nothing of the broken transaction leaves, and nothing outlives its session."""
+"""After an error no part of the broken transaction is published; nothing outlives its session."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What looks at the slot tell over time; no server is asked."""
+"""The conclusions from several looks at the slot; no server is asked."""
 
 import math
 from dataclasses import replace
@@ -27,7 +27,7 @@ def test_the_time_left_is_the_room_at_the_rate_of_growth() -> None:
     left = [
         outlook.observe(_look(10 * n, safe=9000 - 1000 * n, retained=1000 * n)) for n in range(5)
     ]
-    assert left[:3] == [math.inf] * 3, "two or three looks tell nothing yet"
+    assert left[:3] == [math.inf] * 3, "two or three looks give no rate yet"
     assert left[3:] == [60.0, 50.0]
 
 

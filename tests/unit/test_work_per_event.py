@@ -1,4 +1,4 @@
-"""How many calls an event costs: a measure of the hot path that does not depend on a clock."""
+"""The number of calls for each event: a measure of the hot path that depends on no clock."""
 
 import sys
 from collections.abc import Callable

@@ -15,6 +15,6 @@ class Registry(Protocol):
         """Return the id of a schema in canonical JSON, as a version of `subject`.
 
         Raises:
-            SidecarError: the registry refuses the schema, or cannot be queried.
+            SidecarError: the registry refuses the schema, or cannot be reached.
 
         """
