@@ -204,7 +204,7 @@ def _footer(picture: Picture) -> Panel:
     grid = Table.grid(expand=True, padding=(0, 1))
     for _ in range(4):
         grid.add_column(ratio=1, no_wrap=True)
-    rolled_back = f"{picture.rolled_back:,} rolled back"
+    written = f"{picture.rows_rate:.0f}/s, {picture.rolled_back:,} rolled back"
     latency = f"p50 {latency_text(picture.median)}  p99 {latency_text(picture.p99)}"
     grid.add_row("written", "arrived", "lag", "commit to consumer", style="dim")
     grid.add_row(
@@ -213,9 +213,7 @@ def _footer(picture: Picture) -> Panel:
         f"[bold]{size_text(picture.lag_bytes)}[/] of WAL",
         f"[bold]{latency}[/]",
     )
-    grid.add_row(
-        f"{picture.rows_rate:.0f}/s, {rolled_back}", f"{picture.events_rate:.0f}/s", "", ""
-    )
+    grid.add_row(written, f"{picture.events_rate:.0f}/s", "", "")
     return Panel(grid, border_style="dim")
 
 

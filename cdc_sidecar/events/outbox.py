@@ -97,10 +97,7 @@ class OutboxTable:
         aggregatetype = self._required(row, "aggregatetype")
         route = self._routes.get(aggregatetype) or self._open_route(aggregatetype)
         key = encode_bytes(self._required(row, "aggregateid"))
-        headers = [
-            ("id", self._required(row, "id")),
-            ("type", self._required(row, "type")),
-        ]
+        headers = [("id", self._required(row, "id")), ("type", self._required(row, "type"))]
         trace = row.get("traceparent")
         if trace is not None:
             headers.append(("traceparent", trace))

@@ -148,14 +148,7 @@ class WalsenderConnection:
                 raise
             self._finish_query()
             return {}
-        if content.startswith("\\x"):
-            content = bytes.fromhex(content[2:]).decode()
-        lines = [line.split() for line in content.splitlines()]
-        return {
-            int(words[0]): parse_lsn(words[1])
-            for words in lines
-            if len(words) > 1 and words[0].isdigit()
-        }
+        return _ends_of_timelines(content)
 
     def create_slot(self, name: str, stopping: Callable[[], bool]) -> Lsn:
         """Create the logical slot and return its consistent point.
@@ -190,3 +183,15 @@ def quote_identifier(name: str) -> str:
 def quote_literal(text: str) -> str:
     """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _ends_of_timelines(history: str) -> dict[int, Lsn]:
+    """Return where each timeline of a history file ended."""
+    if history.startswith("\\x"):
+        history = bytes.fromhex(history[2:]).decode()
+    lines = [line.split() for line in history.splitlines()]
+    return {
+        int(words[0]): parse_lsn(words[1])
+        for words in lines
+        if len(words) > 1 and words[0].isdigit()
+    }
