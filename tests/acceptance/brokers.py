@@ -26,6 +26,7 @@ _LEADER_CHANGED = {
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,  # the new leader does not know its high watermark yet
 }
 _IMPATIENT = """
 [kafka.client]
