@@ -6,13 +6,16 @@ buffers this input without a limit, so every step needs a deadline.
 """
 
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 import psycopg
+from psycopg import pq
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
 from cdc_sidecar.postgres.waiting import Step
+
+_COPYING: Final = (pq.ExecStatus.COPY_BOTH.value, pq.ExecStatus.COPY_OUT.value)
 
 
 class Libpq(Protocol):
@@ -44,10 +47,18 @@ class Libpq(Protocol):
 
 
 def send_query(pgconn: Libpq, statement: str) -> Step[PGresult | None]:
-    """Send a simple query and return its first result."""
+    """Send a simple query and return its first result.
+
+    The other results are read and dropped, so that another query can be sent also after an error.
+    A query that begins a copy has no other result before the copy ends.
+    """
     pgconn.send_query(statement.encode())
     yield from flush(pgconn)
-    return (yield from fetch(pgconn))
+    first = yield from fetch(pgconn)
+    if first is not None and first.status not in _COPYING:
+        while (yield from fetch(pgconn)) is not None:
+            pass
+    return first
 
 
 def fetch(pgconn: Libpq) -> Step[PGresult | None]:

@@ -77,7 +77,6 @@ class WalsenderConnection:
 
         """
         result = self._send(statement, timeout, stopping)
-        self._finish_query()
         return [
             tuple(
                 None if (value := result.get_value(row, column)) is None else value.decode()
@@ -85,12 +84,6 @@ class WalsenderConnection:
             )
             for row in range(result.ntuples)
         ]
-
-    def _finish_query(self) -> None:
-        """Read to the end of a query whose first result was read, so that another can be sent."""
-        with translated():
-            while self._pgconn.get_result() is not None:
-                pass
 
     def _send(
         self,
@@ -146,7 +139,6 @@ class WalsenderConnection:
         except PostgresUnavailable as error:
             if f"{timeline:08X}.history" not in error.fact:
                 raise
-            self._finish_query()
             return {}
         return _ends_of_timelines(content)
 

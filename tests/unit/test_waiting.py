@@ -5,9 +5,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from psycopg import pq
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Wait
 
@@ -180,13 +182,37 @@ def test_the_copy_does_not_end_where_the_server_never_answers(ends: tuple[Wire, 
 
 def test_a_query_is_sent_whole_and_its_answer_awaited(ends: tuple[Wire, Wire]) -> None:
     ours, theirs = ends
-    answer = cast("PGresult", object())
+    answer = _result(pq.ExecStatus.TUPLES_OK)
     ours.results.append(answer)
     fill(ours)
     server = threading.Thread(target=_answer, args=(theirs.socket, b"IDENTIFY_SYSTEM"))
     server.start()
     assert _run(ours, exchange.send_query(ours, "IDENTIFY_SYSTEM")) is answer
     server.join(30)
+
+
+@pytest.mark.parametrize(
+    ("first", "left"),
+    [
+        (pq.ExecStatus.TUPLES_OK, 0),
+        (pq.ExecStatus.FATAL_ERROR, 0),
+        (pq.ExecStatus.COPY_BOTH, 1),
+    ],
+)
+def test_a_query_leaves_no_result_behind_unless_it_begins_a_copy(
+    ends: tuple[Wire, Wire], first: pq.ExecStatus, left: int
+) -> None:
+    ours, theirs = ends
+    theirs.socket.send(b"rows")
+    ours.consume_input()
+    answer = _result(first)
+    ours.results += [answer, _result(pq.ExecStatus.COMMAND_OK)]
+    assert _run(ours, exchange.send_query(ours, "IDENTIFY_SYSTEM")) is answer
+    assert len(ours.results) == left
+
+
+def _result(status: pq.ExecStatus) -> PGresult:
+    return cast("PGresult", SimpleNamespace(status=status.value))
 
 
 def _answer(server: socket.socket, query: bytes) -> None:
