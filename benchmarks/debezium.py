@@ -14,7 +14,7 @@ from benchmarks.contenders import Run
 from benchmarks.downloads import connect_class_path, registry_jar
 from benchmarks.source import PUBLICATION
 from cdc_sidecar.servers.host import free_port
-from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka import KafkaBroker, console_logging
 from cdc_sidecar.servers.managed import ManagedServer
 from cdc_sidecar.servers.process import Program
 
@@ -24,14 +24,6 @@ _REQUEST_SECONDS: Final = 20.0  # for one answer: a worker that rebalances answe
 _RETRY_SECONDS: Final = 0.5  # between two requests to a worker that rebalances
 _LOG_END: Final = 4000  # characters of the log in an error: a Java exception with its cause
 _NO_CONTENT: Final = 204  # HTTP
-_LOGGING: Final = """\
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
-rootLogger.level = WARN
-rootLogger.appenderRef.console.ref = console
-"""
 
 
 class Registry(ManagedServer):
@@ -90,7 +82,7 @@ class Connect(ManagedServer):
             self._folder / "log4j2.properties",
             self._folder / "connect.properties",
         )
-        logging.write_text(_LOGGING, encoding="utf-8")
+        logging.write_text(console_logging("WARN"), encoding="utf-8")
         properties.write_text(self._properties(), encoding="utf-8")
         command: list[str | Path] = [
             *(JAVA, "-Xmx768m", f"-Dlog4j2.configurationFile={logging}"),

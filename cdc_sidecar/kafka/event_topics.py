@@ -25,11 +25,11 @@ class EventTopics:
 
     def may_hold(self, topic: str) -> bool:
         """Return whether events of this configuration may be in a topic of this name."""
-        return (
-            topic in self._single
-            or self._is_of_a_table(topic)
-            or any(pattern.fullmatch(topic) for pattern in self._outboxes)
-        )
+        return topic in self._single or self._is_of_a_table(topic) or self.is_of_an_outbox(topic)
+
+    def is_of_an_outbox(self, topic: str) -> bool:
+        """Return whether an outbox of this configuration may send to a topic of this name."""
+        return any(pattern.fullmatch(topic) for pattern in self._outboxes)
 
     def _is_of_a_table(self, topic: str) -> bool:
         service, *parts = topic.split(".")

@@ -14,8 +14,8 @@ from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import read_layout_facts
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.pgoutput import Relation
-from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.runtime.ports import ServerWatch
 from cdc_sidecar.runtime.upkeep import Upkeep
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Lookup:
         """Make sure that a topic exists, and ask for its limits."""
         return self._executor.submit(self._ensure, name)
 
-    def renew(self, sentinel: Sentinel) -> "Future[bool]":
+    def renew(self, sentinel: ServerWatch) -> "Future[bool]":
         """Ask whether the server still accepts connections."""
         return self._executor.submit(sentinel.renew)
 

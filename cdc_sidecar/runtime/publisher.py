@@ -5,7 +5,6 @@ that covers it (I1); only after its commit is an LSN acknowledged (I3).
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -137,7 +136,6 @@ class Publisher:
         self._fail = fail
         self._open: OpenTransaction | None = None
         self._committed_at = -math.inf  # time.monotonic() of the last commit
-        self.finished = threading.Event()
 
     def run(self) -> None:
         """Publish until the queue is over; then leave no transaction open."""
@@ -153,7 +151,6 @@ class Publisher:
             self._abort()
             self._producer.drop()
             self._queue.break_off()
-            self.finished.set()
             self._acknowledgement.wake()
 
     def _outlast(self, error: SidecarError) -> SidecarError:

@@ -12,8 +12,8 @@ from cdc_sidecar.errors import HaltError, SidecarError
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.postgres.frames import PrimaryKeepalive
-from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime.handover import Handover
+from cdc_sidecar.runtime.ports import StreamConnection
 from cdc_sidecar.runtime.upkeep import REPLY_PAUSE, Upkeep
 
 DRAIN_BYTES: Final = 262_144
@@ -40,7 +40,7 @@ class Replicator:
 
     def __init__(
         self,
-        connection: ReplicationConnection,
+        connection: StreamConnection,
         assembler: Assembler,
         handover: Handover,
         upkeep: Upkeep,
@@ -59,11 +59,11 @@ class Replicator:
         self._checkpoint_lsn = handover.acknowledgement.lsn
         self._urgent = False  # the server waits for a position beyond the acknowledged one
 
-    def run(self, publisher_finished: threading.Event, grace: float) -> None:
-        """Stream until stopped or halted; then wait for the publisher and free the slot.
+    def run(self, released: threading.Event, grace: float) -> None:
+        """Stream until stopped or halted; then wait until `released` is set and free the slot.
 
-        A lost connection ends the stream at once. The lock is lost with it, so what is in the queue
-        must not be published.
+        The wait takes at most `grace` seconds. A lost connection ends the stream at once. The lock
+        is lost with it, so what is in the queue must not be published.
         """
         try:
             self._connection.watch(self._acknowledgement.descriptor)
@@ -73,7 +73,7 @@ class Replicator:
             except HaltError as error:
                 self._fail(error)
             self._queue.close()
-            self._end(publisher_finished, grace)
+            self._end(released, grace)
         except SidecarError as error:
             self._queue.break_off()
             self._fail(error)
@@ -143,14 +143,10 @@ class Replicator:
             self._upkeep.want_reply()
             self._urgent = keepalive.wal_end > self._acknowledgement.lsn
 
-    def _end(self, publisher_finished: threading.Event, grace: float) -> None:
-        """Free the slot in order, once the publisher has committed what is whole.
-
-        The lock is kept until `stopping` is set: the main thread may be asking who holds it.
-        """
+    def _end(self, released: threading.Event, grace: float) -> None:
+        """Free the slot in order, once the main thread needs the lock no more."""
         deadline = time.monotonic() + grace
-        for event in (publisher_finished, self._stopping):
-            while not event.wait(timeout=0.05) and time.monotonic() < deadline:
-                self._upkeep.report()
+        while not released.wait(timeout=0.05) and time.monotonic() < deadline:
+            self._upkeep.report()
         self._upkeep.send_status()
         self._connection.end(max(1.0, deadline - time.monotonic()))

@@ -95,7 +95,10 @@ class Session:
             stream.open()
             self._begin(started, stream)
             stream.start(self._number)
-            self._await_end(started, stream)
+            self._await_end(stream)
+            self._telemetry.phase_entered(Phase.STOPPING, self._number)
+            stream.stop()
+            self._failure.judge(self._resources, started.connection.backend_pid)
             stream.end()
         finally:
             stream.close()
@@ -114,14 +117,9 @@ class Session:
         )
         give_back()
 
-    def _await_end(self, started: Started, stream: Stream) -> None:
-        """Wait until a thread fails or a person stops the sidecar, and judge the failure.
-
-        Whether a rival has taken the lock can be asked only while the connection is open.
-        """
+    def _await_end(self, stream: Stream) -> None:
+        """Wait until a thread fails or a person stops the sidecar."""
         if self._resources.stopping.is_set():  # the stop came before this session
             self.stop()
         while not self._failure.await_wake(BEAT_INTERVAL):
             self._telemetry.beat_seen(stream.beat)
-        self._failure.judge(self._resources, started.connection.backend_pid)
-        self._telemetry.phase_entered(Phase.STOPPING, self._number)

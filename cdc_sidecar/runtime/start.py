@@ -69,7 +69,8 @@ class SessionStart:
         topics.ensure_internal([self.internal.position, self.internal.schemas])
         names = preflight.event_topics(tables, config, capture)
         topics.ensure(names)
-        topics.describe_matching(EventTopics(config).may_hold)
+        if config.outboxes:
+            topics.describe_matching(EventTopics(config).is_of_an_outbox)
         preflight.check_null_keys(tables, topics.describe(names), capture, publication)
         self._check_source(connection)
         return View(server, tables)

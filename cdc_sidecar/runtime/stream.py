@@ -77,7 +77,10 @@ class Stream:
         self._started = started
         self._config = resources.config
         self._telemetry = telemetry
+        self._grace = resources.config.shutdown.grace
         self._ending = threading.Event()
+        self._released = threading.Event()
+        self._end_by = 0.0  # time.monotonic() of the end of the grace period
         self._threads: tuple[threading.Thread, ...] = ()
         self.backlog = Backlog()
         with ExitStack() as opened:
@@ -169,11 +172,10 @@ class Stream:
 
     def start(self, number: int) -> None:
         """Start both threads; `number` is the session's."""
-        grace = self._config.shutdown.grace * _REPLICATION_SHARE
         self._threads = (
             threading.Thread(
                 target=self._replicator.run,
-                args=(self._publisher.finished, grace),
+                args=(self._released, self._grace * _REPLICATION_SHARE),
                 name=f"replication-{number}",
                 daemon=True,
             ),
@@ -182,13 +184,19 @@ class Stream:
         for thread in self._threads:
             thread.start()
 
-    def end(self) -> None:
-        """Ask both threads to end, wait for the grace period, and then abandon the publisher."""
+    def stop(self) -> None:
+        """Read nothing more, and let the publisher finish; slot and lock are kept until `end`."""
         self._ending.set()
         self._handover.acknowledgement.wake()  # an idle replication thread sleeps up to a second
-        deadline = time.monotonic() + self._config.shutdown.grace
+        self._end_by = time.monotonic() + self._grace
+        _, publishing = self._threads
+        publishing.join(self._grace * _REPLICATION_SHARE)
+
+    def end(self) -> None:
+        """After `stop`: free slot and lock, and abandon the publisher after the grace period."""
+        self._released.set()
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, self._end_by - time.monotonic()))
         self._publisher.abandon()
 
     def close(self) -> None:

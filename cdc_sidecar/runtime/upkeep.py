@@ -12,9 +12,8 @@ from typing import Final
 from cdc_sidecar import failpoints
 from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.failpoints import Failpoint
-from cdc_sidecar.postgres.replication import ReplicationConnection
-from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.handover import Acknowledgement
+from cdc_sidecar.runtime.ports import ServerWatch, StatusConnection
 
 STATUS_INTERVAL: Final = 10.0
 """Seconds at most between two statuses: the default of Postgres's own receivers
@@ -44,11 +43,11 @@ class Upkeep:
 
     def __init__(
         self,
-        connection: ReplicationConnection,
+        connection: StatusConnection,
         acknowledgement: Acknowledgement,
         wal_sender_timeout: float,
-        sentinel: Sentinel,
-        renew: Callable[[Sentinel], Future[bool]],
+        sentinel: ServerWatch,
+        renew: Callable[[ServerWatch], Future[bool]],
     ) -> None:
         self._connection = connection
         self._acknowledgement = acknowledgement

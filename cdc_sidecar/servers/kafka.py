@@ -32,8 +32,8 @@ _LOGGING: Final = """\
 appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
-rootLogger.level = INFO
+appender.console.layout.pattern = %d{{ISO8601}} %p %m (%c)%n
+rootLogger.level = {level}
 rootLogger.appenderRef.console.ref = console
 """
 
@@ -118,7 +118,7 @@ class KafkaBroker(ManagedServer):
         lines = [f"{name}={value}\n" for name, value in properties.items()]
         (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
         self._properties_path.write_text("".join(lines), encoding="utf-8")
-        self._logging_path.write_text(_LOGGING, encoding="utf-8")
+        self._logging_path.write_text(console_logging("INFO"), encoding="utf-8")
 
     def _default_properties(self) -> dict[str, str]:
         """Return the properties of a single node; a cluster overrides some of them."""
@@ -207,3 +207,8 @@ def _java_program() -> Path:
 def _new_cluster_id() -> str:
     """Return a random id in Kafka's form. It begins with a letter: `-` would begin an option."""
     return "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1 : _ID_LENGTH + 1]
+
+
+def console_logging(level: str) -> str:
+    """Return a Log4j configuration that writes messages of `level` and above to the console."""
+    return _LOGGING.format(level=level)

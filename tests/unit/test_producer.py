@@ -4,6 +4,7 @@ import gc
 from pathlib import Path
 from typing import NoReturn
 
+import confluent_kafka
 import pytest
 
 from cdc_sidecar.config.model import Kafka, Publish
@@ -52,9 +53,9 @@ def _producer(client: object) -> TransactionalProducer:
     """Return a producer on a client that stands in for librdkafka's."""
     config = Kafka.model_validate({"bootstrap_servers": "127.0.0.1:1"})
     settings = producer_settings(config, Publish(), "t", smallest=1_000_000)
-    producer = TransactionalProducer(settings)
-    producer._producer = client  # type: ignore[assignment] # noqa: SLF001 - a fake client
-    return producer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confluent_kafka, "Producer", lambda _settings: client)
+        return TransactionalProducer(settings)
 
 
 def test_neighbours_of_one_topic_are_handed_on_together_and_all_others_alone() -> None:

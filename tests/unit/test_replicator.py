@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from concurrent.futures import Future
 
 import pytest
 
@@ -61,6 +61,10 @@ class Silent:
         """Return that the server said nothing."""
         return False
 
+    def renew(self) -> bool:
+        """Return that the server accepts connections."""
+        return True
+
 
 @pytest.fixture(autouse=True)
 def _disarmed() -> Iterator[None]:
@@ -98,18 +102,22 @@ def test_the_connection_with_the_lock_is_kept_until_the_session_ends_though_nobo
     handover.acknowledgement.close()
 
 
-def test_a_halt_keeps_the_lock_until_the_session_ends_though_the_publisher_is_done() -> None:
-    connection, stopping = Connection(refusals=0), threading.Event()
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_halt_keeps_the_lock_until_the_session_releases_it(*, stopped: bool) -> None:
+    connection, stopping, released = Connection(refusals=0), threading.Event(), threading.Event()
     connection.refused_row = RecordTooLarge("a row of 2 MB")
     handover, failures = Handover(BatchQueue(1000), Acknowledgement(Lsn(100))), list[SidecarError]()
     replicator = _replicator(connection, handover, stopping, failures)
-    finished = threading.Event()
-    finished.set()  # as a publisher does that was fenced
-    thread = threading.Thread(target=replicator.run, args=(finished, 10.0), daemon=True)
+    handover.queue.break_off()  # as a publisher does that was fenced
+    thread = threading.Thread(target=replicator.run, args=(released, 10.0), daemon=True)
     thread.start()
-    await_true(lambda: failures and len(connection.offered) > 2, what="the status goes on")
+    await_true(lambda: failures, what="the halt was reported")
+    if stopped:
+        stopping.set()
+    before = len(connection.offered)
+    await_true(lambda: len(connection.offered) > before + 1, what="the status goes on")
     assert not connection.closed
-    stopping.set()
+    released.set()
     thread.join(10)
     assert connection.closed
     handover.acknowledgement.close()
@@ -123,14 +131,14 @@ def _replicator(
     failures: list[SidecarError],
 ) -> Replicator:
     upkeep = Upkeep(
-        cast("Any", connection),
+        connection,
         handover.acknowledgement,
         wal_sender_timeout=0.03,
-        sentinel=cast("Any", Silent()),
-        renew=cast("Any", None),
+        sentinel=Silent(),
+        renew=lambda _sentinel: Future(),
     )
     return Replicator(
-        cast("Any", connection),
+        connection,
         Shop().assembler,
         handover,
         upkeep,

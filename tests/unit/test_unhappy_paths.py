@@ -118,7 +118,9 @@ def test_a_wake_after_the_session_is_over_reaches_nobody() -> None:
     assert acknowledgement.lsn == Lsn(2)
 
 
-def test_no_frame_after_the_warning_of_a_missing_publication_is_taken() -> None:
+def test_no_frame_after_the_warning_of_a_missing_publication_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     frames = [wire.frame(10, wire.begin(900)), wire.frame(20, wire.commit(900, 950))]
     connection = ReplicationConnection.__new__(ReplicationConnection)
 
@@ -132,7 +134,7 @@ def test_no_frame_after_the_warning_of_a_missing_publication_is_taken() -> None:
             return len(frame), frame
 
     connection._notice = None  # noqa: SLF001 - made without a server
-    connection._pgconn = Wire()  # type: ignore[assignment] # noqa: SLF001 - stands in for libpq
+    monkeypatch.setattr(connection, "_pgconn", Wire(), raising=False)
     taken: list[bytes] = []
     with pytest.raises(PublicationMissing):
         connection.drain(taken.append, lambda _keepalive: None, 1_000_000)
