@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from benchmarks.source import PUBLICATION, Source
+from benchmarks.source import PUBLICATION, SourceDatabase
 from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.servers.host import free_port, package_home
@@ -53,7 +53,7 @@ class Run:
     """One drain. `name` is the name of its slot and the first part of its topics' names."""
 
     name: str
-    source: Source
+    source: SourceDatabase
 
 
 class Contender(Protocol):

@@ -21,7 +21,7 @@ from benchmarks.meters import (
     drained,
     forget_peak,
 )
-from benchmarks.source import Source, say
+from benchmarks.source import SourceDatabase, say
 from benchmarks.truth import Tables, Truth, read_tables, read_truth
 from cdc_sidecar.errors import ServerFailed
 
@@ -58,7 +58,7 @@ class Entry:
 
 
 def drain_in_turn(
-    source: Source, entries: Sequence[Entry], fail: Callable[[Contender, Exception], None]
+    source: SourceDatabase, entries: Sequence[Entry], fail: Callable[[Contender, Exception], None]
 ) -> Iterator[Drain]:
     """Let contenders drain the backlog in turn, A B C A B C; yield each run when it ends.
 
@@ -98,7 +98,7 @@ def _summary(run: Drain) -> str:
     return f"{run.drained.rate:,.0f} events/s{truth}"
 
 
-def _drain(source: Source, contender: Contender, name: str, tables: Tables | None) -> Drain:
+def _drain(source: SourceDatabase, contender: Contender, name: str, tables: Tables | None) -> Drain:
     kafka = source.servers.kafka.bootstrap_servers
     publishes = contender.publishes and tables is not None
     with source.slot(name) as slot, psycopg.connect(source.dsn, autocommit=True) as connection:
@@ -112,10 +112,10 @@ def _drain(source: Source, contender: Contender, name: str, tables: Tables | Non
                 "walsender": walsender,
                 "broker": source.servers.kafka.pid,
             }
-            look = StableEnds(kafka, f"{name}.") if publishes else SentLsn(connection, slot)
-            meter = Meter(look, processes)
+            progress = StableEnds(kafka, f"{name}.") if publishes else SentLsn(connection, slot)
+            meter = Meter(progress, processes)
             _watch(meter, contender, source, publishes=publishes)
-            truth = _truth(source, contender, name, look, tables)
+            truth = _truth(source, contender, name, progress, tables)
         finally:
             contender.stop()
     _delete_topics(kafka, name)
@@ -125,17 +125,17 @@ def _drain(source: Source, contender: Contender, name: str, tables: Tables | Non
 
 
 def _truth(
-    source: Source,
+    source: SourceDatabase,
     contender: Contender,
     name: str,
-    look: StableEnds | SentLsn,
+    progress: StableEnds | SentLsn,
     tables: Tables | None,
 ) -> Truth | None:
     """Compare the published events with the tables; without tables, none may be published."""
     kafka = source.servers.kafka.bootstrap_servers
-    if isinstance(look, StableEnds) and tables:
+    if isinstance(progress, StableEnds) and tables:
         return read_truth(
-            source, tables, kafka=kafka, partitions=look.partitions, registry=contender.registry
+            source, tables, kafka=kafka, partitions=progress.partitions, registry=contender.registry
         )
     if contender.publishes:
         return Truth(0, sum(StableEnds(kafka, f"{name}.")().values()), 0, 0, {})
@@ -156,7 +156,7 @@ def _await_walsender(connection: psycopg.Connection, slot: str, contender: Conte
     raise not_started(contender)
 
 
-def _watch(meter: Meter, contender: Contender, source: Source, *, publishes: bool) -> None:
+def _watch(meter: Meter, contender: Contender, source: SourceDatabase, *, publishes: bool) -> None:
     """Sample until everything has arrived, or until the contender has ended."""
     is_complete = _completeness(source, publishes=publishes)
     many = len(source.workload.tables) > _MANY_TABLES
@@ -179,7 +179,7 @@ def _watch(meter: Meter, contender: Contender, source: Source, *, publishes: boo
         time.sleep(pause)
 
 
-def _completeness(source: Source, *, publishes: bool) -> Callable[[Ends], bool]:
+def _completeness(source: SourceDatabase, *, publishes: bool) -> Callable[[Ends], bool]:
     """Return a function that is true when all events may have arrived.
 
     Transaction markers take offsets too, so offsets alone do not prove it.

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.contenders import Contender, Run, failed
-from benchmarks.source import Servers, Source, say, source
+from benchmarks.source import Servers, SourceDatabase, say, source
 from benchmarks.truth import Decoder
 from benchmarks.workloads import Workload, Write
 from cdc_sidecar.errors import ServerFailed
@@ -212,7 +212,7 @@ def _await_topic(servers: Servers, topic: str, contender: Contender) -> None:
     raise failed(contender, f"has not created topic {topic}")
 
 
-def _write(source: Source, rate: int, seconds: float) -> None:
+def _write(source: SourceDatabase, rate: int, seconds: float) -> None:
     """Let pgbench insert rows at `rate` a second."""
     script = source.servers.folder / "steady.sql"
     script.write_text(_INSERT, encoding="utf-8")
@@ -241,7 +241,7 @@ def _write(source: Source, rate: int, seconds: float) -> None:
         )
 
 
-def _count(source: Source) -> int:
+def _count(source: SourceDatabase) -> int:
     with psycopg.connect(source.dsn) as connection:
         row = connection.execute(f"SELECT count(*) FROM {_TABLE}").fetchone()
     return int(row[0]) if row else 0

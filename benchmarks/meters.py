@@ -115,9 +115,9 @@ class SentLsn:
 class Meter:
     """Takes samples while a backlog is drained; keeps those with progress."""
 
-    def __init__(self, look: Callable[[], Ends], processes: Mapping[str, int]) -> None:
-        """Ask `look` for the progress; measure `processes` by name. The contender is the first."""
-        self._look = look
+    def __init__(self, progress: Callable[[], Ends], processes: Mapping[str, int]) -> None:
+        """Ask `progress` how far it is; measure `processes` by name, the contender first."""
+        self._progress = progress
         self._processes = processes
         self.samples: list[Sample] = []
         self.moved_at = time.monotonic()
@@ -125,7 +125,7 @@ class Meter:
 
     def sample(self) -> Ends:
         """Take a sample; return the progress."""
-        ends = self._look()
+        ends = self._progress()
         if ends and (not self.samples or ends != self.samples[-1].ends):
             with suppress(OSError):  # the contender may have ended
                 self._keep(ends, time.monotonic())

@@ -51,7 +51,7 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceDatabase:
     """One database. A copy of its slot `base` starts before the whole backlog."""
 
     servers: Servers
@@ -79,7 +79,7 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @contextmanager
-def source(servers: Servers, workload: Workload) -> Iterator[Source]:
+def source(servers: Servers, workload: Workload) -> Iterator[SourceDatabase]:
     """Create a database with its slot and its backlog; drop them at the end of the block."""
     with psycopg.connect(servers.postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {workload.name}")
@@ -87,7 +87,7 @@ def source(servers: Servers, workload: Workload) -> Iterator[Source]:
         with psycopg.connect(dsn, autocommit=True) as connection:
             backlog = _fill(connection, workload)
         try:
-            yield Source(servers, workload, dsn, backlog)
+            yield SourceDatabase(servers, workload, dsn, backlog)
         finally:
             _drop_slot(admin, BASE)
             admin.execute(f"DROP DATABASE {workload.name} WITH (FORCE)")

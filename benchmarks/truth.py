@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from psycopg import sql
 
 from benchmarks.meters import Partition
-from benchmarks.source import Source
+from benchmarks.source import SourceDatabase
 from benchmarks.workloads import Workload
 
 _FRAME: Final = 5  # bytes: zero, and the schema's id
@@ -66,7 +66,7 @@ class Truth:
         )
 
 
-def read_tables(source: Source) -> Tables:
+def read_tables(source: SourceDatabase) -> Tables:
     """Read the rows that the events must end with."""
     workload, columns, digests = source.workload, Columns(), Digests()
     with psycopg.connect(source.dsn) as connection:
@@ -80,23 +80,21 @@ def read_tables(source: Source) -> Tables:
 
 
 def read_truth(
-    source: Source, tables: Tables, *, kafka: str, partitions: set[Partition], registry: str
+    source: SourceDatabase, tables: Tables, *, kafka: str, partitions: set[Partition], registry: str
 ) -> Truth:
     """Read all records of `partitions` and compare them with the tables."""
-    ledger = (
-        OutboxLedger(tables)
-        if source.workload.outbox
-        else RowLedger(tables, source.workload.version)
+    tally = (
+        OutboxTally(tables) if source.workload.outbox else RowTally(tables, source.workload.version)
     )
     decode = Decoder(registry)
     for message in _messages(kafka, partitions):
-        ledger.add(message, decode)
+        tally.add(message, decode)
     return Truth(
         source.backlog.events,
-        sum(map(len, ledger.offsets.values())),
-        ledger.out_of_order,
-        ledger.differences(),
-        ledger.offsets,
+        sum(map(len, tally.offsets.values())),
+        tally.out_of_order,
+        tally.differences(),
+        tally.offsets,
     )
 
 
@@ -133,7 +131,7 @@ def beginning(schema: Any) -> Any:  # noqa: ANN401 - JSON
     return {**schema, "fields": schema["fields"][:2]}
 
 
-class Ledger:
+class Tally:
     """The events so far; subclasses add them record by record."""
 
     def __init__(self, tables: Tables) -> None:
@@ -159,7 +157,7 @@ class Ledger:
         return partition[0]
 
 
-class RowLedger(Ledger):
+class RowTally(Tally):
     """The events of tables."""
 
     def __init__(self, tables: Tables, version: str | None) -> None:
@@ -184,7 +182,7 @@ class RowLedger(Ledger):
         digests[key] = hash(tuple([_plain(row.get(name)) for name in columns]))
 
 
-class OutboxLedger(Ledger):
+class OutboxTally(Tally):
     """The events of an outbox: key, payload, and headers with the rest."""
 
     def add(self, message: Message, decode: Callable[[bytes], Any]) -> None:

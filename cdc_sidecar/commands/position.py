@@ -103,9 +103,9 @@ def _meaning(seen: Continuity, fingerprint: str) -> dict[str, Any]:
     if fault is None:
         return {**meaning, "state": "continuous", "gap_bytes": 0}
     gap = slot.confirmed_flush_lsn - record.position.end_lsn if slot else None
-    told = {"code": fault.code, "fact": fault.fact, "hint": fault.hint}
+    described = {"code": fault.code, "fact": fault.fact, "hint": fault.hint}
     gap_bytes = gap if isinstance(fault, SlotAhead) else None
-    return {**meaning, "state": _STATES[type(fault)], "gap_bytes": gap_bytes, **told}
+    return {**meaning, "state": _STATES[type(fault)], "gap_bytes": gap_bytes, **described}
 
 
 def _position(record: PositionRecord) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def _print(body: dict[str, Any], moves: list[dict[str, Any]], *, as_json: bool) 
     typer.echo("moves" if moves else "moves                   –")
     for move in moves:
         reason = f": {move['reason']}" if move["reason"] else ""
-        told = f"{move['kind']} from {move['from']} to {move['to']} by {move['by']}{reason}"
-        typer.echo(f"  {_moment(move['at'])}  {told}")
+        line = f"{move['kind']} from {move['from']} to {move['to']} by {move['by']}{reason}"
+        typer.echo(f"  {_moment(move['at'])}  {line}")
 
 
 def _moment(microseconds: int) -> str:

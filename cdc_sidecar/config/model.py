@@ -131,7 +131,7 @@ class Kafka(_Section):
         return self
 
 
-class Topics(_Section):
+class TopicSettings(_Section):
     """Whether missing topics are created, and with which settings."""
 
     create: bool = False
@@ -140,7 +140,7 @@ class Topics(_Section):
     config: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _complete(self) -> "Topics":
+    def _complete(self) -> "TopicSettings":
         if self.create and (self.partitions is None or self.replication_factor is None):
             message = "create = true requires partitions and replication_factor"
             raise ValueError(message)
@@ -306,7 +306,7 @@ class Config(_Section):
     service: Service
     postgres: Postgres
     kafka: Kafka
-    topics: Topics = Topics()
+    topics: TopicSettings = TopicSettings()
     publish: Publish = Publish()
     tables: Annotated[tuple[Table, ...], Field(strict=False)] = ()
     outboxes: Annotated[tuple[Outbox, ...], Field(strict=False)] = ()

@@ -13,7 +13,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.demo.latencies import Latencies
 from cdc_sidecar.demo.received import Received, received
 from cdc_sidecar.demo.shop import SERVICE
-from cdc_sidecar.demo.verdict import TOMBSTONE, Event, Ledger, Replica
+from cdc_sidecar.demo.verdict import TOMBSTONE, Event, Replica, Tally
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translate, translated
 from cdc_sidecar.kafka.messages import MessageDecoder
@@ -40,18 +40,18 @@ class Arrival:
 
 
 class Arrivals(threading.Thread):
-    """The consumer. It hands every event to ledger and replica.
+    """The consumer. It hands every event to tally and replica.
 
     `error` is the reason if the thread ended before `finish`.
     """
 
-    def __init__(self, config: Config, ledger: Ledger, lock: threading.Lock) -> None:
-        """Connect; `lock` guards the ledger."""
+    def __init__(self, config: Config, tally: Tally, lock: threading.Lock) -> None:
+        """Connect; `lock` guards the tally."""
         super().__init__(name="arrivals", daemon=True)
         self._consumer: Consumer = committed_reader(config.kafka)
         self._admin: AdminClient = admin_client(config.kafka)
         self._decoder = MessageDecoder(CommittedSchemas(config).find)
-        self._ledger = ledger
+        self._tally = tally
         self._lock = lock
         self._next: dict[Partition, int] = {}
         self._listed_at = 0.0  # monotonic
@@ -140,7 +140,7 @@ class Arrivals(threading.Thread):
     def _add(self, arrived: Received, now: float) -> None:
         event, committed_at = arrived.event, arrived.committed_at
         with self._lock:
-            self._ledger.see(event)
+            self._tally.see(event)
         self.replica.apply(event)
         self.first_at = self.first_at or time.monotonic()
         if event.op == TOMBSTONE:

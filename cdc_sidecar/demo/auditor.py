@@ -7,7 +7,7 @@ import psycopg
 
 from cdc_sidecar.demo.oracle import Oracle
 from cdc_sidecar.demo.shop import SLOT
-from cdc_sidecar.demo.verdict import Ledger
+from cdc_sidecar.demo.verdict import Tally
 from cdc_sidecar.errors import SidecarError
 
 _PAUSE: Final = 1.0  # seconds between two reads, each of which decodes the WAL since the last one
@@ -18,14 +18,14 @@ FROM pg_replication_slots WHERE slot_name = %s
 
 
 class Auditor(threading.Thread):
-    """Adds the expected events to the ledger. `error` is the reason if the thread ended early."""
+    """Adds the expected events to the tally. `error` is the reason if the thread ended early."""
 
-    def __init__(self, dsn: str, ledger: Ledger, lock: threading.Lock) -> None:
+    def __init__(self, dsn: str, tally: Tally, lock: threading.Lock) -> None:
         """Create the oracle's slot. Events are expected from the next commit on."""
         super().__init__(name="auditor", daemon=True)
         self._oracle = Oracle(dsn)
         self._connection = psycopg.connect(dsn, autocommit=True)
-        self._ledger = ledger
+        self._tally = tally
         self._lock = lock
         self._stopping = threading.Event()
         self.lag_bytes: int | None = None
@@ -53,4 +53,4 @@ class Auditor(threading.Thread):
         self.lag_bytes = row[0] if row else None
         for event in self._oracle.read():
             with self._lock:
-                self._ledger.expect(event)
+                self._tally.expect(event)

@@ -173,7 +173,7 @@ class Scenario:
         different = setup.arrivals.replica.differences(read_tables(setup.dsn))
         for trouble in troubles:
             self._screen.say(trouble, "red")
-        return setup.ledger.judge(different), troubles
+        return setup.tally.judge(different), troubles
 
     def _await_last_event(self) -> None:
         write_marker(self._setup.dsn)

@@ -26,8 +26,8 @@ _NAMES: Final = {"c": "insert", "u": "update", "d": "delete", OUTBOX: "event"}
 _COLOURS: Final = {"c": "green", "u": "yellow", "d": "red", OUTBOX: "cyan"}
 _LONG: Final = 18  # characters of a value: a line holds several values
 _PREFIX: Final = 8  # characters that are shown of a longer value: a UUID's first group
-_THOUSAND: Final = 1000
-_MILLION: Final = 1_000_000
+_THOUSAND: Final = 1000  # milliseconds in a second, bytes in a kB
+_MILLION: Final = 1_000_000  # bytes in a MB
 _WHOLE_SECONDS: Final = 10  # from this value on, milliseconds are not shown
 
 

@@ -15,7 +15,7 @@ from cdc_sidecar.demo.arrivals import Arrivals
 from cdc_sidecar.demo.auditor import Auditor
 from cdc_sidecar.demo.shop import ADDED_COLUMN, SERVICE, create_shop, write_config
 from cdc_sidecar.demo.sidecar import Health, Sidecar
-from cdc_sidecar.demo.verdict import Ledger
+from cdc_sidecar.demo.verdict import Tally
 from cdc_sidecar.demo.writer import Journal, Writer
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker
@@ -45,7 +45,7 @@ class Setup:
         """
         self.folder = folder
         self.seed = random.randrange(_SEEDS)  # noqa: S311 - no secret
-        self.ledger, self.journal = Ledger(), Journal()
+        self.tally, self.journal = Tally(), Journal()
         self.writers: list[Writer] = []
         self._has_channel = threading.Event()
         report(f"seed {self.seed}; data and logs in {folder}")
@@ -72,7 +72,7 @@ class Setup:
     def _start_sidecar(self, stack: ExitStack) -> None:
         """Start the auditor, the sidecar and, when its topics exist, the consumer."""
         lock = threading.Lock()
-        self.auditor = Auditor(self.dsn, self.ledger, lock)
+        self.auditor = Auditor(self.dsn, self.tally, lock)
         self.auditor.start()
         stack.callback(self.auditor.finish)
         config, port = self.folder / "sidecar.toml", free_port()
@@ -82,7 +82,7 @@ class Setup:
         stack.callback(self.sidecar.end)
         self.sidecar.start()
         self.sidecar.await_streaming(_START_SECONDS)
-        self.arrivals = Arrivals(load_config(config), self.ledger, lock)
+        self.arrivals = Arrivals(load_config(config), self.tally, lock)
         self.arrivals.start()
         stack.callback(self.arrivals.finish)
 

@@ -104,7 +104,7 @@ class Verdict:
         return ", ".join([*counts, *altered, *misordered, tables])
 
 
-class Ledger:
+class Tally:
     """Compares the expected events with the seen ones, key by key and in order.
 
     A key whose events agree takes no memory, so a demo can run for any time.

@@ -29,7 +29,7 @@ class Ledger:
         self._config = config
         self._topic = topic
 
-    def write(self, made: Mapping[str, str]) -> None:
+    def write(self, created: Mapping[str, str]) -> None:
         """Record topics that were just created, with their ids.
 
         The records are not part of the sidecar's transactions: a topic exists whether those commit
@@ -48,11 +48,11 @@ class Ledger:
 
         with translated():
             producer = Producer({**settings, "logger": LOGGER})
-            for name, identifier in made.items():
+            for name, identifier in created.items():
                 key, value = PREFIX + name.encode(), _value(name, identifier)
                 producer.produce(self._topic, value, key, 0, on_delivery=delivered)
             if producer.flush(REQUEST_TIMEOUT) or failures:
-                raise KafkaUnavailable(f"topics {', '.join(made)} were created but not recorded")
+                raise KafkaUnavailable(f"topics {', '.join(created)} were created but not recorded")
 
     def read(self) -> dict[str, str]:
         """Return the topics that were created, each with its id; the schemas topic must exist.

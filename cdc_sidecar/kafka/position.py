@@ -141,7 +141,7 @@ def decode_position(value: bytes) -> PositionRecord:
                 f"version {version}", hint="run the version of the sidecar that wrote it"
             )
         end, partial = content.pop("end"), content.pop("partial")
-        identity = SourceIdentity(**_taken(content, SourceIdentity))
+        identity = SourceIdentity(**_pop_fields(content, SourceIdentity))
         position = None if end is None else Position(parse_lsn(end), _parse_partial(partial))
         resets = tuple(_parse_move(move) for move in content.pop("resets"))
         known = {name: content.pop(name) for name in _PLAIN}
@@ -157,7 +157,7 @@ _PLAIN: Final = ("commits", "fingerprint", "instance", "written_at")
 """The fields of a record that are numbers and texts."""
 
 
-def _taken(content: dict[str, Any], of: type[Any]) -> dict[str, Any]:
+def _pop_fields(content: dict[str, Any], of: type[Any]) -> dict[str, Any]:
     """Remove the fields of a dataclass from a JSON object, and return them."""
     return {known.name: content.pop(known.name) for known in fields(of)}
 
@@ -170,7 +170,7 @@ def _parse_partial(partial: dict[str, Any] | None) -> Partial | None:
     if partial is None:
         return None
     lsns: dict[str, Lsn] = {name: parse_lsn(partial[name]) for name in ("final_lsn", "lsn")}
-    return Partial(**{**_taken(partial, Partial), **lsns})
+    return Partial(**{**_pop_fields(partial, Partial), **lsns})
 
 
 def _parse_move(move: dict[str, Any]) -> Move:

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
 )
 
 from cdc_sidecar import failpoints
-from cdc_sidecar.config.model import Topics as TopicsConfig
+from cdc_sidecar.config.model import TopicSettings
 from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, TopicUnfit
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
@@ -67,15 +67,15 @@ class Topic:
 class TopicCatalog:
     """The topics of the cluster as last described.
 
-    One thread at a time may call the methods that ask the brokers. `partitions`, `facts` and
-    `smallest_limit` only read memory and may be called from any thread.
+    Any thread may call any method: a new description replaces an older one topic by topic.
+    `partitions`, `facts` and `smallest_limit` only read memory.
     """
 
     def __init__(
         self,
         admin: AdminClient,
-        config: TopicsConfig,
-        remember: Callable[[dict[str, str]], None] = lambda _made: None,
+        config: TopicSettings,
+        remember: Callable[[dict[str, str]], None] = lambda _created: None,
     ) -> None:
         """Begin without topics; `remember` is called with the ids of topics that we created."""
         self._admin = admin
@@ -238,11 +238,11 @@ class TopicCatalog:
                 hint="create them, or set [topics] create = true with partitions and"
                 " replication_factor",
             )
-        made = self._create(missing, settings, partitions)
+        created = self._create(missing, settings, partitions)
         self._await(missing)
         failpoints.reach(Failpoint.AFTER_TOPICS_CREATED)
-        if made:
-            self._remember(self.identify(made))
+        if created:
+            self._remember(self.identify(created))
 
     def _await(self, names: list[str]) -> None:
         """Wait until topics that were just created appear in the metadata."""
@@ -266,15 +266,15 @@ class TopicCatalog:
             for name in names
         ]
         answers = self._admin.create_topics(topics, operation_timeout=10, request_timeout=20)
-        made = []
+        created = []
         for name, answer in answers.items():
             try:
                 answer.result()
-                made.append(name)
+                created.append(name)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise translate(error.args[0]) from error
-        return made
+        return created
 
     def _settings_of_new(self, internal: Mapping[str, str]) -> dict[str, str]:
         """Return the settings of a new topic; an internal one gets its own and the durable ones."""

@@ -57,7 +57,7 @@ class ReplicationConnection(WalsenderConnection):
         self._selector.register(self._pgconn.socket, selectors.EVENT_READ)
         self.last_received = time.monotonic()
 
-    def watch(self, descriptor: int) -> None:
+    def wake_on(self, descriptor: int) -> None:
         """Let `wait` return also when this descriptor becomes readable."""
         self._selector.register(descriptor, selectors.EVENT_READ)
 

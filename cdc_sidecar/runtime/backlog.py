@@ -16,7 +16,7 @@ class Backlog:
     __slots__ = ("_idle_since", "committing_since", "queue_bytes", "waiting_since")
 
     def __init__(self, idle_since: float | None = None) -> None:
-        """Begin with nothing; `idle_since` is the time since which no stream is read."""
+        """Begin with nothing; `idle_since` is the end of the last stream while none is read."""
         self._idle_since = idle_since  # seconds since 1970
         self.queue_bytes = 0
         self.waiting_since: int | None = None  # commit time of the first batch in the queue

@@ -18,7 +18,7 @@ from cdc_sidecar.postgres.catalog import read_table_names
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus, read_activity, read_slot
 from cdc_sidecar.runtime.status import Phase, Status
-from cdc_sidecar.runtime.watch import Assessment, Look, SlotWatch
+from cdc_sidecar.runtime.watch import Assessment, Reading, SlotWatch
 
 INTERVAL: Final = 10.0
 """Seconds between two checks: four short queries, and a swapped table is noticed in this time."""
@@ -38,7 +38,7 @@ class GuardianTelemetry(Protocol):
     def guardian_failed(self, error: SidecarError) -> None:
         """Report that a check failed because Postgres could not be queried."""
 
-    def source_seen(self, look: Look, assessment: Assessment) -> None:
+    def source_seen(self, reading: Reading, assessment: Assessment) -> None:
         """Report a check of the slot."""
 
 
@@ -84,7 +84,7 @@ class Guardian:
     def _look_and_report(self) -> None:
         self._looked_at = time.monotonic()
         try:
-            self.look()
+            self.check()
             self._failing = False
         except RetryError as error:
             if not self._failing:
@@ -93,7 +93,7 @@ class Guardian:
         except SidecarError as error:
             self._fail(error)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Check once.
 
         Raises:
@@ -115,8 +115,8 @@ class Guardian:
     def _report(self, slot: SlotStatus, activity: SlotActivity) -> None:
         status = self._telemetry.now
         flowing = status.phase is Phase.STREAMING and status.kafka_reachable
-        look = Look(time.monotonic(), slot, activity, status.session, flowing, status.commits)
-        self._telemetry.source_seen(look, self._watch.observe(look))
+        reading = Reading(time.monotonic(), slot, activity, status.session, flowing, status.commits)
+        self._telemetry.source_seen(reading, self._watch.observe(reading))
 
     def _compare(self, captured: Mapping[int, str], now: Mapping[int, str]) -> None:
         gone = [name for oid, name in captured.items() if now.get(oid) != name]

@@ -62,18 +62,18 @@ class Lookup:
 
 
 class StreamCatalog:
-    """Answers the assembler from the session's look at the source, or else by a look-up."""
+    """Answers the assembler from what the session has examined, or else by a look-up."""
 
     def __init__(
         self,
-        looked: Mapping[Relation, LayoutFacts],
+        examined: Mapping[Relation, LayoutFacts],
         topics: TopicCatalog,
         lookup: Lookup,
         upkeep: Upkeep,
         stopping: threading.Event,
     ) -> None:
-        """Know the layouts of the session's look at the source; `lookup` is used for all others."""
-        self._looked = looked
+        """Know the layouts that the session has examined; `lookup` is used for all others."""
+        self._examined = examined
         self._topics = topics
         self._lookup = lookup
         self._upkeep = upkeep
@@ -86,7 +86,7 @@ class StreamCatalog:
             SidecarError: Postgres is not available, or the session is stopping.
 
         """
-        return self._looked.get(relation) or self._await(self._lookup.layout_facts(relation))
+        return self._examined.get(relation) or self._await(self._lookup.layout_facts(relation))
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the limits of a topic, which is created if it is missing.

@@ -23,7 +23,7 @@ class StatusConnection(Protocol):
 class StreamConnection(StatusConnection, Protocol):
     """A streaming connection as the replication thread uses it."""
 
-    def watch(self, descriptor: int, /) -> None:
+    def wake_on(self, descriptor: int, /) -> None:
         """Let `wait` return also when this descriptor becomes readable."""
 
     def drain(

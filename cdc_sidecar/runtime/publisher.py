@@ -69,17 +69,17 @@ class PublisherTelemetry(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class PositionedProducer:
     """A producer that has claimed the position, and the position record that it claimed."""
 
     producer: Producer
     record: PositionRecord
 
 
-class Claims(Protocol):
+class Recovery(Protocol):
     """Lets the publisher claim the position again, and ask whether a broker answers."""
 
-    def reclaim(self) -> Claimed:
+    def reclaim(self) -> PositionedProducer:
         """Claim again while the stream continues."""
 
     def brokers_answer(self) -> bool:
@@ -115,8 +115,8 @@ class Publisher:
 
     def __init__(
         self,
-        claimed: Claimed,
-        claims: Claims,
+        positioned: PositionedProducer,
+        recovery: Recovery,
         publishing: Publishing,
         handover: Handover,
         backlog: Backlog,
@@ -124,9 +124,9 @@ class Publisher:
         fail: Callable[[SidecarError], None],
     ) -> None:
         """Begin after the claimed position; `fail` ends the session."""
-        self._producer = claimed.producer
-        self._record = claimed.record
-        self._claims = claims
+        self._producer = positioned.producer
+        self._record = positioned.record
+        self._recovery = recovery
         self._publishing = publishing
         self._settings = publishing.settings
         self._queue = handover.queue
@@ -158,7 +158,7 @@ class Publisher:
         if error.disposition is not Disposition.RETRY or isinstance(error, ProducerFenced):
             return error
         try:
-            while not self._queue.closed and not self._claims.brokers_answer():
+            while not self._queue.closed and not self._recovery.brokers_answer():
                 self._telemetry.brokers_away()
                 self._queue.await_close(PROBE_PAUSE)
         except SidecarError as refusal:
@@ -300,10 +300,10 @@ class Publisher:
         """Replace a producer whose EndTxn may have been sent twice (I8); the stream goes on."""
         self._telemetry.producer_replaced()
         expected = self._record.position
-        claimed = self._claims.reclaim()
+        positioned = self._recovery.reclaim()
         self._producer.drop()
-        self._producer, self._record = claimed.producer, claimed.record
-        if claimed.record.position != expected:
+        self._producer, self._record = positioned.producer, positioned.record
+        if positioned.record.position != expected:
             raise TransactionFailed(
                 "the position read after a slow commit is not the one that was committed"
             )

@@ -66,7 +66,7 @@ class Replicator:
         is lost with it, so what is in the queue must not be published.
         """
         try:
-            self._connection.watch(self._acknowledgement.descriptor)
+            self._connection.wake_on(self._acknowledgement.descriptor)
             self._upkeep.send_status()
             try:
                 self._stream()

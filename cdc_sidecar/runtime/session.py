@@ -1,4 +1,4 @@
-"""One life of the stream: lock, look, claim, stream, end.
+"""One life of the stream: lock, examine, claim, stream, end.
 
 Every error that may be temporary ends the session, and the daemon begins another after a back-off.
 There is one way to begin and one way to end.
@@ -20,7 +20,7 @@ from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime.memory import give_back
 from cdc_sidecar.runtime.resources import Resources
-from cdc_sidecar.runtime.standby import Failure, Waiting
+from cdc_sidecar.runtime.standby import Failure, Standby
 from cdc_sidecar.runtime.start import SessionStart
 from cdc_sidecar.runtime.status import Phase
 from cdc_sidecar.runtime.stream import Started, Stream
@@ -51,7 +51,7 @@ class Session:
         self._failure.wake()
 
     def run(self) -> None:
-        """Lock, look, claim, stream, end.
+        """Lock, examine, claim, stream, end.
 
         Raises:
             SidecarError: why the session ended, unless it was asked to stop.
@@ -68,23 +68,23 @@ class Session:
         self._failure.raise_if_any()
 
     def _start(self, connection: ReplicationConnection) -> Started | None:
-        """Lock, look and claim; None when asked to stop."""
-        waiting = Waiting(self._resources, self._telemetry, self._number, self._failure)
-        if not waiting.for_lock(connection):
+        """Lock, examine and claim; None when asked to stop."""
+        standby = Standby(self._resources, self._telemetry, self._number, self._failure)
+        if not standby.await_lock(connection):
             return None
         failpoints.reach(Failpoint.AFTER_LOCK)
         ledger = Ledger(self._config.kafka, schemas_topic(self._config.service.name))
         admin = admin_client(self._config.kafka)
         topics = TopicCatalog(admin, self._config.topics, ledger.write)
-        if not waiting.for_brokers(connection, topics):
+        if not standby.await_brokers(connection, topics):
             return None
         start = SessionStart(self._resources, self._capture, topics, self._telemetry)
-        view = start.look(connection)
+        view = start.examine(connection)
         failpoints.reach(Failpoint.AFTER_LOOK)
         self._telemetry.phase_entered(Phase.CLAIMING, self._number)
-        claimed = start.claim(connection)
+        positioned = start.claim_position(connection)
         failpoints.reach(Failpoint.AFTER_CLAIM)
-        return Started(connection, topics, start, view, claimed)
+        return Started(connection, topics, start, view, positioned)
 
     def _stream(self, started: Started) -> None:
         """Let both threads run until the session ends."""

@@ -16,8 +16,8 @@ BROKER_POLL: Final = 0.5
 """Seconds between two questions whether a broker answers; each may take three seconds itself."""
 
 
-class Waiting:
-    """The waits of a session before it looks at the source; used by the main thread."""
+class Standby:
+    """The waits of a session before it examines the source; used by the main thread."""
 
     def __init__(
         self, resources: Resources, telemetry: Telemetry, number: int, failed: "Failure"
@@ -28,7 +28,7 @@ class Waiting:
         self._number = number
         self._failed = failed
 
-    def for_lock(self, connection: WalsenderConnection) -> bool:
+    def await_lock(self, connection: WalsenderConnection) -> bool:
         """Take the lock, waiting while another holds it; False when asked to stop.
 
         Raises:
@@ -68,7 +68,7 @@ class Waiting:
             self._telemetry.standby_entered(self._number, holder)
         return holder
 
-    def for_brokers(self, connection: WalsenderConnection, topics: TopicCatalog) -> bool:
+    def await_brokers(self, connection: WalsenderConnection, topics: TopicCatalog) -> bool:
         """Wait, holding the lock, until a broker answers; False when asked to stop.
 
         Raises:

@@ -1,7 +1,8 @@
-"""The start of a session: look at the source, claim the position; at a first start create both.
+"""The start of a session: examine the source, claim the position; at a first start create both.
 
-The look reads source and position without claiming: a clone must halt before it fences anyone. The
-claim fences every earlier producer and then reads the position that counts (I2, I7).
+The examination reads source and position without claiming, because a clone must halt before it
+fences anyone. The claim fences every earlier producer and then reads the position that counts (I2,
+I7).
 """
 
 import time
@@ -23,21 +24,21 @@ from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
 from cdc_sidecar.postgres.walsender import WalsenderConnection
-from cdc_sidecar.runtime.publisher import Claimed
+from cdc_sidecar.runtime.publisher import PositionedProducer
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The result of a look at the source."""
+    """What an examination of the source found."""
 
     server: SourceServer
     tables: tuple[PublishedTable, ...]
 
 
 class SessionStart:
-    """Looks and claims for one session; later claims again for its publisher."""
+    """Examines and claims for one session; later claims again for its publisher."""
 
     def __init__(
         self, resources: Resources, capture: Capture, topics: TopicCatalog, telemetry: Telemetry
@@ -50,8 +51,8 @@ class SessionStart:
         self._claimant = Claimant(resources.config, topics, resources.stopping.is_set)
         self.internal = self._claimant.internal
 
-    def look(self, connection: WalsenderConnection) -> View:
-        """Look at source and position without claiming.
+    def examine(self, connection: WalsenderConnection) -> View:
+        """Examine source and position without claiming.
 
         Raises:
             SidecarError: the source contradicts the configuration or the position.
@@ -87,7 +88,7 @@ class SessionStart:
     def _read_source(self, connection: WalsenderConnection) -> SourceState:
         return read_source(connection, self._resources.database, self._config)
 
-    def claim(self, connection: WalsenderConnection) -> Claimed:
+    def claim_position(self, connection: WalsenderConnection) -> PositionedProducer:
         """Fence, read the position that counts, and make every check of I7.
 
         Raises:
@@ -104,7 +105,7 @@ class SessionStart:
         else:
             record = self._first_start(connection, claim, seen.source)
         self._telemetry.log.info("position_claimed", position=_lsn_of(record))
-        return Claimed(claim.producer, record)
+        return PositionedProducer(claim.producer, record)
 
     def _continued(self, record: PositionRecord, source: SourceState) -> PositionRecord:
         self._report_changes(record, source)
@@ -116,7 +117,7 @@ class SessionStart:
         self._telemetry.hanging_transactions_aborted(claim.aborted)
         return claim
 
-    def reclaim(self) -> Claimed:
+    def reclaim(self) -> PositionedProducer:
         """Claim again while the stream continues; called by the publisher thread.
 
         Raises:
@@ -126,7 +127,7 @@ class SessionStart:
         claim = self._claim()
         if claim.record is None or claim.record.position is None:
             raise PositionMissing(f"topic {self.internal.position} no longer has the position")
-        return Claimed(claim.producer, claim.record)
+        return PositionedProducer(claim.producer, claim.record)
 
     def brokers_answer(self) -> bool:
         """Return whether any broker answers; called by the publisher thread when it has failed.

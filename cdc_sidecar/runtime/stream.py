@@ -27,7 +27,7 @@ from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
 from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
-from cdc_sidecar.runtime.publisher import Claimed, Publisher, Publishing
+from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.start import SessionStart, View
@@ -47,12 +47,12 @@ class Started:
     topics: TopicCatalog
     start: SessionStart
     view: View
-    claimed: Claimed
+    positioned: PositionedProducer
 
     @property
     def position(self) -> Position:
         """Where the stream begins."""
-        position = self.claimed.record.position
+        position = self.positioned.record.position
         assert position is not None  # noqa: S101 - a claim never returns a mere intent
         return position
 
@@ -100,7 +100,7 @@ class Stream:
     def _drop_unused_producer(self) -> None:
         """Drop the claimed producer, unless the publisher thread owns it."""
         if not self._threads:
-            self._started.claimed.producer.drop()
+            self._started.positioned.producer.drop()
 
     def _open_connections(self, resources: Resources, opened: ExitStack) -> None:
         """Open what the threads share; `opened` closes it."""
@@ -127,14 +127,14 @@ class Stream:
         for key, value in read_schemas(self._config):
             schemas.load(key, value)
             resources.served.load(key, value)
-        looked = {table.relation: table.facts for table in started.view.tables}
-        capture.check_keys(looked, schemas.layouts)
+        examined = {table.relation: table.facts for table in started.view.tables}
+        capture.check_keys(examined, schemas.layouts)
         return Assembler(
             Source(resources.version, service, started.view.server.database),
             capture,
             schemas,
             started.position,
-            StreamCatalog(looked, started.topics, self._lookup, self._upkeep, self._ending),
+            StreamCatalog(examined, started.topics, self._lookup, self._upkeep, self._ending),
             clock=lambda: time.time_ns() // 1000,
         )
 
@@ -144,7 +144,7 @@ class Stream:
         started, internal = self._started, self._started.start.internal
         served = resources.served
         return Publisher(
-            started.claimed,
+            started.positioned,
             started.start,
             Publishing(self._config.publish, capture.fingerprint, internal, served.load),
             self._handover,

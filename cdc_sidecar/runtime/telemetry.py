@@ -19,7 +19,7 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
-from cdc_sidecar.runtime.watch import Assessment, Look
+from cdc_sidecar.runtime.watch import Assessment, Reading
 
 
 class Telemetry:
@@ -54,7 +54,7 @@ class Telemetry:
 
     def stream_ended(self) -> None:
         """Let the lag grow until the next stream begins."""
-        self.board.backlog = Backlog(idle_since=time.time())
+        self.board.backlog = Backlog(idle_since=time.time() - self.board.backlog.lag())
 
     def beat_seen(self, at: float) -> None:
         """Show when the replication thread was last at work, in seconds since 1970."""
@@ -187,33 +187,33 @@ class Telemetry:
         """Report that Postgres could not be queried; the guardian continues to check."""
         self.log.warning("guardian_went_blind", error=error.fact)
 
-    def source_seen(self, look: Look, assessment: Assessment) -> None:
+    def source_seen(self, reading: Reading, assessment: Assessment) -> None:
         """Show the result of a check of the slot."""
-        self._report_changes(look, assessment)
-        slot, seconds_left = look.slot, assessment.seconds_left
-        self.metrics.slot.show(slot, look.activity, seconds_left)
+        self._report_changes(reading, assessment)
+        slot, seconds_left = reading.slot, assessment.seconds_left
+        self.metrics.slot.show(slot, reading.activity, seconds_left)
         self.metrics.stalled.set(assessment.stalled)
         self.board.update(
             slot=slot,
-            slot_activity=look.activity,
+            slot_activity=reading.activity,
             slot_seen_at=time.time(),
             seconds_left=seconds_left,
             stalled=assessment.stalled,
             warnings=assessment.warnings,
         )
 
-    def _report_changes(self, look: Look, assessment: Assessment) -> None:
+    def _report_changes(self, reading: Reading, assessment: Assessment) -> None:
         if assessment.danger_changed:
-            self._report_danger(look, assessment)
+            self._report_danger(reading, assessment)
         if assessment.stalled != self.now.stalled:
-            self._report_stall(look, stalled=assessment.stalled)
+            self._report_stall(reading, stalled=assessment.stalled)
 
-    def _report_danger(self, look: Look, assessment: Assessment) -> None:
+    def _report_danger(self, reading: Reading, assessment: Assessment) -> None:
         left = assessment.seconds_left
         facts = {
-            "wal_status": look.slot.wal_status,
-            "retained_bytes": look.slot.retained_bytes,
-            "safe_bytes": look.slot.safe_wal_size,
+            "wal_status": reading.slot.wal_status,
+            "retained_bytes": reading.slot.retained_bytes,
+            "safe_bytes": reading.slot.safe_wal_size,
             "seconds_left": None if math.isinf(left) else round(left),
         }
         if assessment.danger:
@@ -221,10 +221,10 @@ class Telemetry:
         else:
             self.log.info("slot_out_of_danger", **facts)
 
-    def _report_stall(self, look: Look, *, stalled: bool) -> None:
-        lag = look.slot.confirmed_lag_bytes
+    def _report_stall(self, reading: Reading, *, stalled: bool) -> None:
+        lag = reading.slot.confirmed_lag_bytes
         if stalled:
-            walsender = look.activity.walsender
+            walsender = reading.activity.walsender
             event = walsender.wait_event if walsender else None
             self.log.warning("stream_stalled", confirmed_lag_bytes=lag, wait_event=event)
         else:

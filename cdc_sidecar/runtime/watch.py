@@ -1,6 +1,6 @@
-"""Assesses several looks at the slot: how long it will last, and whether the stream is stalled.
+"""Assesses several readings of the slot: how long it will last, and whether the stream is stalled.
 
-The module has no clock and asks no server: the guardian passes the looks in.
+The module has no clock and asks no server: the guardian passes the readings in.
 """
 
 import math
@@ -10,12 +10,12 @@ from typing import Final
 
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
 
-LOOKS_KEPT: Final = 12
+READINGS_KEPT: Final = 12
 """Looks from which the rate is computed: two minutes, in which a checkpoint moves the slot on."""
-LOOKS_NEEDED: Final = 4
+READINGS_NEEDED: Final = 4
 """Looks before the first rate: two in each of the halves that are compared."""
 STALLED_AFTER: Final = 15.0
-"""Seconds without progress that make a stall: two looks of the guardian and a half."""
+"""Seconds without progress that make a stall: two readings of the guardian and a half."""
 SOON: Final = 3600.0
 """Seconds left from which people are warned: an hour is the least in which somebody can act."""
 NOT_SO_SOON: Final = 7200.0
@@ -28,8 +28,8 @@ STALL_WARNING: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look of the guardian; `at` is monotonic."""
+class Reading:
+    """One reading of the guardian; `at` is monotonic."""
 
     at: float
     slot: SlotStatus
@@ -41,7 +41,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The conclusion from a look and those before it."""
+    """The conclusion from a reading and those before it."""
 
     seconds_left: float  # until the slot may be lost; infinite where nothing endangers it
     danger: str  # `extended`, `unreserved`, `soon`, or empty
@@ -51,19 +51,19 @@ class Assessment:
 
 
 class SlotWatch:
-    """Assesses one look after the other."""
+    """Assesses one reading after the other."""
 
     def __init__(self, split_seconds: float) -> None:
-        """Begin without a look; see `Stall` for `split_seconds`."""
+        """Begin without a reading; see `Stall` for `split_seconds`."""
         self._outlook = Outlook()
         self._danger = Danger()
         self._stall = Stall(split_seconds)
 
-    def observe(self, look: Look) -> Assessment:
-        """Assess a look."""
-        seconds_left = self._outlook.observe(look)
-        stalled = self._stall.observe(look)
-        changed = self._danger.observe(look.slot, seconds_left)
+    def observe(self, reading: Reading) -> Assessment:
+        """Assess a reading."""
+        seconds_left = self._outlook.observe(reading)
+        stalled = self._stall.observe(reading)
+        changed = self._danger.observe(reading.slot, seconds_left)
         warnings = (self._danger.warning(seconds_left), STALL_WARNING if stalled else None)
         return Assessment(
             seconds_left, self._danger.state, changed, stalled, tuple(filter(None, warnings))
@@ -75,28 +75,28 @@ class Outlook:
     """How long the slot will last at the rate at which the WAL that it retains grows.
 
     The retained WAL rises steadily and falls in steps, when the slot's restart point moves. So the
-    rate is that between the lowest points of the two halves of the looks.
+    rate is that between the lowest points of the two halves of the readings.
     """
 
-    _looks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=LOOKS_KEPT))
+    _readings: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=READINGS_KEPT))
 
-    def observe(self, look: Look) -> float:
+    def observe(self, reading: Reading) -> float:
         """Return the seconds left; infinite where nothing endangers the slot."""
-        self._looks.append((look.at, look.slot.retained_bytes or 0))
-        safe = look.slot.safe_wal_size
-        if look.slot.lost or (safe is not None and safe <= 0):
+        self._readings.append((reading.at, reading.slot.retained_bytes or 0))
+        safe = reading.slot.safe_wal_size
+        if reading.slot.lost or (safe is not None and safe <= 0):
             return 0.0
         rate = self._rate()
         return math.inf if safe is None or rate <= 0 else safe / rate
 
     def _rate(self) -> float:
         """Return bytes a second."""
-        if len(self._looks) < LOOKS_NEEDED:
+        if len(self._readings) < READINGS_NEEDED:
             return 0.0
-        looks = list(self._looks)
-        half = len(looks) // 2
-        then, before = min(looks[:half], key=lambda look: look[1])
-        now, after = min(looks[half:], key=lambda look: look[1])
+        readings = list(self._readings)
+        half = len(readings) // 2
+        then, before = min(readings[:half], key=lambda reading: reading[1])
+        now, after = min(readings[half:], key=lambda reading: reading[1])
         return (after - before) / (now - then)
 
 
@@ -109,23 +109,23 @@ class Stall:
     """
 
     split_seconds: float  # after which a long transaction is committed in parts
-    _since: Look | None = None  # the last look that showed progress
+    _since: Reading | None = None  # the last reading that showed progress
 
-    def observe(self, look: Look) -> bool:
+    def observe(self, reading: Reading) -> bool:
         """Return whether the stream is stalled."""
         since = self._since
-        if since is None or not look.flowing or _moved(since, look):
-            self._since = look
+        if since is None or not reading.flowing or _moved(since, reading):
+            self._since = reading
             return False
-        walsender = look.activity.walsender
+        walsender = reading.activity.walsender
         sending = walsender is None or walsender.may_be_sending
         patience = STALLED_AFTER + (self.split_seconds if sending else 0.0)
-        lag, lag_then = look.slot.confirmed_lag_bytes, since.slot.confirmed_lag_bytes
-        return look.at - since.at >= patience and (lag or 0) > (lag_then or 0)
+        lag, lag_then = reading.slot.confirmed_lag_bytes, since.slot.confirmed_lag_bytes
+        return reading.at - since.at >= patience and (lag or 0) > (lag_then or 0)
 
 
-def _moved(before: Look, now: Look) -> bool:
-    """Return whether anything was published or acknowledged between two looks."""
+def _moved(before: Reading, now: Reading) -> bool:
+    """Return whether anything was published or acknowledged between two readings."""
     return (
         (now.session, now.commits) != (before.session, before.commits)
         or not before.flowing
@@ -140,7 +140,7 @@ class Danger:
         self.state = ""  # `extended`, `unreserved`, `soon`; empty without danger
 
     def observe(self, slot: SlotStatus, seconds_left: float) -> bool:
-        """Accept the facts of a look; return whether the state has changed."""
+        """Accept the facts of a reading; return whether the state has changed."""
         before = self.state
         self.state = self._state(slot, seconds_left)
         return self.state != before

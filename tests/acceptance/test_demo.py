@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.demo.verdict import OUTBOX, TOMBSTONE, Event, Ledger, Replica, TableRows, Verdict
+from cdc_sidecar.demo.verdict import OUTBOX, TOMBSTONE, Event, Replica, TableRows, Tally, Verdict
 from cdc_sidecar.errors import DemoUnavailable
 from tests.waiting import await_true
 
@@ -98,12 +98,12 @@ def test_the_verdict_is_good_when_everything_came_once() -> None:
 
 
 def test_the_verdict_does_not_depend_on_which_side_is_read_first() -> None:
-    ledger = Ledger()
+    tally = Tally()
     for event in _RECORDED:
-        ledger.see(event)
+        tally.see(event)
     for event in _RECORDED:
-        ledger.expect(event)
-    assert ledger.judge([]).is_good
+        tally.expect(event)
+    assert tally.judge([]).is_good
 
 
 @pytest.mark.parametrize("place", range(len(_RECORDED)))
@@ -163,17 +163,17 @@ def test_a_row_that_no_event_told_of_makes_tables_differ() -> None:
 
 
 def test_nothing_at_all_is_no_good_verdict() -> None:
-    assert not Ledger().judge([]).is_good
+    assert not Tally().judge([]).is_good
 
 
 def _judge(seen: Iterable[Event]) -> Verdict:
-    ledger, replica = Ledger(), Replica()
+    tally, replica = Tally(), Replica()
     for event in _RECORDED:
-        ledger.expect(event)
+        tally.expect(event)
     for event in seen:
-        ledger.see(event)
+        tally.see(event)
         replica.apply(event)
-    return ledger.judge(replica.differences(_TABLES))
+    return tally.judge(replica.differences(_TABLES))
 
 
 def _demo(folder: Path, *options: str) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""A hanging transaction is ended by whoever claims the position: a command as well as the sidecar.
+"""A claim of the position ends a hanging transaction, in a command as well as in the sidecar.
 
 The position behind it could not be read, and readers of an event topic would wait at it for ever.
 """

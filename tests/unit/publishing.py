@@ -16,7 +16,7 @@ from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
-from cdc_sidecar.runtime.publisher import Claimed, Publisher, Publishing
+from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.status import Status, StatusBoard
 from cdc_sidecar.runtime.telemetry import Telemetry
 
@@ -64,13 +64,13 @@ class Producer:
         self.dropped = True
 
 
-class Claims:
-    """Stands in for the session's claims: nobody may be fenced."""
+class Recovery:
+    """Stands in for the session's recovery: nobody may be fenced."""
 
     def __init__(self, brokers_answer: Callable[[], bool]) -> None:
         self.brokers_answer = brokers_answer
 
-    def reclaim(self) -> Claimed:
+    def reclaim(self) -> PositionedProducer:
         """Fail the test."""
         pytest.fail("nobody may be fenced")
 
@@ -89,8 +89,8 @@ def publisher(
     record = PositionRecord(identity, Position(Lsn(100)), 0, "f", "test", 0)
     board = StatusBoard(Status("s", "slot", "id", "0", 0.0))
     return Publisher(
-        Claimed(producer, record),
-        Claims(brokers_answer),
+        PositionedProducer(producer, record),
+        Recovery(brokers_answer),
         Publishing(config, "f", InternalTopics("position", "schemas", b"id"), serve_schema),
         Handover(queue, Acknowledgement(Lsn(100))),
         board.backlog,

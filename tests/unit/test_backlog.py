@@ -5,14 +5,17 @@ import time
 import weakref
 
 import pytest
+import structlog
 
 from cdc_sidecar.errors import InternalError
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue
 from cdc_sidecar.runtime.status import Status, StatusBoard
+from cdc_sidecar.runtime.telemetry import Telemetry
 
 
 def _batch(age: float) -> Batch:
@@ -39,6 +42,15 @@ def test_the_lag_is_the_age_of_the_oldest_change_in_queue_or_open_transaction() 
 
 def test_between_two_streams_the_lag_grows_from_the_end_of_the_last() -> None:
     assert 30 <= Backlog(idle_since=time.time() - 30).lag() < 40
+
+
+def test_the_lag_does_not_fall_while_sessions_fail_before_they_stream() -> None:
+    board = StatusBoard(Status("s", "slot", "id", "0", 0.0))
+    telemetry = Telemetry(board, Metrics(), structlog.get_logger())
+    board.backlog = Backlog(idle_since=time.time() - 50)
+    for _ in range(3):
+        telemetry.stream_ended()
+        assert 50 <= board.backlog.lag() < 60
 
 
 def test_a_board_keeps_no_queue_alive() -> None:

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Message
 
 from benchmarks.meters import peak_megabytes, resident_megabytes
-from benchmarks.truth import Ledger, OutboxLedger, RowLedger, Tables
+from benchmarks.truth import OutboxTally, RowTally, Tables, Tally
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 Row = tuple[int, int, datetime]
@@ -20,7 +20,7 @@ Row = tuple[int, int, datetime]
 
 @dataclass
 class Record:
-    """A message of Kafka, reduced to the methods that a ledger calls."""
+    """A message of Kafka, reduced to the methods that a tally calls."""
 
     place: str
     number: int
@@ -56,17 +56,17 @@ def _tables(rows: Sequence[Row]) -> Tables:
     return Tables({"items": ("id", "n", "at")}, {"items": {row[0]: hash(row) for row in rows}})
 
 
-def _take(ledger: RowLedger, rows: Sequence[Row]) -> Ledger:
+def _take(tally: RowTally, rows: Sequence[Row]) -> Tally:
     for number, (key, n, at) in enumerate(rows):
         spelled = {"id": key, "n": n, "at": at.isoformat().replace("+00:00", "Z")}
         record = Record("run.public.items", number, {"before": None, "after": spelled})
-        ledger.add(cast("Message", record), {b"value": record.payload}.__getitem__)
-    return ledger
+        tally.add(cast("Message", record), {b"value": record.payload}.__getitem__)
+    return tally
 
 
-def _judge(ledger: Ledger) -> tuple[int, int, int]:
+def _judge(tally: Tally) -> tuple[int, int, int]:
     """Return the number of events, of those out of order, and of different keys."""
-    return sum(map(len, ledger.offsets.values())), ledger.out_of_order, ledger.differences()
+    return sum(map(len, tally.offsets.values())), tally.out_of_order, tally.differences()
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def _judge(ledger: Ledger) -> tuple[int, int, int]:
     ids=["exact", "another order of keys", "lost", "repeated", "different", "too many"],
 )
 def test_rows_that_come_once_are_judged(came: Sequence[Row], verdict: tuple[int, int, int]) -> None:
-    ledger = RowLedger(_tables([(1, 1, AT), (2, 1, AT)]), None)
-    assert _judge(_take(ledger, came)) == verdict
+    tally = RowTally(_tables([(1, 1, AT), (2, 1, AT)]), None)
+    assert _judge(_take(tally, came)) == verdict
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_rows_that_come_once_are_judged(came: Sequence[Row], verdict: tuple[int,
 def test_versions_of_a_row_are_judged(
     versions: tuple[int, ...], verdict: tuple[int, int, int]
 ) -> None:
-    ledger = RowLedger(_tables([(1, 3, AT)]), "n")
-    assert _judge(_take(ledger, [(1, version, AT) for version in versions])) == verdict
+    tally = RowTally(_tables([(1, 3, AT)]), "n")
+    assert _judge(_take(tally, [(1, version, AT) for version in versions])) == verdict
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_versions_of_a_row_are_judged(
 )
 def test_outbox_events_are_judged(came: Sequence[str], verdict: tuple[int, int, int]) -> None:
     digests = {"outbox": {"7": hash(("7", "order", "42", "a"))}}
-    ledger = OutboxLedger(Tables({"outbox": ("id",)}, digests))
+    tally = OutboxTally(Tables({"outbox": ("id",)}, digests))
     for number, payload in enumerate(came):
         record = Record("run.event.order", number, payload, b"7")
         known = {b"42": b"42", b"value": payload.encode()}
-        ledger.add(cast("Message", record), known.__getitem__)
-    assert _judge(ledger) == verdict
+        tally.add(cast("Message", record), known.__getitem__)
+    assert _judge(tally) == verdict
 
 
 def test_memory_is_that_of_the_process_and_of_none_that_has_ended() -> None:

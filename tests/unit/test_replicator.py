@@ -33,7 +33,7 @@ class Connection:
         self.offered.append(flushed)
         return len(self.offered) > self._refusals
 
-    def watch(self, _descriptor: int) -> None:
+    def wake_on(self, _descriptor: int) -> None:
         """Watch nothing."""
 
     def drain(self, *_arguments: object) -> int:
