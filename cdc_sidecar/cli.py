@@ -201,6 +201,26 @@ def position_reset(
     raise typer.Exit(command.reset(config, to, yes=yes, reason=reason))
 
 
+@position.command("move-slot")
+def position_move_slot(
+    config: ConfigOption,
+    yes: YesOption = False,
+    reason: ReasonOption = None,
+    chosen: Annotated[
+        str | None,
+        typer.Option("--from", help="The transactional id to move, if there are several."),
+    ] = None,
+) -> None:
+    """Continue from the configured slot after postgres.slot has changed.
+
+    A slot that does not exist is created as a copy of the earlier one, so that nothing is lost.
+    The exit status is 1 if the position already belongs to the configured slot.
+    """
+    from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.move_slot(config, yes=yes, reason=reason, chosen=chosen))
+
+
 @app.command()
 def teardown(config: ConfigOption, yes: YesOption = False) -> None:
     """Remove the slot and the topics that the sidecar created, and nothing else."""

@@ -261,6 +261,12 @@ class ConfigChangedInside(
     """The configuration changed while a split transaction was half published."""
 
 
+class PositionElsewhere(
+    HaltError, code="CDC-507", title="position belongs to another transactional id or slot"
+):
+    """The service has a position under another transactional id, or for another slot."""
+
+
 class SidecarRunning(UsageError, code="CDC-510", title="a sidecar is running"):
     """A command that needs the slot was called while a sidecar runs."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cdc_sidecar.errors import (
     ConfigChangedInside,
+    PositionElsewhere,
     SidecarError,
     SlotAhead,
     SlotMissing,
@@ -16,12 +17,12 @@ from cdc_sidecar.errors import (
     WalWentBack,
 )
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity
+from cdc_sidecar.kafka.position import MOVE_SLOT_HINT, PositionRecord, SourceIdentity
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.slot import SlotStatus
 
 _OTHER_SOURCE = (
-    "a clone: give it a service name or [kafka] transactional_id of its own; this service on a"
+    "a clone: give it a service.name of its own; this service on a"
     " restored or upgraded server: `cdc-sidecar position accept-gap --new-source`"
 )
 
@@ -95,6 +96,12 @@ class Continuity:
     def _other_source(self, record: PositionRecord) -> SidecarError | None:
         then, now = record.identity, self.source.identity
         differing = _differences(then, now)
+        if not differing and then.slot != now.slot:
+            return PositionElsewhere(
+                f"the position belongs to slot {then.slot}, and postgres.slot is {now.slot}",
+                cause="postgres.slot was changed",
+                hint=MOVE_SLOT_HINT,
+            )
         end = record.position.end_lsn if record.position else Lsn(0)
         if not differing and then.timeline != now.timeline:
             forked = self.source.history.get(then.timeline)
@@ -159,7 +166,6 @@ def _differences(then: SourceIdentity, now: SourceIdentity) -> list[str]:
             f"{then.database} ({then.database_oid})",
             f"{now.database} ({now.database_oid})",
         ),
-        ("slot", then.slot, now.slot),
     ]
     return [f"the {name} was {was} and is {is_}" for name, was, is_ in facts if was != is_]
 

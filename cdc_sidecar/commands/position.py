@@ -18,6 +18,7 @@ from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Log
 from cdc_sidecar.errors import (
     ConfigChangedInside,
+    PositionElsewhere,
     SidecarError,
     SlotAhead,
     SlotLost,
@@ -30,6 +31,7 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.position import Partial
 from cdc_sidecar.kafka.position import PositionRecord, spell_partial
 from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.operations import slot_move
 from cdc_sidecar.operations.moves import (
     NothingToMove,
     PlannedMove,
@@ -40,6 +42,7 @@ from cdc_sidecar.operations.moves import (
     plan_reset,
 )
 from cdc_sidecar.operations.observation import observe
+from cdc_sidecar.operations.slot_move import SlotMove, plan_slot_move
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 _STATES: Final[dict[type[SidecarError], str]] = {
@@ -48,6 +51,7 @@ _STATES: Final[dict[type[SidecarError], str]] = {
     SlotLost: "slot lost",
     SlotUnfit: "slot not suitable",
     SourceChanged: "another source",
+    PositionElsewhere: "another slot",
     WalWentBack: "WAL ends before the position",
     ConfigChangedInside: "configuration changed inside a split transaction",
 }
@@ -188,6 +192,43 @@ def _describe(move: PlannedMove) -> list[str]:
     ]
 
 
+def move_slot(path: Path, *, yes: bool, reason: str | None, chosen: str | None) -> int:
+    """Show the move to the configured slot; with `yes`, make it. Return 1 if there is none.
+
+    Raises:
+        SidecarError: a sidecar is running, or the move is refused.
+
+    """
+    config = _load(path)
+    move = slot_move.move_slot(config, chosen, reason) if yes else plan_slot_move(config, chosen)
+    if isinstance(move, NothingToMove):
+        typer.echo(f"nothing to move: {move.reason}")
+        return 1
+    typer.echo("\n".join(_describe_slot_move(move)))
+    if yes:
+        typer.secho(f"moved: the position belongs to slot {config.postgres.slot}", fg="green")
+    else:
+        typer.secho("this was a dry run: add --yes to move the position", bold=True)
+    return 0
+
+
+def _describe_slot_move(move: SlotMove) -> list[str]:
+    slot, then = move.identity.slot, move.record.identity.slot
+    nothing = ["        No change is lost, and none is published twice."]
+    lines = [
+        f"from    slot {then}, {format_lsn(move.position.end_lsn)}  ({move.transactional_id})",
+        f"to      slot {slot}, {format_lsn(move.goal)}",
+        *([f"create  slot {slot} as a copy of slot {then}"] if move.copied else []),
+        *(_lost(move.bytes) if move.bytes else nothing),
+    ]
+    if move.earlier and then != slot:
+        lines += [
+            f"keep    slot {then} still exists and retains WAL; once the sidecar streams from",
+            f"        {slot}, drop it: SELECT pg_drop_replication_slot('{then}')",
+        ]
+    return lines
+
+
 def _discarded(partial: Partial, goal: Lsn) -> list[str]:
     transaction = f"{partial.xid} at {format_lsn(partial.final_lsn)}"
     whole = goal <= partial.final_lsn
@@ -209,13 +250,17 @@ def _consequence(move: PlannedMove) -> list[str]:
             "        A sidecar of the earlier source that is still running is fenced.",
         ]
     if size > 0:
-        return [
-            f"gap     {size:,} bytes of WAL",
-            "lost    every change that was committed in between: inserts, updates, deletes,",
-            "        truncates, outbox events and logical messages never reach Kafka",
-        ]
+        return _lost(size)
     return [
         f"repeat  {-size:,} bytes of WAL",
         "twice   every change that was committed in between is published again, with the same",
         "        commit_lsn and total_order: consumers see it twice",
+    ]
+
+
+def _lost(size: int) -> list[str]:
+    return [
+        f"gap     {size:,} bytes of WAL",
+        "lost    every change that was committed in between: inserts, updates, deletes,",
+        "        truncates, outbox events and logical messages never reach Kafka",
     ]

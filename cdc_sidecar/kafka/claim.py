@@ -166,8 +166,10 @@ class Claimant:
         finally:
             reader.close()
 
-    def write(self, claim: Claim, record: PositionRecord) -> bool:
-        """Write a position in a Kafka transaction of its own; return whether the claim still holds.
+    def write(self, producer: TransactionalProducer, record: PositionRecord, *more: Record) -> bool:
+        """Write a position, and `more` records, in a Kafka transaction of their own.
+
+        `producer` is that of a claim; return whether it may be used again.
 
         Raises:
             TransactionFailed: whether the position was written is not known.
@@ -175,11 +177,11 @@ class Claimant:
 
         """
         try:
-            claim.producer.begin()
-            claim.producer.produce([self.internal.position_record(record)])
-            return claim.producer.commit()
+            producer.begin()
+            producer.produce([self.internal.position_record(record), *more])
+            return producer.commit()
         except TransactionFailed:
-            claim.producer.abort()
+            producer.abort()
             raise
 
 

@@ -65,7 +65,9 @@ class Ledger:
         reader = committed_reader(self._config)
         try:
             records = read_records(reader, self._topic, 0, None)
-            return dict(_parse(key, value) for key, value in records if key.startswith(PREFIX))
+            return dict(
+                _parse(key, value) for key, value in records if value and key.startswith(PREFIX)
+            )
         finally:
             reader.close()
 

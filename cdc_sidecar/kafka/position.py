@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from confluent_kafka import TopicPartition
 
-from cdc_sidecar.errors import PositionUnreadable
+from cdc_sidecar.errors import PositionElsewhere, PositionUnreadable
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translated
 from cdc_sidecar.kafka.read import Reader, read_records
@@ -182,25 +182,71 @@ def _parse_move(move: dict[str, Any]) -> Move:
 def read_position(
     consumer: Reader, topic: str, transactional_id: str, high: int | None
 ) -> PositionRecord | None:
-    """Return the last committed position of a transactional id, or None if there is none.
+    """Return the last committed position of a transactional id, or None if the topic has none.
 
     `high` is the high watermark that must be reached. With None the reader stops at the stable end
     and may miss a commit that is in doubt. The last records of the topic are read first.
 
     Raises:
+        PositionElsewhere: the topic has the position of another transactional id; a service has one
+            position.
         PositionUnreadable: the record is of another version, or malformed.
         KafkaUnavailable: the topic cannot be read.
 
     """
-    key = transactional_id.encode()
     with translated():
         partition = TopicPartition(topic, 0)
         _, end = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT, cached=False)
     for start in dict.fromkeys((max(0, (high or end) - _TAIL), 0)):
-        found = None
-        for record_key, value in read_records(consumer, topic, start, high):
-            if record_key == key:
-                found = value
-        if found is not None:
-            return decode_position(found)
+        found = _read_latest(consumer, topic, start, high)
+        own = found.pop(transactional_id, None)
+        if others := _positions(found):
+            raise _elsewhere(topic, transactional_id, others)
+        if own is not None:
+            return decode_position(own)
     return None
+
+
+def read_positions(consumer: Reader, topic: str) -> dict[str, PositionRecord]:
+    """Return the last committed position of every transactional id that has one in the topic.
+
+    Raises:
+        PositionUnreadable: a record is of another version, or malformed.
+        KafkaUnavailable: the topic cannot be read.
+
+    """
+    return _positions(_read_latest(consumer, topic, 0, None))
+
+
+def _read_latest(consumer: Reader, topic: str, start: int, high: int | None) -> dict[str, bytes]:
+    """Return the last value of each key from offset `start`, without the keys that were removed."""
+    latest = {
+        key.decode(errors="replace"): value
+        for key, value in read_records(consumer, topic, start, high)
+    }
+    return {key: value for key, value in latest.items() if value}
+
+
+def _positions(found: Mapping[str, bytes]) -> dict[str, PositionRecord]:
+    return {key: decode_position(value) for key, value in found.items()}
+
+
+def _elsewhere(
+    topic: str, transactional_id: str, others: Mapping[str, PositionRecord]
+) -> PositionElsewhere:
+    spelled = (f"{key} (slot {record.identity.slot})" for key, record in sorted(others.items()))
+    return PositionElsewhere(
+        f"topic {topic} has the position of transactional id {', '.join(spelled)}, not of"
+        f" {transactional_id}",
+        cause="postgres.slot or kafka.transactional_id was changed, or this file is a copy of the"
+        " configuration of another sidecar",
+        hint=MOVE_SLOT_HINT,
+    )
+
+
+MOVE_SLOT_HINT: Final = (
+    "restore the earlier value; a copy for another database needs a service.name of its own; to"
+    " continue this service from another slot, run `cdc-sidecar position move-slot`, which shows"
+    " first what is lost or repeated"
+)
+"""The hint of a position that belongs to another transactional id or slot."""

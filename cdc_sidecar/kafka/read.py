@@ -74,6 +74,8 @@ def read_records(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of the committed records of partition 0 from offset `start`.
 
+    A record that removes its key has an empty value.
+
     With `high` the reader continues until the stable end is at that high watermark: a transaction
     of an earlier producer that was in doubt is then decided. Without it the reader ends at the
     stable end.
@@ -94,8 +96,8 @@ def read_records(
         if error is None:
             deadline = time.monotonic() + READ_TIMEOUT
             key, value = message.key(), message.value()
-            if isinstance(key, bytes) and isinstance(value, bytes):
-                yield key, value
+            if isinstance(key, bytes):
+                yield key, value if isinstance(value, bytes) else b""
         elif error.code() == PARTITION_EOF:
             if high is None or (message.offset() or 0) >= high:
                 return

@@ -21,7 +21,7 @@ def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
     topic, reader = schemas_topic(config.service.name), committed_reader(config.kafka)
     try:
         high = high_watermark(admin_client(config.kafka), topic)
-        yield from read_records(reader, topic, 0, high)
+        yield from (record for record in read_records(reader, topic, 0, high) if record[1])
     finally:
         reader.close()
 

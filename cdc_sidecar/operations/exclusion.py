@@ -25,13 +25,19 @@ def exclusive(config: Config) -> Iterator[WalsenderConnection]:
     """
     connection = WalsenderConnection(config.postgres)
     try:
-        _lock(connection, config.postgres.slot)
+        lock(connection, config.postgres.slot)
         yield connection
     finally:
         connection.close()
 
 
-def _lock(connection: WalsenderConnection, slot: str) -> None:
+def lock(connection: WalsenderConnection, slot: str) -> None:
+    """Take the lock of a slot; the connection keeps it until it is closed.
+
+    Raises:
+        SidecarRunning: a sidecar holds the lock.
+
+    """
     until = time.monotonic() + PATIENCE
     while not connection.try_lock(lock_key(slot)):
         if time.monotonic() > until:

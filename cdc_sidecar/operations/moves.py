@@ -17,8 +17,9 @@ from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionOutOfReach, SidecarError, TransactionFailed
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.claim import Claim, Claimant, described_topics
+from cdc_sidecar.kafka.claim import Claimant, described_topics
 from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, instance
+from cdc_sidecar.kafka.producer import TransactionalProducer
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.operations.observation import observe_on
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
@@ -30,6 +31,7 @@ class MoveKind(Enum):
     ACCEPT_GAP = "accept-gap"
     NEW_SOURCE = "new-source"
     RESET = "reset"
+    MOVE_SLOT = "move-slot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +179,19 @@ def make_move(config: Config, planner: Planner, reason: str | None) -> Outcome:
         claim = claimant.claim()
         planned = planner(replace(seen, record=claim.record))
         if isinstance(planned, PlannedMove):
-            _write(claimant, claim, _moved(planned, reason))
+            _write(claimant, claim.producer, _moved(planned, reason))
         return planned
 
 
 def _moved(planned: PlannedMove, reason: str | None) -> PositionRecord:
-    now = time.time_ns() // 1000
-    by = f"{_user()}@{socket.gethostname()}"
-    kind, start = planned.kind.value, planned.position.end_lsn
-    move = Move(now, kind, start, planned.goal, reason, by)
+    move = operator_move(planned.kind, planned.position.end_lsn, planned.goal, reason)
     return planned.record.reset(move, planned.identity, instance())
+
+
+def operator_move(kind: MoveKind, start: Lsn, goal: Lsn, reason: str | None) -> Move:
+    """Return the note of a move that the present user makes now."""
+    by = f"{_user()}@{socket.gethostname()}"
+    return Move(time.time_ns() // 1000, kind.value, start, goal, reason, by)
 
 
 def _user() -> str:
@@ -196,9 +201,9 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _write(claimant: Claimant, claim: Claim, record: PositionRecord) -> None:
+def _write(claimant: Claimant, producer: TransactionalProducer, record: PositionRecord) -> None:
     try:
-        claimant.write(claim, record)
+        claimant.write(producer, record)
     except TransactionFailed as error:
         raise TransactionFailed(
             error.fact,

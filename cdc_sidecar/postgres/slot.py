@@ -167,3 +167,13 @@ def read_activity(connection: psycopg.Connection, name: str) -> SlotActivity:
 
 def _lsn(text: str | None) -> Lsn | None:
     return None if text is None else parse_lsn(text)
+
+
+def copy_slot(connection: psycopg.Connection, source: str, name: str) -> None:
+    """Create the slot `name`, which begins where the slot `source` does.
+
+    Raises:
+        psycopg.Error: the server refuses, for instance because the copied slot is in use.
+
+    """
+    connection.execute("SELECT pg_copy_logical_replication_slot(%s, %s)", (source, name))

@@ -204,7 +204,7 @@ class SessionStart:
         return slot.confirmed_flush_lsn
 
     def _write(self, claim: Claim, record: PositionRecord) -> None:
-        if not self._claimant.write(claim, record):
+        if not self._claimant.write(claim.producer, record):
             raise KafkaUnavailable("the first position took too long to be committed")
 
 

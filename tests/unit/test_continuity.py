@@ -7,6 +7,7 @@ import pytest
 from cdc_sidecar.checks.continuity import Continuity, SourceState
 from cdc_sidecar.errors import (
     ConfigChangedInside,
+    PositionElsewhere,
     SidecarError,
     SlotAhead,
     SlotLost,
@@ -54,10 +55,9 @@ def test_without_a_position_there_is_nothing_to_contradict(record: PositionRecor
         ({"system_identifier": "8"}, "system identifier"),
         ({"database": "other"}, "database"),
         ({"database_oid": 6}, "database"),
-        ({"slot": "other"}, "slot"),
         ({"timeline": 3}, "timeline 3 left 2"),
     ],
-    ids=["system", "database", "oid", "slot", "timeline"],
+    ids=["system", "database", "oid", "timeline"],
 )
 def test_another_source_is_named_by_what_differs(changed: dict[str, object], named: str) -> None:
     now = replace(SOURCE, identity=replace(IDENTITY, **changed))  # type: ignore[arg-type] # by name
@@ -65,6 +65,12 @@ def test_another_source_is_named_by_what_differs(changed: dict[str, object], nam
     assert isinstance(seen.mismatch, SourceChanged)
     assert named in seen.mismatch.fact
     assert _kind(seen.fault("print")) is SourceChanged
+
+
+def test_another_slot_of_the_same_source_is_moved_to_by_a_command() -> None:
+    seen = Continuity(RECORD, replace(SOURCE, identity=replace(IDENTITY, slot="other")))
+    assert isinstance(seen.mismatch, PositionElsewhere)
+    assert "position move-slot" in seen.mismatch.hint
 
 
 @pytest.mark.parametrize(("forked", "continues"), [(999, False), (1000, True)])
