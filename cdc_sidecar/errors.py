@@ -267,6 +267,10 @@ class PositionElsewhere(
     """The service has a position under another transactional id, or for another slot."""
 
 
+class ChangesLeftOut(HaltError, code="CDC-508", title="changes of a table may be missing"):
+    """A table was not in the publication for a while, or not with every operation."""
+
+
 class SidecarRunning(UsageError, code="CDC-510", title="a sidecar is running"):
     """A command that needs the slot was called while a sidecar runs."""
 

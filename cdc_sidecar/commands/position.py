@@ -43,6 +43,7 @@ from cdc_sidecar.operations.moves import (
 )
 from cdc_sidecar.operations.observation import observe
 from cdc_sidecar.operations.slot_move import SlotMove, plan_slot_move
+from cdc_sidecar.operations.table_gaps import accept_table_gaps, read_table_gaps
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
 _STATES: Final[dict[type[SidecarError], str]] = {
@@ -145,13 +146,24 @@ def _moment(microseconds: int) -> str:
 
 
 def accept_gap(path: Path, *, yes: bool, reason: str | None, new_source: bool) -> int:
-    """Show the gap; with `yes`, move the position behind it. Return 1 if there is no gap.
+    """Show the gaps; with `yes`, continue after them. Return 1 if there is no gap.
 
     Raises:
         SidecarError: a sidecar is running, or the move is refused.
 
     """
-    return _move(_load(path), partial(plan_acceptance, new_source=new_source), reason, yes=yes)
+    config = _load(path)
+    status = _move(config, partial(plan_acceptance, new_source=new_source), reason, yes=yes)
+    gaps = accept_table_gaps(config) if yes else read_table_gaps(config)
+    for name, gap in sorted(gaps.items()):
+        typer.echo(f"gap     {name}: {gap}")
+    if gaps:
+        typer.echo("lost    every change of these tables that was committed in between")
+        if yes:
+            typer.secho("accepted: the tables continue as they are now", fg="green")
+        else:
+            typer.secho("this was a dry run: add --yes to accept the gaps", bold=True)
+    return 0 if gaps else status
 
 
 def reset(path: Path, to: str, *, yes: bool, reason: str | None) -> int:

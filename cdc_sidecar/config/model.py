@@ -112,6 +112,7 @@ class Postgres(_Section):
     publication: Annotated[str, Field(min_length=1, max_length=63)]  # NAMEDATALEN - 1
     password: SecretString | None = None
     create_slot: bool = False
+    ignored_tables: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
 
 
 class Kafka(_Section):
@@ -193,7 +194,9 @@ class Table(_Section):
     unkeyed: bool = False
     tombstones: bool = True
     truncate: Literal["event", "halt"] = "event"
+    incomplete_before: Literal["halt", "publish"] = "halt"
     on_error: OnError = "halt"
+    former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
     column: dict[str, Column] = {}
 
     @property
@@ -244,6 +247,7 @@ class Outbox(_Section):
     payload: Literal["framed", "raw"] = "framed"
     columns: OutboxColumns = OutboxColumns()
     on_error: OnError = "halt"
+    former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _routed(self) -> "Outbox":

@@ -11,7 +11,7 @@ from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
 from cdc_sidecar.events.outbox import outbox_mistakes
 from cdc_sidecar.events.plan import Plan, compile_plan
 from cdc_sidecar.events.registry.layouts import LayoutStore
-from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 from cdc_sidecar.postgres.types import LayoutFacts
 
 
@@ -24,6 +24,7 @@ class Capture:
     outboxes: tuple[Outbox, ...]
     prefixes: tuple[str, ...]
     transaction_metadata: bool = False  # whether BEGIN and END records are published
+    ignored: tuple[str, ...] = ()  # tables whose rows are left out, whatever they were before
 
     @classmethod
     def of(cls, config: Config) -> "Capture":
@@ -34,13 +35,16 @@ class Capture:
             config.outboxes,
             config.messages.prefixes,
             config.transactions.topic,
+            config.postgres.ignored_tables,
         )
 
     def table(self, name: str) -> Table | None:
         """Return the configuration of `schema.table`; an exact name takes precedence over globs."""
         exact = (table for table in self.tables if table.name == name)
-        globs = (t for t in self.tables if t.is_glob and fnmatch.fnmatchcase(name, t.name))
-        return next(exact, None) or next(globs, None)
+        globs = [table for table in self.tables if table.is_glob]
+        listed = (table for table in globs if name in table.former_names)
+        matching = (table for table in globs if fnmatch.fnmatchcase(name, table.name))
+        return next(exact, None) or next(listed, None) or next(matching, None)
 
     def outbox(self, name: str) -> Outbox | None:
         """Return the outbox configuration of `schema.table`."""
@@ -50,6 +54,16 @@ class Capture:
         """Return whether rows of `schema.table` are published."""
         return self.outbox(name) is not None or self.table(name) is not None
 
+    def captured_formerly(self, name: str) -> str | None:
+        """Return the name of the table or outbox that lists `schema.table` as a former name."""
+        tables = ((table.name, table.former_names) for table in self.tables if not table.is_glob)
+        outboxes = ((outbox.table, outbox.former_names) for outbox in self.outboxes)
+        return next((now for now, former in (*tables, *outboxes) if name in former), None)
+
+    def ignores(self, name: str) -> bool:
+        """Return whether rows of `schema.table` are left out on purpose."""
+        return name in self.ignored
+
     @property
     def fingerprint(self) -> str:
         """A digest of everything that changes which events a transaction makes."""
@@ -58,6 +72,7 @@ class Capture:
             "tables": self.tables,
             "outboxes": self.outboxes,
             "messages.prefixes": self.prefixes,
+            "postgres.ignored_tables": self.ignored,
         }
         if self.transaction_metadata:  # false is the default
             keys["transactions.topic"] = True
@@ -121,13 +136,24 @@ class Capture:
                 continue
             was, now = stored.key_columns, facts.key_columns
             if was and now and was != now:
-                raise LayoutRefused(
-                    f"the key was ({', '.join(was)}) and is ({', '.join(now)})",
-                    where=f"table {name}",
-                    cause="the primary key was re-created; the stream does not show where",
-                    hint=f"set key = {_spell(was)} to keep the key of its events, or"
-                    f" key = {_spell(now)} to change it from here on",
-                )
+                raise _other_key(name, was, now)
+
+    def check_key(self, relation: Relation, facts: LayoutFacts, was: tuple[str, ...]) -> None:
+        """Check that the catalog's key of a layout is the one of the table's earlier events.
+
+        With REPLICA IDENTITY FULL, and in the order of the columns, the catalog may already show a
+        key that was made after the rows of this layout.
+
+        Raises:
+            LayoutRefused: the key may be one of another time.
+
+        """
+        name, now = relation.qualified_name, facts.key_columns
+        table = self.table(name)
+        columns = {column.name for column in relation.columns}
+        unseen = relation.replica_identity is ReplicaIdentity.FULL or set(was) == set(now)
+        if table and not table.key and was != now and unseen and was and set(was) <= columns:
+            raise _other_key(name, was, now)
 
     def collisions(self, names: Iterable[str]) -> list[str]:
         """Return the tables whose names would become the same topic."""
@@ -138,6 +164,16 @@ class Capture:
             if topics.setdefault(topic, name) != name:
                 found.append(f"{name} and {topics[topic]} would both be topic {topic}")
         return found
+
+
+def _other_key(name: str, was: tuple[str, ...], now: tuple[str, ...]) -> LayoutRefused:
+    change = f", or key = {_spell(now)} to change it from here on" if now else ""
+    return LayoutRefused(
+        f"the key was ({', '.join(was)}) and is ({', '.join(now)})",
+        where=f"table {name}",
+        cause="the primary key was re-created; the stream does not show where",
+        hint=f"set key = {_spell(was)} to keep the key of its events{change}",
+    )
 
 
 def _spell(columns: tuple[str, ...]) -> str:

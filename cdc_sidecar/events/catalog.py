@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cdc_sidecar.postgres.pgoutput import Relation
-from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.postgres.types import LayoutFacts, Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +16,16 @@ class TopicFacts:
 
 
 class Catalog(Protocol):
-    """Answers the assembler's questions; both methods may ask the network and may take long.
+    """Answers the assembler's questions; every method may ask the network and may take long.
 
     A question without an answer raises a SidecarError, and the frame that needed it is refused.
     """
 
     def layout_facts(self, relation: Relation) -> LayoutFacts:
         """Return the present facts of Postgres's catalog about a relation layout."""
+
+    def lineage(self, oid: int) -> Lineage:
+        """Return the present names of a relation and of the partitions around it."""
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the facts of a topic, which exists from then on."""

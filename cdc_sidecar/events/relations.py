@@ -3,6 +3,8 @@
 A row names its relation by oid alone. A Relation message has described that oid before.
 """
 
+from dataclasses import replace
+
 from cdc_sidecar.errors import LayoutRefused, ProtocolViolation
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import Catalog
@@ -12,7 +14,7 @@ from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.sink import IgnoredTable, RowSink
 from cdc_sidecar.events.table import CapturedTable
 from cdc_sidecar.postgres.pgoutput import Relation
-from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.postgres.types import LayoutFacts, Lineage
 
 
 class Relations:
@@ -26,31 +28,15 @@ class Relations:
         self._schemas = schemas
         self._catalog = catalog
         self._described: dict[int, Relation] = {}
+        self._captured_as: dict[int, str] = {}  # names of the relations that were opened
         self.sinks: dict[int, RowSink] = {}
         """The open sinks by oid; where there is none, the reader calls `open`."""
 
     def describe(self, relation: Relation) -> None:
-        """Accept a Relation message; one that repeats a known layout changes nothing.
-
-        Raises:
-            LayoutRefused: a captured table has a name that is not captured.
-
-        """
-        known = self._described.get(relation.oid)
-        if known == relation:
-            return
-        if (
-            known
-            and self._capture.captures(known.qualified_name)
-            and not self._capture.captures(relation.qualified_name)
-        ):
-            raise LayoutRefused(
-                f"captured table {known.qualified_name} is now {relation.qualified_name}",
-                cause="ALTER TABLE … RENAME or SET SCHEMA",
-                hint="configure the new name, or rename the table back",
-            )
-        self._described[relation.oid] = relation
-        self.sinks.pop(relation.oid, None)
+        """Accept a Relation message; one that repeats a known layout changes nothing."""
+        if self._described.get(relation.oid) != relation:
+            self._described[relation.oid] = relation
+            self.sinks.pop(relation.oid, None)
 
     def name(self, oid: int) -> str | None:
         """Return `schema.table` for messages; None for an oid that was never described."""
@@ -71,23 +57,73 @@ class Relations:
         sink = self.sinks[oid] = self._open(relation)
         return sink
 
-    def _open(self, relation: Relation) -> RowSink:
+    def _open(self, described: Relation) -> RowSink:
         """Ask for the catalog's facts only if the relation is captured."""
-        name = relation.qualified_name
+        relation = self._captured(described)
+        if relation is None:
+            return IgnoredTable(described)
+        name = self._captured_as[relation.oid] = relation.qualified_name
         registry, catalog = self._schemas.registry, self._catalog
         if outbox := self._capture.outbox(name):
             facts = self._facts(relation)
             self._capture.check_outbox(relation, facts, outbox)
             return OutboxTable(relation, outbox, facts, registry, catalog)
-        if table := self._capture.table(name):
-            plan = self._capture.plan(relation, self._facts(relation), table)
-            return CapturedTable(self._source, relation, table, plan, registry, catalog)
-        return IgnoredTable(relation)
+        table = self._capture.table(name)
+        assert table is not None  # noqa: S101 - it is captured, and not as an outbox
+        plan = self._capture.plan(relation, self._facts(relation), table)
+        return CapturedTable(self._source, relation, table, plan, registry, catalog)
+
+    def _captured(self, relation: Relation) -> Relation | None:
+        """Return a relation under the name by which it is captured; None if it is ignored.
+
+        The name in a Relation message is that of the time when its rows were written. The oid shows
+        that a relation with a name that is not configured is a captured table, or a part of one.
+
+        Raises:
+            LayoutRefused: it was captured, and nothing shows where its rows belong.
+
+        """
+        name = relation.qualified_name
+        if self._capture.captures(name):
+            return relation
+        if self._capture.ignores(name):
+            return None
+        lineage = self._catalog.lineage(relation.oid)
+        former = self._capture.captured_formerly(name)
+        for present in (former, lineage.name, *lineage.ancestors):
+            if present and self._capture.captures(present):
+                namespace, _, table = present.partition(".")
+                return replace(relation, namespace=namespace, name=table)
+        self._check_never_captured(relation, lineage)
+        return None
+
+    def _check_never_captured(self, relation: Relation, lineage: Lineage) -> None:
+        """Check that no row of a captured table would be left out."""
+        known = self._schemas.tables.get(relation.oid)
+        earlier = known.name if known else None
+        names = (self._captured_as.get(relation.oid), earlier, *lineage.partitions)
+        captured = next((name for name in names if name and self._capture.captures(name)), None)
+        if captured:
+            raise _other_name(relation.qualified_name, captured, lineage.name)
 
     def _facts(self, relation: Relation) -> LayoutFacts:
         """Return the stored facts of a layout, or the catalog's, which are then stored."""
         facts = self._schemas.layouts.facts(relation)
         if facts is None:
             facts = self._catalog.layout_facts(relation)
+            known = self._schemas.tables.get(relation.oid)
+            if known and not self._capture.outbox(relation.qualified_name):
+                self._capture.check_key(relation, facts, known.key)
             self._schemas.layouts.store(relation, facts)
         return facts
+
+
+def _other_name(name: str, captured: str, present: str | None) -> LayoutRefused:
+    """Return the error of rows of a captured table under a name that is not configured."""
+    now = f"is {present}" if present else "was dropped"
+    return LayoutRefused(
+        f"rows of captured table {captured} have the name {name}",
+        cause=f"a rename, SET SCHEMA, or a changed publication; the table now {now}",
+        hint=f'to publish them, set former_names = ["{name}"] in the entry of {captured}; to leave'
+        f' them out, set ignored_tables = ["{name}"] in [postgres]; then restart',
+    )

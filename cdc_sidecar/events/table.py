@@ -3,7 +3,7 @@
 from typing import Final
 
 from cdc_sidecar.config.model import Table
-from cdc_sidecar.errors import ProtocolViolation, TruncateRefused
+from cdc_sidecar.errors import LayoutRefused, ProtocolViolation, TruncateRefused
 from cdc_sidecar.events.binary import EMPTY, encode_array, encode_string
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.counts import Count, Counted
@@ -17,7 +17,7 @@ from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, envelope_schema, key_schema
 from cdc_sidecar.events.twin import Envelope, Transcoder
 from cdc_sidecar.postgres.frames import TUPLE_AT, TUPLE_KIND_AT
-from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 
 _NEW: Final = ord("N")
 _OLD: Final = b"KO"
@@ -38,6 +38,8 @@ class CapturedTable:
     ) -> None:
         self._name = relation.qualified_name
         self._plan = plan
+        full = relation.replica_identity is ReplicaIdentity.FULL
+        self._needs_before = full and config.incomplete_before == "halt"
         self._config = config
         namespace = table_namespace(source.service, relation.namespace, relation.name)
         schema = envelope_schema(namespace, plan.fields)
@@ -74,6 +76,8 @@ class CapturedTable:
             old, new = TUPLE_AT, end + 1
             if frame[end:new] != b"N" or frame[TUPLE_KIND_AT] not in _OLD:
                 raise self._misfit(frame)
+        elif self._needs_before:
+            raise _without_old_row(self._name)
         row, key, unchanged, end = self._transcode(frame, new, old)
         if end != len(frame):
             raise self._misfit(frame)
@@ -136,3 +140,14 @@ class CapturedTable:
 
     def _misfit(self, frame: bytes) -> ProtocolViolation:
         return ProtocolViolation(f"row message of {len(frame)} bytes does not fit its relation")
+
+
+def _without_old_row(name: str) -> LayoutRefused:
+    return LayoutRefused(
+        f"an update has no old row, although {name} has REPLICA IDENTITY FULL",
+        cause="the row is in a partition with another replica identity, so a changed key would not"
+        " be seen",
+        hint="run ALTER TABLE … REPLICA IDENTITY FULL for each partition; if no key was changed"
+        ' before that, set incomplete_before = "publish" for the table: it publishes the updates'
+        " that are already written",
+    )

@@ -19,7 +19,7 @@ from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.hanging import Partition, find_hanging, read_timestamp
 from cdc_sidecar.kafka.position import PositionRecord, read_position
-from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.kafka.producer import Producer, TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.read import Reader, committed_reader, high_watermark
 from cdc_sidecar.kafka.topics import TopicCatalog
 
@@ -166,8 +166,8 @@ class Claimant:
         finally:
             reader.close()
 
-    def write(self, producer: TransactionalProducer, record: PositionRecord, *more: Record) -> bool:
-        """Write a position, and `more` records, in a Kafka transaction of their own.
+    def write(self, producer: Producer, record: PositionRecord, *before: Record) -> bool:
+        """Write a position, after the records `before`, in a Kafka transaction of their own.
 
         `producer` is that of a claim; return whether it may be used again.
 
@@ -178,7 +178,7 @@ class Claimant:
         """
         try:
             producer.begin()
-            producer.produce([self.internal.position_record(record), *more])
+            producer.produce([*before, self.internal.position_record(record)])
             return producer.commit()
         except TransactionFailed:
             producer.abort()

@@ -19,7 +19,7 @@ from cdc_sidecar.errors import PositionOutOfReach, SidecarError, TransactionFail
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.kafka.claim import Claimant, described_topics
 from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, instance
-from cdc_sidecar.kafka.producer import TransactionalProducer
+from cdc_sidecar.kafka.producer import Producer
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.operations.observation import observe_on
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
@@ -201,7 +201,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _write(claimant: Claimant, producer: TransactionalProducer, record: PositionRecord) -> None:
+def _write(claimant: Claimant, producer: Producer, record: PositionRecord) -> None:
     try:
         claimant.write(producer, record)
     except TransactionFailed as error:

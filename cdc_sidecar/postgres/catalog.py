@@ -6,8 +6,9 @@ from typing import Final
 import psycopg
 from psycopg.rows import TupleRow
 
+from cdc_sidecar.postgres.membership import read_memberships
 from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
-from cdc_sidecar.postgres.types import LayoutFacts, TypeFacts, TypeKind
+from cdc_sidecar.postgres.types import LayoutFacts, Membership, TypeFacts, TypeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class PublishedTable:
     facts: LayoutFacts
     dimensions: tuple[int, ...]  # per column, as declared: int[][] has 2
     may_select: bool
+    membership: Membership
 
 
 _PUBLICATION: Final = """
@@ -108,10 +110,14 @@ def read_published_tables(
     listed = "a.attname = ANY (p.attnames)" if lists else "a.attgenerated = ''"
     query = _TABLES.format(listed=listed).encode()
     rows = connection.execute(query, (publication,)).fetchall()
-    return tuple(_published_table(connection, row) for row in rows)
+    memberships = read_memberships(connection, publication)
+    known = (row for row in rows if row[0] in memberships)  # not one that was just taken out
+    return tuple(_published_table(connection, row, memberships[row[0]]) for row in known)
 
 
-def _published_table(connection: psycopg.Connection, row: TupleRow) -> PublishedTable:
+def _published_table(
+    connection: psycopg.Connection, row: TupleRow, membership: Membership
+) -> PublishedTable:
     oid, namespace, name, identity, may_select, names, types, modifiers, dimensions = row
     key = set(_read_key(connection, oid))
     full = identity == "f"
@@ -121,7 +127,7 @@ def _published_table(connection: psycopg.Connection, row: TupleRow) -> Published
     )
     relation = Relation(oid, namespace, name, ReplicaIdentity(identity), columns)
     facts = read_layout_facts(connection, relation)
-    return PublishedTable(relation, facts, tuple(dimensions), may_select)
+    return PublishedTable(relation, facts, tuple(dimensions), may_select, membership)
 
 
 def read_layout_facts(connection: psycopg.Connection, relation: Relation) -> LayoutFacts:

@@ -3,6 +3,7 @@
 Built-in types are known by their oid, which Postgres never changes (`pg_type.dat`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -87,3 +88,42 @@ def decimal_of(type_modifier: int) -> tuple[int, int] | None:
     packed = type_modifier - 4
     scale = packed & 0x7FF
     return packed >> 16, scale - 0x800 if scale & 0x400 else scale
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The present names of a relation and of the partitions around it, each `schema.table`."""
+
+    name: str | None  # None if it was dropped
+    ancestors: tuple[str, ...] = ()  # the partitioned tables that it is a part of, nearest first
+    partitions: tuple[str, ...] = ()  # its own partitions, of every level
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The membership of a table in a publication, with the traces that a change of it leaves."""
+
+    publication: str
+    version: str  # oid and xmin of the publication's row
+    entries: tuple[str, ...]  # the publication's entries that include it; empty for ALL TABLES
+    definition: str  # column list and row filter of its own entry
+    storage: Mapping[str, str]  # by oid of a table that may become unlogged; rewriting changes it
+
+    def interruption(self, now: "Membership", *, same_layout: bool) -> str | None:
+        """Return why changes may be missing between this moment and `now`; None if none can be.
+
+        An entry that was replaced together with its column list or row filter is no sign: one ALTER
+        PUBLICATION … SET TABLE does that.
+        """
+        if self.publication != now.publication:
+            return None
+        if self.version != now.version:
+            return "the publication was altered, so operations may have been left out for a while"
+        if self.entries and not set(self.entries) & set(now.entries):
+            if self.definition != now.definition:
+                return None
+            return "it was taken out of the publication and put back"
+        shared = self.storage.keys() & now.storage.keys()
+        if same_layout and any(self.storage[oid] != now.storage[oid] for oid in shared):
+            return "it was rewritten, as by SET UNLOGGED and SET LOGGED"
+        return None

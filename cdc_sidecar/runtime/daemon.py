@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -27,6 +27,7 @@ from cdc_sidecar.events import twin
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.logs import get_logger
 from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
@@ -151,9 +152,9 @@ class Daemon:
         if session:
             session.fail(error)
 
-    def _captured(self) -> Mapping[int, str]:
+    def _captured(self) -> Sequence[PublishedTable]:
         session = self._session
-        return session.captured if session else {}
+        return session.captured if session else ()
 
     def _start_guardian(self) -> None:
         resources = self._resources

@@ -8,14 +8,19 @@ an error, and it warns of a slot that may soon be lost and of a stream that is s
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.gaps import check_memberships
+from cdc_sidecar.checks.partitions import check_leaves
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PublicationIncomplete, RetryError, SidecarError
-from cdc_sidecar.postgres.catalog import read_table_names
-from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.postgres.catalog import PublishedTable, read_table_names
+from cdc_sidecar.postgres.connect import Connection, Database
+from cdc_sidecar.postgres.membership import read_memberships
+from cdc_sidecar.postgres.partitions import read_leaves
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus, read_activity, read_slot
 from cdc_sidecar.runtime.status import Phase, Status
 from cdc_sidecar.runtime.watch import Assessment, Reading, SlotWatch
@@ -45,7 +50,7 @@ class GuardianTelemetry(Protocol):
 class Guardian:
     """A thread for the life of the daemon; each session names the tables that it captures.
 
-    `captured` returns the tables of the present session, names by oid; `fail` ends the session.
+    `captured` returns the tables that the present session captures; `fail` ends the session.
     """
 
     def __init__(
@@ -53,13 +58,14 @@ class Guardian:
         config: Config,
         database: Database,
         *,
-        captured: Callable[[], Mapping[int, str]],
+        captured: Callable[[], Sequence[PublishedTable]],
         fail: Callable[[SidecarError], None],
         telemetry: GuardianTelemetry,
     ) -> None:
         self._config = config
         self._database = database
         self._captured = captured
+        self._capture = Capture.of(config)
         self._fail = fail
         self._telemetry = telemetry
         self._watch = SlotWatch(config.publish.split_seconds)
@@ -108,9 +114,14 @@ class Guardian:
                 self._report(slot, read_activity(connection, postgres.slot))
                 slot.check_kept()
             if captured:
-                preflight.check_publication(connection, self._config)
-            now = read_table_names(connection, postgres.publication)
-        self._compare(captured, now)
+                self._check_captured(connection, captured)
+
+    def _check_captured(self, connection: Connection, captured: Sequence[PublishedTable]) -> None:
+        publication = self._config.postgres.publication
+        preflight.check_publication(connection, self._config)
+        self._compare(captured, read_table_names(connection, publication))
+        check_memberships(captured, read_memberships(connection, publication))
+        check_leaves(read_leaves(connection, publication), captured, self._capture)
 
     def _report(self, slot: SlotStatus, activity: SlotActivity) -> None:
         status = self._telemetry.now
@@ -118,11 +129,13 @@ class Guardian:
         reading = Reading(time.monotonic(), slot, activity, status.session, flowing, status.commits)
         self._telemetry.source_seen(reading, self._watch.observe(reading))
 
-    def _compare(self, captured: Mapping[int, str], now: Mapping[int, str]) -> None:
-        gone = [name for oid, name in captured.items() if now.get(oid) != name]
+    def _compare(self, captured: Sequence[PublishedTable], now: Mapping[int, str]) -> None:
+        relations = (table.relation for table in captured)
+        gone = [r.qualified_name for r in relations if now.get(r.oid) != r.qualified_name]
         if gone:
             raise PublicationIncomplete(
                 f"{', '.join(sorted(gone))} left publication {self._config.postgres.publication}",
                 cause="the table was dropped from the publication, renamed, or replaced by another",
-                hint="take the table out of the configuration, or put it back; then restart",
+                hint="after a rename, configure the new name, or rename the table back; otherwise"
+                " put the table back, or take it out of the configuration; then restart",
             )

@@ -13,8 +13,9 @@ from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import read_layout_facts
 from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.partitions import read_lineage
 from cdc_sidecar.postgres.pgoutput import Relation
-from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.postgres.types import LayoutFacts, Lineage
 from cdc_sidecar.runtime.ports import ServerWatch
 from cdc_sidecar.runtime.upkeep import Upkeep
 
@@ -38,6 +39,10 @@ class Lookup:
         """Ask for the catalog's present facts about a relation layout."""
         return self._executor.submit(self._read_facts, relation)
 
+    def lineage(self, oid: int) -> "Future[Lineage]":
+        """Ask for the present names of a relation and of the partitions around it."""
+        return self._executor.submit(self._read_lineage, oid)
+
     def topic_facts(self, name: str) -> "Future[TopicFacts]":
         """Make sure that a topic exists, and ask for its limits."""
         return self._executor.submit(self._ensure, name)
@@ -53,6 +58,10 @@ class Lookup:
     def _read_facts(self, relation: Relation) -> LayoutFacts:
         with self._database.connection(timeout=PATIENCE) as connection:
             return read_layout_facts(connection, relation)
+
+    def _read_lineage(self, oid: int) -> Lineage:
+        with self._database.connection(timeout=PATIENCE) as connection:
+            return read_lineage(connection, oid)
 
     def _ensure(self, name: str) -> TopicFacts:
         self._topics.ensure([name])
@@ -87,6 +96,15 @@ class StreamCatalog:
 
         """
         return self._examined.get(relation) or self._await(self._lookup.layout_facts(relation))
+
+    def lineage(self, oid: int) -> Lineage:
+        """Return the present names of a relation and of the partitions around it.
+
+        Raises:
+            SidecarError: Postgres is not available, or the session is stopping.
+
+        """
+        return self._await(self._lookup.lineage(oid))
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the limits of a topic, which is created if it is missing.

@@ -5,6 +5,7 @@ There is one way to begin and one way to end.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from cdc_sidecar import failpoints
@@ -16,6 +17,7 @@ from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.ledger import Ledger
 from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime.memory import give_back
@@ -39,7 +41,7 @@ class Session:
         self._telemetry = resources.telemetry.of_session(number)
         self._capture = Capture.of(resources.config)
         self._failure = Failure()
-        self.captured: dict[int, str] = {}  # oid → name, for the guardian; set once streaming
+        self.captured: Sequence[PublishedTable] = ()  # for the guardian; set once streaming
         self.streaming_since: float | None = None  # time.monotonic()
 
     def fail(self, error: SidecarError) -> None:
@@ -105,8 +107,7 @@ class Session:
 
     def _begin(self, started: Started, stream: Stream) -> None:
         """Show that the stream flows, and tell the guardian which tables to watch."""
-        tables = preflight.captured(started.view.tables, self._capture)
-        self.captured = {table.relation.oid: table.relation.qualified_name for table in tables}
+        self.captured = preflight.captured(started.view.tables, self._capture)
         self.streaming_since = time.monotonic()
         self._telemetry.stream_began(stream.backlog)
         self._telemetry.phase_entered(Phase.STREAMING, self._number)

@@ -6,15 +6,19 @@ I7).
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.checks import preflight
 from cdc_sidecar.checks.continuity import Continuity, SourceState
+from cdc_sidecar.checks.partitions import check_leaves
 from cdc_sidecar.checks.source import read_source
 from cdc_sidecar.errors import KafkaUnavailable, PositionMissing, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.claim import Claim, Claimant
 from cdc_sidecar.kafka.event_topics import EventTopics
@@ -22,6 +26,7 @@ from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.partitions import read_leaves
 from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
 from cdc_sidecar.postgres.walsender import WalsenderConnection
 from cdc_sidecar.runtime.publisher import PositionedProducer
@@ -66,7 +71,9 @@ class SessionStart:
             preflight.check_wal_level(server)
             publication = preflight.check_publication(ordinary, config)
             tables = read_published_tables(ordinary, config.postgres.publication)
+            leaves = read_leaves(ordinary, config.postgres.publication)
         preflight.check_tables(tables, config, capture)
+        check_leaves(leaves, tables, capture)
         topics.ensure_internal([self.internal.position, self.internal.schemas])
         names = preflight.event_topics(tables, config, capture)
         topics.ensure(names)
@@ -128,6 +135,17 @@ class SessionStart:
         if claim.record is None or claim.record.position is None:
             raise PositionMissing(f"topic {self.internal.position} no longer has the position")
         return PositionedProducer(claim.producer, claim.record)
+
+    def remember(self, claimed: PositionedProducer, schemas: Sequence[SchemaRecord]) -> None:
+        """Write records of the schemas topic before the first row: how the tables are now.
+
+        Raises:
+            SidecarError: Kafka is not available, or another producer has claimed the position.
+
+        """
+        records = (Record(self.internal.schemas, value, key, 0) for key, value in schemas)
+        if not self._claimant.write(claimed.producer, claimed.record, *records):
+            raise KafkaUnavailable("the first records took too long to be committed")
 
     def brokers_answer(self) -> bool:
         """Return whether any broker answers; called by the publisher thread when it has failed.

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cdc_sidecar import failpoints
+from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.gaps import check_gaps, known
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.capture import Capture
@@ -22,6 +24,7 @@ from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.backlog import Backlog
@@ -123,20 +126,31 @@ class Stream:
 
     def _assembler(self, resources: Resources, capture: Capture) -> Assembler:
         started, service = self._started, self._config.service.name
-        schemas = SchemaLog()
-        for key, value in read_schemas(self._config):
-            schemas.load(key, value)
-            resources.served.load(key, value)
         examined = {table.relation: table.facts for table in started.view.tables}
-        capture.check_keys(examined, schemas.layouts)
         return Assembler(
             Source(resources.version, service, started.view.server.database),
             capture,
-            schemas,
+            self._schema_log(resources, capture),
             started.position,
             StreamCatalog(examined, started.topics, self._lookup, self._upkeep, self._ending),
             clock=lambda: time.time_ns() // 1000,
         )
+
+    def _schema_log(self, resources: Resources, capture: Capture) -> SchemaLog:
+        """Load the schemas topic, compare the tables with it, and note how they are now."""
+        schemas, started = SchemaLog(), self._started
+        for key, value in read_schemas(self._config):
+            schemas.load(key, value)
+            resources.served.load(key, value)
+        captured = preflight.captured(started.view.tables, capture)
+        check_gaps(captured, schemas.tables)
+        for table in captured:
+            _check_key(table, capture, schemas)
+            schemas.tables.note(known(table))
+        changed = schemas.drain()
+        if changed:
+            started.start.remember(started.positioned, changed)
+        return schemas
 
     def _make_publisher(
         self, resources: Resources, capture: Capture, fail: Callable[[SidecarError], None]
@@ -202,3 +216,12 @@ class Stream:
     def close(self) -> None:
         """Free what the threads have used."""
         self._opened.close()
+
+
+def _check_key(table: PublishedTable, capture: Capture, schemas: SchemaLog) -> None:
+    """Check that the key of a table is that of its earlier events (LayoutRefused if not)."""
+    relation, facts = table.relation, table.facts
+    capture.check_keys({relation: facts}, schemas.layouts)
+    earlier = schemas.tables.get(relation.oid)
+    if earlier:
+        capture.check_key(relation, facts, earlier.key)

@@ -101,6 +101,8 @@ def test_what_changes_inside_a_split_transaction_is_refused_until_it_is_restored
     listed.sql("ALTER PUBLICATION cdc DROP TABLE items")
     _halt(listed, "CDC-208")
     listed.sql("ALTER PUBLICATION cdc ADD TABLE items")
+    _halt(listed, "CDC-508")
+    assert listed.sidecar.run("position accept-gap", "--yes").returncode == 0
     listed.sidecar.start_and_stream()
     listed.await_published()
     assert published_ids(listed) == list(range(1, 20001))

@@ -18,7 +18,7 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
-from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts, TypeKind
+from cdc_sidecar.postgres.types import Builtin, LayoutFacts, Lineage, TypeFacts, TypeKind
 from tests.unit import wire
 
 SERVICE = "shop"
@@ -131,6 +131,7 @@ class Shop:
         outboxes: Iterable[Outbox] = (),
         prefixes: tuple[str, ...] = (),
         transaction_metadata: bool = False,
+        ignored: tuple[str, ...] = (),
         schemas: SchemaLog | None = None,
         position: Position | None = None,
         max_message_bytes: int = 1_000_000,
@@ -142,12 +143,15 @@ class Shop:
         self.subjects = self.schemas.subjects
         self.layouts = {described.relation: described.facts for described in layouts}
         self.asked: list[Relation] = []
+        self.lineages: dict[int, Lineage] = {}
         self._read_facts = read_facts or self.layouts.__getitem__
         self._max_message_bytes = max_message_bytes
         self.reader = EventReader(self.subjects.schema)
         self.assembler = Assembler(
             Source("1.2.3", SERVICE, "shopdb"),
-            Capture(SERVICE, tuple(tables), tuple(outboxes), prefixes, transaction_metadata),
+            Capture(
+                SERVICE, tuple(tables), tuple(outboxes), prefixes, transaction_metadata, ignored
+            ),
             self.schemas,
             position or Position(Lsn(1)),
             self,
@@ -158,6 +162,10 @@ class Shop:
         """Answer as a catalog of these layouts, and keep what was asked."""
         self.asked.append(relation)
         return self._read_facts(relation)
+
+    def lineage(self, oid: int) -> Lineage:
+        """Answer that a relation still has the name that it was described by."""
+        return self.lineages.get(oid, Lineage(None))
 
     def topic_facts(self, _name: str) -> TopicFacts:
         """Answer alike for every topic."""

@@ -83,19 +83,6 @@ def test_a_layout_that_cannot_be_captured_is_refused_at_its_first_row() -> None:
     assert "transaction 700" in refused.value.where
 
 
-@pytest.mark.parametrize("captured", [True, False])
-def test_a_captured_table_renamed_to_an_unknown_name_is_refused(*, captured: bool) -> None:
-    renamed = layout("orders_old", dict(zip(ROW, ORDERS.facts.types, strict=True)), key=("id",))
-    tables = [shop.table()] if captured else []
-    session = Shop(ORDERS, renamed, tables=tables)
-    frames = transaction(DESCRIBE, INSERT, wire.relation(renamed.relation))
-    if captured:
-        with pytest.raises(LayoutRefused, match=r"public\.orders is now public\.orders_old"):
-            session.feed(*frames)
-    else:
-        session.feed(*frames)
-
-
 def test_a_captured_table_renamed_to_a_configured_name_goes_on_there() -> None:
     renamed = layout("orders_new", dict(zip(ROW, ORDERS.facts.types, strict=True)), key=("id",))
     session = Shop(ORDERS, renamed, tables=[shop.table("public.orders*")])

@@ -13,7 +13,7 @@ from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.relations import Relations
 from cdc_sidecar.postgres.pgoutput import Relation
-from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.postgres.types import LayoutFacts, Lineage
 from tests.unit import shop
 
 
@@ -82,6 +82,9 @@ def test_mistakes_are_those_of_the_table_or_of_the_outbox() -> None:
 class _Catalog:
     def layout_facts(self, _relation: Relation) -> LayoutFacts:
         return shop.ORDERS.facts
+
+    def lineage(self, _oid: int) -> Lineage:
+        return Lineage(None)
 
     def topic_facts(self, _name: str) -> TopicFacts:
         return TopicFacts(1, 1_000_000)

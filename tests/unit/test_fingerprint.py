@@ -27,6 +27,8 @@ _EVENTS: dict[str, object] = {
     "tables.unkeyed": True,
     "tables.tombstones": False,
     "tables.truncate": "halt",
+    "tables.incomplete_before": "publish",
+    "tables.former_names": ("public.old",),
     "tables.on_error": "park",
     "tables.column.rename": "y",
     "tables.column.mask": "hash",
@@ -42,6 +44,7 @@ _EVENTS: dict[str, object] = {
     "outboxes.columns.payload": "other",
     "outboxes.columns.traceparent": "other",
     "outboxes.on_error": "park",
+    "outboxes.former_names": ("public.old",),
     "messages.prefixes": ("audit",),
     "transactions.topic": True,
 }
@@ -96,6 +99,11 @@ def test_each_key_that_changes_events_changes_the_fingerprint(key: str) -> None:
     config = _config()
     other = _changed(config, key.split("."), _EVENTS[key])
     assert Capture.of(other).fingerprint != Capture.of(config).fingerprint
+
+
+def test_tables_that_are_ignored_on_purpose_change_it() -> None:
+    postgres = {"dsn": "host=db", "slot": "s", "publication": "p", "ignored_tables": ["public.old"]}
+    assert Capture.of(_config(postgres=postgres)).fingerprint != Capture.of(_config()).fingerprint
 
 
 def test_keys_of_other_sections_do_not_change_it() -> None:

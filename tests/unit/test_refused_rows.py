@@ -26,7 +26,7 @@ from cdc_sidecar.postgres.pgoutput import (
     Relation,
     ReplicaIdentity,
 )
-from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.postgres.types import LayoutFacts, Lineage
 from tests.unit import shop, wire
 from tests.unit.shop import ORDER_ROW, ORDERS, OUTBOX, TEXT, Layout, Shop, layout, transaction
 
@@ -64,6 +64,9 @@ class _Sinks:
 
     def __getitem__(self, described: Layout) -> RowSink:
         return self._relations.open(described.oid)
+
+    def lineage(self, _oid: int) -> Lineage:
+        return Lineage(None)
 
     def layout_facts(self, relation: Relation) -> LayoutFacts:
         return next(known.facts for known in _LAYOUTS if known.relation == relation)

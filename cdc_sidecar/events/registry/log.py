@@ -1,16 +1,18 @@
-"""The schemas topic as one session continues it: registry, layouts, and records to be written."""
+"""The schemas topic as one session continues it: registry, layouts, tables, pending records."""
 
 from cdc_sidecar.events.registry.builtin import BuiltInRegistry
 from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.events.registry.pending import PendingRecords
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.registry.records import (
+    KnownTable,
     SchemaRecord,
     SchemaVersion,
     StoredLayout,
     decode_schema_record,
 )
 from cdc_sidecar.events.registry.subjects import Subjects
+from cdc_sidecar.events.registry.tables import KnownTables
 
 
 class SchemaLog:
@@ -27,6 +29,7 @@ class SchemaLog:
         """Every version that is loaded or registered, committed or not."""
         self.registry: Registry = BuiltInRegistry(self.subjects, self._pending)
         self.layouts = LayoutStore(self._pending)
+        self.tables = KnownTables(self._pending)
 
     def load(self, key: bytes, value: bytes) -> None:
         """Add one committed record of the schemas topic.
@@ -41,6 +44,8 @@ class SchemaLog:
                 self.subjects.add(version)
             case StoredLayout() as layout:
                 self.layouts.load(layout)
+            case KnownTable() as table:
+                self.tables.load(table)
             case None:
                 pass  # a topic that was created: see `cdc_sidecar.kafka.ledger`
 

@@ -1,8 +1,8 @@
 """The records of the schemas topic: the one place that encodes and decodes them.
 
 The topic is compacted, with one key for each subject version (`<subject>/<version>`) and one for
-each relation layout (`layout/<digest>`). Records `topic/<name>` are written and read by
-`cdc_sidecar.kafka.ledger`.
+each relation layout (`layout/<digest>`) and each captured table (`table/<oid>`). Records
+`topic/<name>` are written and read by `cdc_sidecar.kafka.ledger`.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from cdc_sidecar.errors import SchemasUnreadable
 from cdc_sidecar.events.schema import SchemaId, schema_id
 from cdc_sidecar.postgres.pgoutput import Relation
-from cdc_sidecar.postgres.types import LayoutFacts
+from cdc_sidecar.postgres.types import LayoutFacts, Membership
 
 SchemaRecord = tuple[bytes, bytes]
 """Key and value of a record of the schemas topic."""
@@ -27,6 +27,7 @@ _DIGEST_LENGTH: Final = 32
 """Hexadecimal digits of a layout's digest: 128 bits make an accidental clash impossible."""
 
 _FACTS = TypeAdapter(LayoutFacts)
+_MEMBERSHIP = TypeAdapter(Membership)
 _TEXT = TypeAdapter(str)
 
 
@@ -47,6 +48,17 @@ class StoredLayout:
     digest: str
     table: str
     facts: LayoutFacts
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTable:
+    """A captured table as a session examined it."""
+
+    oid: int
+    name: str  # `schema.table`
+    layout: str  # the digest of its layout
+    key: tuple[str, ...]  # the columns of its key, in order
+    membership: Membership
 
 
 def layout_digest(relation: Relation) -> str:
@@ -82,7 +94,21 @@ def encode_layout(layout: StoredLayout) -> SchemaRecord:
     return f"layout/{layout.digest}".encode(), _dump(value)
 
 
-def decode_schema_record(key: bytes, value: bytes) -> SchemaVersion | StoredLayout | None:
+def encode_table(table: KnownTable) -> SchemaRecord:
+    """Return the record of a captured table."""
+    value = {
+        "v": RECORD_VERSION,
+        "table": table.name,
+        "layout": table.layout,
+        "key": table.key,
+        "membership": _MEMBERSHIP.dump_python(table.membership, mode="json"),
+    }
+    return f"table/{table.oid}".encode(), _dump(value)
+
+
+def decode_schema_record(
+    key: bytes, value: bytes
+) -> SchemaVersion | StoredLayout | KnownTable | None:
     """Decode a record of the schemas topic; None for a record of the ledger.
 
     Raises:
@@ -105,7 +131,11 @@ def _decode(
     name: str,
     last: str,
     record: Any,  # noqa: ANN401 - JSON
-) -> SchemaVersion | StoredLayout:
+) -> SchemaVersion | StoredLayout | KnownTable:
+    if "membership" in record:
+        membership = _MEMBERSHIP.validate_python(record["membership"], strict=False)
+        key = tuple(str(column) for column in record["key"])
+        return KnownTable(int(last), str(record["table"]), str(record["layout"]), key, membership)
     if "facts" in record:
         facts = _FACTS.validate_python(record["facts"], strict=False)
         return StoredLayout(last, str(record.get("table", "")), facts)

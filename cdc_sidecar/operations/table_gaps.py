@@ -1,0 +1,76 @@
+"""Gaps of single tables: what was found at the source, and an operator's acceptance of it."""
+
+from collections.abc import Mapping, Sequence
+
+from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.gaps import find_gaps, known
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import KafkaUnavailable
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.registry.log import SchemaLog
+from cdc_sidecar.kafka.claim import Claimant, InternalTopics, described_topics
+from cdc_sidecar.kafka.client import admin_client
+from cdc_sidecar.kafka.schemas import read_schemas
+from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.operations.exclusion import exclusive
+from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
+from cdc_sidecar.postgres.connect import Database
+
+
+def read_table_gaps(config: Config) -> Mapping[str, str]:
+    """Return the captured tables of which changes may be missing, each with the reason.
+
+    Raises:
+        SidecarError: Postgres or Kafka is not available.
+
+    """
+    return find_gaps(_captured(config), _read_log(config).tables)
+
+
+def accept_table_gaps(config: Config) -> Mapping[str, str]:
+    """Note the present membership of every captured table; return the gaps that were accepted.
+
+    Raises:
+        SidecarRunning: a sidecar is running; nothing was changed.
+        SidecarError: Postgres or Kafka is not available.
+
+    """
+    with exclusive(config):
+        tables, log = _captured(config), _read_log(config)
+        gaps = find_gaps(tables, log.tables)
+        if gaps:
+            for table in tables:
+                log.tables.note(known(table))
+            _write(config, log)
+        return gaps
+
+
+def _captured(config: Config) -> Sequence[PublishedTable]:
+    database = Database(config.postgres)
+    try:
+        with database.connection() as connection:
+            tables = read_published_tables(connection, config.postgres.publication)
+    finally:
+        database.close()
+    return preflight.captured(tables, Capture.of(config))
+
+
+def _read_log(config: Config) -> SchemaLog:
+    log = SchemaLog()
+    topic = InternalTopics.of(config).schemas
+    if topic in TopicCatalog(admin_client(config.kafka), config.topics).describe([topic]):
+        for key, value in read_schemas(config):
+            log.load(key, value)
+    return log
+
+
+def _write(config: Config, log: SchemaLog) -> None:
+    claimant = Claimant(config, described_topics(config))
+    producer, _ = claimant.fence()
+    topic = claimant.internal.schemas
+    producer.begin()
+    producer.produce(Record(topic, value, key, 0) for key, value in log.drain())
+    if not producer.commit():
+        raise KafkaUnavailable("the commit took too long; run the command again")
+    producer.drop()
