@@ -32,12 +32,7 @@ def exclusive(config: Config) -> Iterator[WalsenderConnection]:
 
 
 def lock(connection: WalsenderConnection, slot: str) -> None:
-    """Take the lock of a slot; the connection keeps it until it is closed.
-
-    Raises:
-        SidecarRunning: a sidecar holds the lock.
-
-    """
+    """Take the lock of a slot, until the connection is closed; SidecarRunning if it is held."""
     until = time.monotonic() + PATIENCE
     while not connection.try_lock(lock_key(slot)):
         if time.monotonic() > until:

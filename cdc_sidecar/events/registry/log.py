@@ -46,8 +46,8 @@ class SchemaLog:
                 self.layouts.load(layout)
             case KnownTable() as table:
                 self.tables.load(table)
-            case None:
-                pass  # a topic that was created: see `cdc_sidecar.kafka.ledger`
+            case None:  # a topic that was created: see `cdc_sidecar.kafka.ledger`
+                pass
 
     def drain(self) -> list[SchemaRecord]:
         """Return the records that must precede the next row, and keep none of them."""
