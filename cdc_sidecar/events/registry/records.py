@@ -1,7 +1,7 @@
 """The records of the schemas topic: the one place that encodes and decodes them.
 
 The topic is compacted, with one key for each subject version (`<subject>/<version>`) and one for
-each relation layout (`layout/<digest>`) and each captured table (`table/<oid>`). Records
+each relation layout (`layout/<digest>`) and each captured table (`layout/table/<oid>`). Records
 `topic/<name>` are written and read by `cdc_sidecar.kafka.ledger`.
 """
 
@@ -103,7 +103,7 @@ def encode_table(table: KnownTable) -> SchemaRecord:
         "key": table.key,
         "membership": _MEMBERSHIP.dump_python(table.membership, mode="json"),
     }
-    return f"table/{table.oid}".encode(), _dump(value)
+    return f"layout/table/{table.oid}".encode(), _dump(value)
 
 
 def decode_schema_record(
