@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from cdc_sidecar.checks import preflight
 from cdc_sidecar.checks.continuity import Continuity, SourceState
+from cdc_sidecar.checks.partitions import check_leaves
 from cdc_sidecar.checks.source import identity_of
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -23,9 +24,11 @@ from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, TopicCatalog
+from cdc_sidecar.operations.table_gaps import check_table_gaps
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.partitions import read_leaves
 from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
@@ -129,6 +132,7 @@ class Inspection:
             lambda: preflight.check_tables(tables, self._config, self._capture),
             lambda _: f"{count} captured, keys and types fit",
         )
+        self._try("partitions", lambda: self._check_leaves(tables), lambda _: "log the old rows")
         self._try("grants", lambda: self._check_grants(tables), lambda _: "SELECT on every table")
 
     def _read_server(self) -> SourceServer:
@@ -153,6 +157,11 @@ class Inspection:
     def _read_tables(self) -> tuple[PublishedTable, ...]:
         with self._database.connection() as connection:
             return read_published_tables(connection, self._config.postgres.publication)
+
+    def _check_leaves(self, tables: tuple[PublishedTable, ...]) -> None:
+        with self._database.connection() as connection:
+            leaves = read_leaves(connection, self._config.postgres.publication)
+        check_leaves(leaves, tables, self._capture)
 
     def _check_grants(self, tables: tuple[PublishedTable, ...]) -> None:
         hidden = [
@@ -271,6 +280,8 @@ class Inspection:
             lambda: _refuse(seen.mismatch),
             lambda _: f"system {identity.system_identifier}, timeline {identity.timeline}",
         )
+        config = self._config
+        self._try("gaps", lambda: check_table_gaps(config), lambda _: "no change was left out")
         if seen.mismatch is None and not self._slot_is_unfit:
             self._try(
                 "continuity",

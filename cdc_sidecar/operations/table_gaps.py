@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cdc_sidecar.checks import preflight
-from cdc_sidecar.checks.gaps import find_gaps, known
+from cdc_sidecar.checks.gaps import check_gaps, find_gaps, known
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import KafkaUnavailable
 from cdc_sidecar.events.capture import Capture
@@ -26,6 +26,17 @@ def read_table_gaps(config: Config) -> Mapping[str, str]:
 
     """
     return find_gaps(_captured(config), _read_log(config).tables)
+
+
+def check_table_gaps(config: Config) -> None:
+    """Check that no captured table has a gap.
+
+    Raises:
+        ChangesLeftOut: changes of a table may be missing.
+        SidecarError: Postgres or Kafka is not available.
+
+    """
+    check_gaps(_captured(config), _read_log(config).tables)
 
 
 def accept_table_gaps(config: Config) -> Mapping[str, str]:

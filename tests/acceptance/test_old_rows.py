@@ -66,6 +66,7 @@ def test_a_partition_that_logs_less_than_its_root_is_refused_with_the_cure(
     root.sql(*alter)
     root.sidecar.start()
     assert root.sidecar.await_exit() == 2
+    assert cure in root.sidecar.run("check").stdout
     error = root.sidecar.log_text()
     assert "CDC-110" in error
     assert named in error

@@ -52,6 +52,7 @@ def test_a_gap_while_the_sidecar_is_down_halts_it_until_it_is_accepted(
     halt = halt_of(service.sidecar)
     assert halt["code"] == "CDC-508"
     assert reason in halt["fact"]
+    assert "CDC-508" in service.sidecar.run("check").stdout
     assert "dry run" in service.sidecar.run("position accept-gap").stdout
     accepted = service.sidecar.run("position accept-gap", "--yes")
     assert (accepted.returncode, "accepted" in accepted.stdout) == (0, True)
