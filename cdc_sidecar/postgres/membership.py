@@ -21,10 +21,11 @@ UNION ALL SELECT 'schema ' || s.oid FROM pg_publication_namespace s
 WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace
 """
 _STORAGE: Final = """
-SELECT jsonb_object_agg(l.oid::text, coalesce(nullif(l.reltoastrelid, 0)::text, (
+SELECT jsonb_object_agg(l.oid::text, concat_ws('/', coalesce(nullif(l.reltoastrelid, 0)::text, (
          SELECT string_agg(q.relfilenode::text, ',' ORDER BY q.oid) FROM pg_depend d
          JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
-         WHERE d.refobjid = l.oid AND d.classid = 'pg_class'::regclass), ''))
+         WHERE d.refobjid = l.oid AND d.classid = 'pg_class'::regclass), ''),
+         (SELECT i.xmin::text FROM pg_inherits i WHERE i.inhrelid = l.oid AND l.relispartition)))
 FROM pg_class l
 WHERE l.relkind = 'r' AND (l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))
   AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prrelid = l.oid)

@@ -107,7 +107,7 @@ class Membership:
     version: str  # oid and xmin of the publication's row
     entries: tuple[str, ...]  # the publication's entries that include it; empty for ALL TABLES
     definition: str  # column list and row filter of its own entry
-    storage: Mapping[str, str]  # by oid of a table that may become unlogged; rewriting changes it
+    storage: Mapping[str, str]  # by oid of a table; rewriting and attaching it change the value
 
     def interruption(self, now: "Membership", *, same_layout: bool) -> str | None:
         """Return why changes may be missing between this moment and `now`; None if none can be.
@@ -125,5 +125,5 @@ class Membership:
             return "it was taken out of the publication and put back"
         shared = self.storage.keys() & now.storage.keys()
         if same_layout and any(self.storage[oid] != now.storage[oid] for oid in shared):
-            return "it was rewritten, as by SET UNLOGGED and SET LOGGED"
+            return "it was rewritten, as by SET UNLOGGED, or a partition was detached for a while"
         return None

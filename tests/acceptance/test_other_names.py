@@ -110,6 +110,40 @@ def test_a_table_that_was_swapped_and_dropped_halts_until_a_person_says_where_it
     assert _rows(items, "items") == [1, 2, 3]
 
 
+def test_an_outbox_that_was_moved_and_renamed_loses_no_event(
+    make_service: Callable[..., Service],
+) -> None:
+    topic = "events.{aggregatetype}"
+    service = make_service(f'\n[[outboxes]]\ntable = "public.box"\ntopic = "{topic}"\n' + MARKS)
+    service.sql(
+        "CREATE TABLE box (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), aggregatetype text,"
+        " aggregateid text, type text, payload text)",
+        "CREATE PUBLICATION cdc FOR ALL TABLES",
+    )
+    service.sidecar.start_and_stream()
+    assert service.sidecar.terminate() == 0
+    insert = (
+        "INSERT INTO {} (aggregatetype, aggregateid, type, payload) VALUES ('{}', 'k', 't', 'p')"
+    )
+    service.sql(
+        insert.format("box", service.name),
+        "CREATE SCHEMA other",
+        "ALTER TABLE box SET SCHEMA other",
+        insert.format("other.box", service.name),
+        "ALTER TABLE other.box RENAME TO outbox",
+    )
+    _reconfigure(service, '"public.box"', '"other.outbox"')
+    service.sidecar.start_and_stream()
+    service.await_published()
+    (records,) = _records(service, f"events.{service.name}")
+    assert len(records) == 2
+
+
+def _records(service: Service, topic: str) -> list[list[Any]]:
+    """Return the records of each partition that has any."""
+    return [records for records in read_topics(service.kafka, [topic]).values() if records]
+
+
 def test_rows_of_partitions_under_their_own_names_follow_the_root(
     make_service: Callable[..., Service],
 ) -> None:

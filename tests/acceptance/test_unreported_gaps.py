@@ -39,6 +39,27 @@ _GAPS = {
 }
 
 
+def test_a_partition_that_was_detached_for_a_while_leaves_a_gap(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES + MARKS)
+    service.sql(
+        f"{_TABLE} PARTITION BY RANGE (id)",
+        "CREATE TABLE leaf PARTITION OF items FOR VALUES FROM (0) TO (9)",
+        "CREATE PUBLICATION cdc FOR TABLE items WITH (publish_via_partition_root)",
+    )
+    service.sidecar.start_and_stream()
+    assert service.sidecar.terminate() == 0
+    service.sql(
+        "ALTER TABLE items DETACH PARTITION leaf",
+        "INSERT INTO leaf VALUES (2, 2, 'b')",
+        "ALTER TABLE items ATTACH PARTITION leaf FOR VALUES FROM (0) TO (9)",
+    )
+    service.sidecar.start()
+    halt = halt_of(service.sidecar)
+    assert (halt["code"], "detached" in halt["fact"]) == ("CDC-508", True)
+
+
 @pytest.mark.parametrize("gap", _GAPS)
 def test_a_gap_while_the_sidecar_is_down_halts_it_until_it_is_accepted(
     make_service: Callable[..., Service], gap: str
