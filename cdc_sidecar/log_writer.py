@@ -43,8 +43,12 @@ class LogWriter:
         self._dropped = 0
         self._reported = 0  # of the dropped lines
         self._torn = False  # the last write ended inside a line
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
+        self._thread = self._started()
+
+    def _started(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="log", daemon=True)
+        thread.start()
+        return thread
 
     @property
     def dropped(self) -> int:
@@ -60,7 +64,12 @@ class LogWriter:
             self._count_drop()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything that was put is written or dropped; return whether it is."""
+        """Wait until everything that was put is written or dropped; return whether it is.
+
+        A thread that has died is replaced: its death is among the last things to be said.
+        """
+        if not self._thread.is_alive():
+            self._thread = self._started()
         done = threading.Event()
         self._queue.put(done)
         return done.wait(timeout)
