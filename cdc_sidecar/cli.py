@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.process import complain
 
 app = typer.Typer(
     add_completion=False,
@@ -38,7 +39,7 @@ def main() -> None:
     try:
         app()
     except SidecarError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the command line's own output
+        complain(str(error))
         sys.exit(error.disposition.exit_status)
 
 

@@ -4,7 +4,7 @@ Only this module uses prometheus_client. A scrape reads values in memory and sen
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import (
@@ -51,6 +51,19 @@ class _Maker:
 
     def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"cdc_sidecar_{name}", text, buckets=buckets, registry=self._registry)
+
+
+class ReadCounter(Collector):
+    """A counter whose value is kept elsewhere; `read` returns it."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = f"cdc_sidecar_{name}"
+        self._text = text
+        self.read: Callable[[], float] = lambda: 0.0
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counter."""
+        yield CounterMetricFamily(self._name, self._text, self.read())
 
 
 class DecodedCounters(Collector):
@@ -165,6 +178,8 @@ class Metrics:
         self.splits = make.counter("transaction_splits", "source transactions that were split")
         self.fences = make.counter("producer_fences", "times that our producer was fenced")
         self.recycles = make.counter("producer_recycles", "producers replaced after a slow commit")
+        self.log_lines_dropped = ReadCounter("log_lines_dropped", "log lines that were not written")
+        self.registry.register(self.log_lines_dropped)
         self.sessions = make.counter("sessions", "sessions by the error that ended them", "reason")
 
     def _make_gauges(self, make: _Maker) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.http.server import HttpServer, Pages
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_logging, flush_log
+from cdc_sidecar.process import hold_signals
+from cdc_sidecar.runtime.crash import CrashGuard
 from cdc_sidecar.runtime.daemon import Daemon
 
 
@@ -15,8 +17,13 @@ def run(path: Path, *, bootstrap: bool) -> int:
         SidecarError: the sidecar could not start.
 
     """
-    config = load_config(path)
-    configure_logging(config.log)
-    daemon = Daemon(config, bootstrap=bootstrap)
-    pages = Pages(daemon.board, daemon.metrics, daemon.served)
-    return daemon.run(HttpServer(config.http, pages))
+    hold_signals()
+    with CrashGuard():
+        config = load_config(path)
+        configure_logging(config.log)
+        try:
+            daemon = Daemon(config, bootstrap=bootstrap)
+            pages = Pages(daemon.board, daemon.metrics, daemon.served)
+            return daemon.run(HttpServer(config.http, pages))
+        finally:
+            flush_log()

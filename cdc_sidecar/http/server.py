@@ -6,16 +6,16 @@ every other request with that API's 404.
 """
 
 import json
-import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from cdc_sidecar.config.model import Http
 from cdc_sidecar.errors import HttpUnavailable
 from cdc_sidecar.events.registry.subjects import Subjects
+from cdc_sidecar.http.listener import Listener
 from cdc_sidecar.http.registry_api import answer
 from cdc_sidecar.http.status_page import render_status
 from cdc_sidecar.metrics import Metrics
@@ -24,19 +24,6 @@ from cdc_sidecar.runtime.status import Status, StatusBoard
 _JSON: Final = "application/json"
 _REGISTRY: Final = "application/vnd.schemaregistry.v1+json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class _Listener(ThreadingHTTPServer):
-    """Reports nothing when a client disconnects before its answer is complete."""
-
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - its base's
-        """Drop the connection."""
-
-
-class _Listener6(_Listener):
-    address_family = socket.AF_INET6
 
 
 class HttpServer:
@@ -53,9 +40,8 @@ class HttpServer:
         class Handler(_Handler):
             pages = served
 
-        listener = _Listener6 if ":" in config.host else _Listener
         try:
-            self._server = listener((config.host, config.port), Handler)
+            self._server = Listener((config.host, config.port), Handler)
         except OSError as error:
             raise HttpUnavailable(
                 f"{config.listen}: {error.strerror}",
@@ -93,12 +79,12 @@ class Pages:
             case "/metrics":
                 return 200, _METRICS, self._metrics.expose()
             case "/livez":
-                alive = now.alive(time.time())
-                return _health(alive, "ok" if alive else "the replication thread makes no progress")
+                stuck = self._board.stuck()
+                return _health(not stuck, _liveness(stuck))
             case "/readyz":
                 return _health(now.ready, _readiness(now))
             case "/status":
-                return 200, _JSON, _dump(now.as_json())
+                return 200, _JSON, _dump({**now.as_json(), "threads": self._board.beat_ages()})
             case "/":
                 return 200, "text/html; charset=utf-8", render_status(now).encode()
             case _:
@@ -108,6 +94,7 @@ class Pages:
 
 class _Handler(BaseHTTPRequestHandler):
     pages: Pages
+    server: Listener
     protocol_version = "HTTP/1.1"
     server_version = "cdc-sidecar"
     sys_version = ""
@@ -122,6 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
+        self.server.clients.use(self.connection)
         status, kind, body = self.pages.get(unquote(urlsplit(self.path).path))
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -140,6 +128,12 @@ def _dump(body: object) -> bytes:
 
 def _health(good: bool, text: str) -> tuple[int, str, bytes]:  # noqa: FBT001 - a probe's result
     return 200 if good else 503, "text/plain", f"{text}\n".encode()
+
+
+def _liveness(stuck: tuple[str, ...]) -> str:
+    if not stuck:
+        return "ok"
+    return f"no progress in the {' and '.join(stuck)} thread{'s' * (len(stuck) > 1)}"
 
 
 def _readiness(status: Status) -> str:

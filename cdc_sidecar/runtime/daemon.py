@@ -5,13 +5,10 @@ Called by `cdc-sidecar run` in the main thread; its result is the exit status.
 
 import os
 import random
-import signal
 import threading
 import time
-import traceback
 from collections import deque
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from cdc_sidecar import __version__, failpoints
@@ -19,24 +16,26 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
-    InternalError,
     ProducerFenced,
     SidecarError,
 )
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.registry.subjects import Subjects
-from cdc_sidecar.logs import get_logger
+from cdc_sidecar.logs import get_logger, lines_dropped
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.session import Session
+from cdc_sidecar.runtime.signals import SignalThread
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.telemetry import Telemetry
 
-_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+_LASTING: Final = frozenset({"guardian", "http", "log", "signals"})
+"""The threads that live as long as the process: when one of them ends, so does the process."""
 FIRST_BACKOFF: Final = 0.5
 """Seconds before the second session: a restarted server accepts connections soon after."""
 LAST_BACKOFF: Final = 30.0
@@ -94,19 +93,22 @@ class Daemon:
             bootstrap=bootstrap,
         )
         self._session: Session | None = None
+        self._crash: SidecarError | None = None  # of a thread that outlives sessions
+        self._signals = SignalThread(self._stop, self._beat, config.shutdown.grace, self._log)
         self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
         self._backoff = FIRST_BACKOFF
 
     def run(self, endpoint: Endpoint) -> int:
         """Run until stopped or halted; return the exit status."""
         resources = self._resources
-        self._catch_signals()
-        endpoint.start()
         threading.excepthook = self._end_on_crash
+        self._signals.take_pending()
+        self._start("signals", self._signals.run)
+        endpoint.start()
         self._log.info("sidecar_started", version=__version__, http_port=endpoint.port)
         if self._armed:
             self._log.warning("failpoints_armed", points=self._armed)
-        self._start_guardian()
+        self._start("guardian", self._make_guardian().run, resources.stopping)
         try:
             return self._supervise()
         finally:
@@ -114,38 +116,42 @@ class Daemon:
             endpoint.stop()
             resources.database.close()
 
-    def _catch_signals(self) -> None:
-        """Wait for signals in a thread that is started before any other.
+    def _start(self, name: str, target: Callable[..., None], *arguments: object) -> None:
+        """Start a thread that lives as long as the process."""
 
-        A signal that the kernel delivers to another thread would be seen by Python's main thread
-        only when that wakes, which may be at the end of a back-off, after the grace period.
-        """
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
+        def live() -> None:
+            target(*arguments)
+            if not self._resources.stopping.is_set():
+                self._end_process(end_error(name))
 
-    def _await_signal(self) -> None:
-        number = signal.sigwait(_SIGNALS)
-        self._log.info("stop_requested", signal=signal.Signals(number).name)
+        threading.Thread(target=live, name=name, daemon=True).start()
+
+    def _beat(self) -> None:
+        self.board.beats.note({"signals": time.monotonic()})
+
+    def _stop(self, signal: str) -> None:
+        """Stop in order. Called by the thread that waits for signals."""
         self._resources.stopping.set()
         session = self._session
         if session:
             session.stop()
+        self._log.info("stop_requested", signal=signal)
 
     def _end_on_crash(self, crash: threading.ExceptHookArgs) -> None:
-        """End the session when a thread crashes: otherwise it would look like an idle stream.
-
-        The message of the exception is left out, because it may hold a row value.
-        """
+        """End the session when a thread crashes: otherwise it would look like an idle stream."""
         name = crash.thread.name if crash.thread else "unknown"
-        frames = traceback.extract_tb(crash.exc_traceback)
-        places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-        error = InternalError(
-            f"{crash.exc_type.__name__} in thread {name}",
-            where=" < ".join(reversed(places)),
-            hint="report it with these lines; a restart continues from the position",
-        )
+        error = crash_error(crash.exc_type, crash.exc_traceback, name)
+        if name in _LASTING:
+            self._end_process(error)
+        else:
+            self._fail_session(error)
         self._log.error("thread_crashed", thread=name, where=error.where)
+
+    def _end_process(self, error: SidecarError) -> None:
+        """End the session, and then the process, with an error."""
+        self._crash = self._crash or error
         self._fail_session(error)
+        self._resources.stopping.set()
 
     def _fail_session(self, error: SidecarError) -> None:
         session = self._session  # the main thread may clear it at the same time
@@ -156,19 +162,14 @@ class Daemon:
         session = self._session
         return session.captured if session else ()
 
-    def _start_guardian(self) -> None:
-        resources = self._resources
-        guardian = Guardian(
-            resources.config,
-            resources.database,
+    def _make_guardian(self) -> Guardian:
+        return Guardian(
+            self._resources.config,
+            self._resources.database,
             captured=self._captured,
             fail=self._fail_session,
             telemetry=self._telemetry,
         )
-        thread = threading.Thread(
-            target=guardian.run, args=(resources.stopping,), name="guardian", daemon=True
-        )
-        thread.start()
 
     def _supervise(self) -> int:
         """Run one session after the other; return the exit status."""
@@ -179,6 +180,9 @@ class Daemon:
             if status is not None:
                 self._stay(status)
                 return status
+        if self._crash:
+            self._report_halt(self._crash)
+            return self._crash.disposition.exit_status
         self._telemetry.phase_entered(Phase.STOPPED)
         self._log.info("sidecar_stopped")
         return 0
@@ -187,7 +191,8 @@ class Daemon:
         """Run one session; return the exit status, or None if another may follow."""
         session = self._session = Session(self._resources, number)
         try:
-            session.run()
+            with CrashGuard():
+                session.run()
         except SidecarError as error:
             self._session = None
             self._telemetry.stream_ended()
@@ -278,4 +283,5 @@ def _metrics_of(board: StatusBoard) -> Metrics:
     metrics.info.info({"version": __version__, "transcoder": twin.NAME})
     metrics.queue_bytes.set_function(board.queue_bytes)
     metrics.lag_seconds.set_function(board.lag)
+    metrics.log_lines_dropped.read = lines_dropped
     return metrics

@@ -40,6 +40,9 @@ class GuardianTelemetry(Protocol):
     def now(self) -> Status:
         """The newest snapshot of the status."""
 
+    def guardian_beat(self) -> None:
+        """Report that the guardian is at work; called before each check and every half second."""
+
     def guardian_failed(self, error: SidecarError) -> None:
         """Report that a check failed because Postgres could not be queried."""
 
@@ -76,6 +79,7 @@ class Guardian:
     def run(self, stopping: threading.Event) -> None:
         """Check every few seconds, and at once when a stream begins, until the daemon stops."""
         while not stopping.wait(TICK):
+            self._telemetry.guardian_beat()
             if self._is_due():
                 self._look_and_report()
 

@@ -4,6 +4,7 @@ Helper threads make them, so that standby status is still sent while the stream 
 """
 
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 PATIENCE: Final = 1.5
 """Seconds to wait for a connection: a server that shuts down accepts none, and waits for us."""
+ANSWER_WITHIN: Final = 180.0
+"""Seconds within which a helper thread must answer: each of its requests has a time-out, and all of
+them together take less. A thread that died answers never."""
 _THREADS: Final = 2
 """While one thread waits for the brokers, the other can still ask Postgres."""
 
@@ -119,8 +123,11 @@ class StreamCatalog:
         """Wait for an answer of a helper thread while the upkeep continues."""
         done = threading.Event()
         answer.add_done_callback(lambda _answer: done.set())
+        until = time.monotonic() + ANSWER_WITHIN
         while not done.wait(self._upkeep.pause):
             if self._stopping.is_set():
                 raise PostgresUnavailable("stopped while a lookup was under way")
+            if time.monotonic() > until:
+                raise PostgresUnavailable(f"a lookup had no answer within {ANSWER_WITHIN:.0f} s")
             self._upkeep.tend()
         return answer.result()

@@ -37,6 +37,8 @@ written the markers. It rejects a producer that begins sooner, and librdkafka th
 before it tries again. librdkafka needs another millisecond to register the produced records. Both
 are over within the default of `max_delay`, which also covers the position record.
 """
+BEAT_INTERVAL: Final = 5.0
+"""Seconds that an idle publisher waits at most before it beats: a wake-up costs microseconds."""
 PROBE_PAUSE: Final = 0.5
 """Seconds between two questions whether a broker answers; each may take three seconds itself."""
 
@@ -136,6 +138,8 @@ class Publisher:
         self._fail = fail
         self._open: OpenTransaction | None = None
         self._committed_at = -math.inf  # time.monotonic() of the last commit
+        self.beat = time.monotonic()
+        """When the thread was last at work, on the monotonic clock."""
 
     def run(self) -> None:
         """Publish until the queue is over; then leave no transaction open."""
@@ -159,6 +163,7 @@ class Publisher:
             return error
         try:
             while not self._queue.closed and not self._recovery.brokers_answer():
+                self.beat = time.monotonic()
                 self._telemetry.brokers_away()
                 self._queue.await_close(PROBE_PAUSE)
         except SidecarError as refusal:
@@ -171,17 +176,21 @@ class Publisher:
 
     def _step(self) -> None:
         """Take one batch, or commit when the open transaction has waited long enough."""
-        batch = self._queue.get(self._patience())
+        self.beat = time.monotonic()
+        patience = self._patience()
+        batch = self._queue.get(min(patience, BEAT_INTERVAL))
         if batch is not None:
             self._publish(batch)
+        elif patience > BEAT_INTERVAL and not self._queue.closed:
+            return
         elif self._open and not self._open.carries:
             self._commit(self._open)
         elif self._open and not self._queue.over and self._open.is_long(self._settings):
             self._split(self._open)
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         if self._open is None:
-            return None
+            return math.inf
         if self._open.carries:
             return max(0.0, self._open.began + self._settings.split_seconds - time.monotonic())
         return max(0.0, self._committed_at + self._delay - time.monotonic())
@@ -204,11 +213,13 @@ class Publisher:
         open_ = self._open or self._begin(batch, alone=alone)
         failpoints.reach(Failpoint.BEFORE_PRODUCE)
         schemas = self._publishing.topics.schemas
-        self._producer.produce(Record(schemas, value, key, 0) for key, value in batch.schemas)
+        new = (Record(schemas, value, key, 0) for key, value in batch.schemas)
+        self._producer.produce(new, self._notice_delay)
         self._producer.produce(batch.records, self._notice_delay)
         if batch.end:
             split = self._parts_committed
-            self._producer.produce([batch.end.record(split + 1 if split else None)])
+            end = batch.end.record(split + 1 if split else None)
+            self._producer.produce([end], self._notice_delay)
         failpoints.reach(Failpoint.AFTER_PRODUCE)
         open_.batch = _joined(open_.batch, batch)
         self._close_if_due(open_, batch)
@@ -259,7 +270,8 @@ class Publisher:
         batch, started = open_.batch, time.monotonic()
         now = time.time_ns() // 1000
         record = self._record.moved(batch.position, self._publishing.fingerprint, now)
-        self._producer.produce([self._publishing.topics.position_record(record)])
+        position = self._publishing.topics.position_record(record)
+        self._producer.produce([position], self._notice_delay)
         failpoints.reach(Failpoint.AFTER_POSITION)
         failpoints.reach(Failpoint.BEFORE_COMMIT)
         reusable = self._producer.commit(self._notice_delay)
@@ -292,6 +304,7 @@ class Publisher:
 
     def _notice_delay(self, seconds: float) -> None:
         """Report that the brokers have not answered; called every second until they do."""
+        self.beat = time.monotonic()
         self._insist()
         if seconds > KAFKA_AWAY_AFTER:
             self._telemetry.brokers_slow(seconds)

@@ -20,6 +20,7 @@ from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.runtime.crash import end_error
 from cdc_sidecar.runtime.memory import give_back
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.standby import Failure, Standby
@@ -28,7 +29,7 @@ from cdc_sidecar.runtime.status import Phase
 from cdc_sidecar.runtime.stream import Started, Stream
 
 BEAT_INTERVAL: Final = 1.0
-"""Seconds between two reads of the replication thread's beat."""
+"""Seconds between two reads of the threads' beats."""
 
 
 class Session:
@@ -122,5 +123,9 @@ class Session:
         """Wait until a thread fails or a person stops the sidecar."""
         if self._resources.stopping.is_set():  # the stop came before this session
             self.stop()
+        ended: str | None = None
         while not self._failure.await_wake(BEAT_INTERVAL):
-            self._telemetry.beat_seen(stream.beat)
+            self._telemetry.beat_seen(stream.beat, stream.publisher_beat)
+            before, ended = ended, stream.ended_thread
+            if before and ended:  # it has had a second to say why
+                self.fail(end_error(ended))

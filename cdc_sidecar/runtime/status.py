@@ -11,6 +11,7 @@ from cdc_sidecar.events import twin
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
 from cdc_sidecar.runtime.backlog import Backlog
+from cdc_sidecar.runtime.beats import Beats
 
 STUCK_AFTER = 90.0
 """Seconds without a beat of the replication thread after which the process counts as hung. The
@@ -162,11 +163,25 @@ class StatusBoard:
         self._lock = threading.Lock()
         self.backlog = Backlog()
         """The backlog of the present stream, or of none; replaced when a stream begins or ends."""
+        self.beats = Beats()
+        """The beats of the other threads; that of the replication thread is in the status."""
 
     @property
     def now(self) -> Status:
         """The newest snapshot."""
         return self._status
+
+    def stuck(self) -> tuple[str, ...]:
+        """Return the names of the threads that are needed and make no progress."""
+        alive = self.now.alive(time.time())
+        return (*(() if alive else ("replication",)), *self.beats.stuck)
+
+    def beat_ages(self) -> dict[str, float]:
+        """Return the seconds since the last beat of each thread, for `/status`."""
+        now = self.now
+        streaming = now.phase is Phase.STREAMING
+        own = {"replication": max(0.0, time.time() - now.beat)} if streaming else {}
+        return {name: round(age, 1) for name, age in {**own, **self.beats.ages}.items()}
 
     def queue_bytes(self) -> float:
         """Return the bytes that wait between the threads of the present stream."""

@@ -172,6 +172,16 @@ class Stream:
         """When the replication thread was last at work, in seconds since 1970."""
         return time.time() - (time.monotonic() - self._upkeep.beat)
 
+    @property
+    def publisher_beat(self) -> float:
+        """When the publisher was last at work, on the monotonic clock."""
+        return self._publisher.beat
+
+    @property
+    def ended_thread(self) -> str | None:
+        """The name of a thread that has ended, if one has."""
+        return next((thread.name for thread in self._threads if not thread.is_alive()), None)
+
     def open(self) -> None:
         """Start replication at the position.
 

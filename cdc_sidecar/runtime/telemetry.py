@@ -53,12 +53,18 @@ class Telemetry:
         self.board.backlog = backlog
 
     def stream_ended(self) -> None:
-        """Let the lag grow until the next stream begins."""
+        """Let the lag grow until the next stream begins, and watch its publisher no more."""
+        self.board.beats.forget("publisher")
         self.board.backlog = Backlog(idle_since=time.time() - self.board.backlog.lag())
 
-    def beat_seen(self, at: float) -> None:
-        """Show when the replication thread was last at work, in seconds since 1970."""
+    def beat_seen(self, at: float, publisher: float) -> None:
+        """Show when the threads of the stream were last at work.
+
+        That of the replication thread is in seconds since 1970, and that of the publisher on the
+        monotonic clock.
+        """
         self.board.update(beat=at)
+        self.board.beats.note({"publisher": publisher})
 
     def waiting_for(self, reason: str | None) -> None:
         """Show the reason why a session waits; None when it continues."""
@@ -182,6 +188,10 @@ class Telemetry:
         self.metrics.fences.inc()
 
     # --- GuardianTelemetry
+
+    def guardian_beat(self) -> None:
+        """Note that the guardian is at work."""
+        self.board.beats.note({"guardian": time.monotonic()})
 
     def guardian_failed(self, error: SidecarError) -> None:
         """Report that Postgres could not be queried; the guardian continues to check."""

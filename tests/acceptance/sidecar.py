@@ -50,16 +50,18 @@ class Sidecar:
         self.port = port
         self.log_path = config.with_suffix(".log")
         self.program: tuple[str, ...] = ("cdc_sidecar",)  # the module and its first arguments
+        self.wrapper: tuple[str, ...] = ()  # a command that starts the one after it
+        self.stderr: int | None = None  # where it logs to, instead of its file
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """Start the process."""
-        command = [sys.executable, "-m", *self.program, "run", "--config", str(self.config)]
+        command = [*self.wrapper, sys.executable, "-m", *self.program, "run", "--config"]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *arguments],
+                [*command, str(self.config), *arguments],
                 stdout=log,
-                stderr=log,
+                stderr=log if self.stderr is None else self.stderr,
                 env={**os.environ, **(environment or {})},
             )
 

@@ -1,0 +1,68 @@
+"""The thread that waits for signals.
+
+SIGTERM, SIGINT and SIGHUP stop the sidecar in order. SIGQUIT writes to the log where each thread
+is, and the sidecar continues.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+from cdc_sidecar.logs import Logger, flush_log
+from cdc_sidecar.process import hold_signals, leave, taken_signals
+from cdc_sidecar.runtime.crash import thread_stacks
+
+BEAT_INTERVAL: Final = 1.0
+"""Seconds for which the thread waits before it beats."""
+OVERTIME: Final = 10.0
+"""Seconds that a stop may take beyond the grace period before the process is ended at once: the
+last requests to the servers have time-outs of their own."""
+GAVE_UP: Final = 4
+"""The exit status of a stop that took too long: a restart continues from the position."""
+
+
+class SignalThread:
+    """Waits for signals; `stop` is called with the name of the first that asks for a stop.
+
+    `beat` is called every second. A process whose stop takes `grace` seconds and more is ended.
+    """
+
+    def __init__(
+        self, stop: Callable[[str], None], beat: Callable[[], None], grace: float, log: Logger
+    ) -> None:
+        self._stop = stop
+        self._beat = beat
+        self._grace = grace
+        self._log = log
+        self._end_by: float | None = None  # time.monotonic()
+
+    def take_pending(self) -> None:
+        """Take a signal that has arrived already; called before any thread is started."""
+        hold_signals()
+        self._take(0.0)
+
+    def run(self) -> None:
+        """Take signals until the process ends."""
+        while True:
+            self._beat()
+            self._take(BEAT_INTERVAL)
+            if self._end_by is not None and time.monotonic() > self._end_by:
+                self._give_up()
+
+    def _take(self, timeout: float) -> None:
+        taken = signal.sigtimedwait(taken_signals(), timeout)
+        if taken is None:
+            return
+        number = signal.Signals(taken.si_signo)
+        if number is signal.SIGQUIT:
+            self._log.warning("threads_reported", threads=thread_stacks())
+        elif self._end_by is None:
+            self._end_by = time.monotonic() + self._grace + OVERTIME
+            self._stop(number.name)
+
+    def _give_up(self) -> None:
+        """End a process whose main thread is stuck; nothing is lost that a kill would not lose."""
+        self._log.error("stop_timed_out", threads=thread_stacks(), exit_status=GAVE_UP)
+        flush_log()
+        leave(GAVE_UP)
