@@ -198,6 +198,6 @@ def _null_keys(table: PublishedTable, capture: Capture, publication: Publication
         return []
     if config.unkeyed and not (config.key or table.facts.key_columns):
         return [f"{name} has no key"]
-    if config.truncate == "event" and publication.truncates:
-        return [f'truncate events of {name} have no key: set truncate = "halt"']
+    if config.truncate in ("event", "first_partition") and publication.truncates:
+        return [f'truncate events of {name} have no key: set truncate = "skip" or "halt"']
     return []

@@ -181,7 +181,7 @@ class Column(_Section):
 
     rename: Annotated[str, Field(min_length=1)] | None = None
     mask: Literal["hash"] | None = None
-    as_: Annotated[Literal["text"] | None, Field(alias="as")] = None
+    as_: Annotated[Literal["text", "iso"] | None, Field(alias="as")] = None
     logical: bool = True
 
 
@@ -193,7 +193,7 @@ class Table(_Section):
     key: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
     unkeyed: bool = False
     tombstones: bool = True
-    truncate: Literal["event", "halt"] = "event"
+    truncate: Literal["event", "first_partition", "skip", "halt"] = "skip"
     incomplete_before: Literal["halt", "publish"] = "halt"
     on_error: OnError = "halt"
     former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()

@@ -120,7 +120,7 @@ class Telemetry:
             queue_bytes=queued,
             kafka_reachable=True,
         )
-        self._warn_of_updates(batch)
+        self._warn_of_counts(batch)
         self.log.debug(
             "transaction_published",
             position=format_lsn(end),
@@ -140,11 +140,13 @@ class Telemetry:
             late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
             metrics.latency.observe(max(0.0, late))
 
-    def _warn_of_updates(self, batch: Batch) -> None:
-        """Warn of a mistake of the service: an outbox event that is published cannot change."""
+    def _warn_of_counts(self, batch: Batch) -> None:
+        """Warn of an outbox event that was changed after its publication, and of a TRUNCATE."""
         for (counted, table, _), count in batch.counts.items():
             if counted is Counted.OUTBOX_UPDATES:
                 self.log.warning("outbox_rows_updated", table=table, updates=count)
+            elif counted is Counted.SKIPPED_TRUNCATES:
+                self.log.warning("truncate_skipped", table=table, truncates=count)
 
     def position_acknowledged(self, position: Position) -> None:
         """Show what is reported to Postgres as flushed."""
