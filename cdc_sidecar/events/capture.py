@@ -141,8 +141,8 @@ class Capture:
     def check_key(self, relation: Relation, facts: LayoutFacts, was: tuple[str, ...]) -> None:
         """Check that the catalog's key of a layout is the one of the table's earlier events.
 
-        With REPLICA IDENTITY FULL, and in the order of the columns, the catalog may already show a
-        key that was made after the rows of this layout.
+        With REPLICA IDENTITY FULL the rows do not show their key, and the catalog may already have
+        one that was made after them.
 
         Raises:
             LayoutRefused: the key may be one of another time.
@@ -151,8 +151,8 @@ class Capture:
         name, now = relation.qualified_name, facts.key_columns
         table = self.table(name)
         columns = {column.name for column in relation.columns}
-        unseen = relation.replica_identity is ReplicaIdentity.FULL or set(was) == set(now)
-        if table and not table.key and was != now and unseen and was and set(was) <= columns:
+        full = relation.replica_identity is ReplicaIdentity.FULL
+        if table and not table.key and full and was and was != now and set(was) <= columns:
             raise _other_key(name, was, now)
 
     def collisions(self, names: Iterable[str]) -> list[str]:
