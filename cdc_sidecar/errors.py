@@ -87,6 +87,10 @@ class FailpointInvalid(UsageError, code="CDC-104", title="failpoint specificatio
     """CDC_SIDECAR_FAILPOINTS names an unknown failpoint or an unknown action."""
 
 
+class ConfigUnwritable(UsageError, code="CDC-105", title="configuration cannot be written"):
+    """`init` was asked to write a file that exists, or that cannot be written."""
+
+
 class TablesRefused(UsageError, code="CDC-110", title="tables cannot be captured as configured"):
     """Tables cannot be captured as they are configured; the error lists every mistake."""
 

@@ -21,7 +21,9 @@ GRANT CONNECT ON DATABASE {database} TO {role};
 {grants}
 
 -- 3. The publication, before the slot: rows that are older than the publication are never sent.
-CREATE PUBLICATION {publication} FOR {tables};
+--    A partitioned table is published as one table.
+CREATE PUBLICATION {publication} FOR {tables}
+    WITH (publish_via_partition_root = true);
 
 -- 4. The slot. {slot}
 """

@@ -97,7 +97,7 @@ class Pages:
             case "/readyz":
                 return _health(now.ready, _readiness(now))
             case "/status":
-                return 200, _JSON, _dump({**now.as_json(), "threads": self._board.beat_ages()})
+                return 200, _JSON, _dump(self._board.as_json())
             case "/":
                 return 200, "text/html; charset=utf-8", render_status(now).encode()
             case _:

@@ -24,6 +24,8 @@ RECORD_VERSION: Final = 1
 """A newer version of the sidecar increases it if older versions must not use its records."""
 MOVES_KEPT: Final = 10
 """Moves that a record keeps: enough for an incident, and few, as every commit writes them again."""
+LAST_RUN_KEY: Final = "cdc-sidecar/last-run"
+"""The key of the only record in the topic that is no position: see `cdc_sidecar.kafka.last_run`."""
 _TAIL: Final = 5000
 """Records at the end of the topic that are read first. Compaction leaves at most an hour of them,
 and the position of a running sidecar is always among the last."""
@@ -219,12 +221,12 @@ def read_positions(consumer: Reader, topic: str) -> dict[str, PositionRecord]:
 
 
 def _read_latest(consumer: Reader, topic: str, start: int, high: int | None) -> dict[str, bytes]:
-    """Return the last value of each key from offset `start`, without the keys that were removed."""
+    """Return the last value of each transactional id from offset `start`, unless it was removed."""
     latest = {
         key.decode(errors="replace"): value
         for key, value in read_records(consumer, topic, start, high)
     }
-    return {key: value for key, value in latest.items() if value}
+    return {key: value for key, value in latest.items() if value and key != LAST_RUN_KEY}
 
 
 def _positions(found: Mapping[str, bytes]) -> dict[str, PositionRecord]:

@@ -43,6 +43,11 @@ class SourceServer:
     may_replicate: bool
     wal_end: Lsn
 
+    @property
+    def release(self) -> str:
+        """The version as people write it, such as 18.6."""
+        return f"{self.version // 10000}.{self.version % 10000}"
+
 
 def read_server(connection: psycopg.Connection) -> SourceServer:
     """Return the facts of the server."""

@@ -29,6 +29,7 @@ from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
 from cdc_sidecar.runtime.resources import Resources
+from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.signals import SignalThread
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
@@ -88,6 +89,7 @@ class Daemon:
             database=Database(config.postgres),
             served=self.served,
             telemetry=self._telemetry,
+            runs=RunKeeper(config, __version__, self._log),
             stopping=threading.Event(),
             walsenders=set(),
             bootstrap=bootstrap,
@@ -183,6 +185,8 @@ class Daemon:
         if self._crash:
             self._report_halt(self._crash)
             return self._crash.disposition.exit_status
+        if self.board.now.kafka_reachable:
+            self._resources.runs.stopped()
         self._telemetry.phase_entered(Phase.STOPPED)
         self._log.info("sidecar_stopped")
         return 0
@@ -233,6 +237,7 @@ class Daemon:
             cause=error.cause,
             hint=error.hint,
         )
+        self._resources.runs.ended(error)
 
     def _fenced(self, error: ProducerFenced) -> SidecarError:
         """Return the error, or FencedTooOften if it occurred too often."""

@@ -83,6 +83,7 @@ class Session:
             return None
         start = SessionStart(self._resources, self._capture, topics, self._telemetry)
         view = start.examine(connection)
+        self._telemetry.source_examined(view.server)
         failpoints.reach(Failpoint.AFTER_LOOK)
         self._telemetry.phase_entered(Phase.CLAIMING, self._number)
         positioned = start.claim_position(connection)
@@ -112,6 +113,7 @@ class Session:
         self.streaming_since = time.monotonic()
         self._telemetry.stream_began(stream.backlog)
         self._telemetry.phase_entered(Phase.STREAMING, self._number)
+        self._resources.runs.streaming()
         self._telemetry.log.info(
             "stream_started",
             position=format_lsn(started.position.end_lsn),

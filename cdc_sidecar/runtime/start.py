@@ -111,7 +111,7 @@ class SessionStart:
             record = self._continued(claim.record, seen.source)
         else:
             record = self._first_start(connection, claim, seen.source)
-        self._telemetry.log.info("position_claimed", position=_lsn_of(record))
+        self._telemetry.position_claimed(record)
         return PositionedProducer(claim.producer, record)
 
     def _continued(self, record: PositionRecord, source: SourceState) -> PositionRecord:
@@ -224,7 +224,3 @@ class SessionStart:
     def _write(self, claim: Claim, record: PositionRecord) -> None:
         if not self._claimant.write(claim.producer, record):
             raise KafkaUnavailable("the first position took too long to be committed")
-
-
-def _lsn_of(record: PositionRecord) -> str | None:
-    return format_lsn(record.position.end_lsn) if record.position else None

@@ -16,7 +16,8 @@ from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
-from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.server import SourceServer
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
@@ -56,6 +57,16 @@ class Telemetry:
         """Let the lag grow until the next stream begins, and watch its publisher no more."""
         self.board.beats.forget("publisher")
         self.board.backlog = Backlog(idle_since=time.time() - self.board.backlog.lag())
+
+    def source_examined(self, server: SourceServer) -> None:
+        """Show the server and the database that a session reads."""
+        self.board.update(server_version=server.release, database=server.database)
+
+    def position_claimed(self, record: PositionRecord) -> None:
+        """Report the position from which a session continues."""
+        end = record.position.end_lsn if record.position else Lsn(0)
+        self.board.update(position=end, commits=record.commits)
+        self.log.info("position_claimed", position=format_lsn(end))
 
     def beat_seen(self, at: float, publisher: float) -> None:
         """Show when the threads of the stream were last at work.
@@ -135,6 +146,8 @@ class Telemetry:
         metrics.commit_seconds.observe(seconds)
         metrics.transactions.inc(batch.transactions)
         metrics.count_events(batch.counts)
+        events = sum(n for (counted, *_), n in batch.counts.items() if counted is Counted.EVENTS)
+        self.board.rates.add(events, batch.size, batch.transactions)
         metrics.position.set(batch.position.end_lsn)
         if batch.transactions:
             late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
