@@ -156,6 +156,16 @@ class ServerUnsupported(HaltError, code="CDC-211", title="Postgres version is no
     """The server's version is outside the supported range."""
 
 
+class ServerLimitReached(
+    HaltError, code="CDC-213", title="limit of the Postgres server is reached"
+):
+    """A limit that only an operator can raise, such as max_replication_slots, is reached."""
+
+
+class ServiceEndangered(HaltError, code="CDC-214", title="service would be harmed"):
+    """Statements of the service fail, or would wait, because of what the sidecar needs."""
+
+
 class ProtocolViolation(HaltError, code="CDC-220", title="replication stream is not understood"):
     """A message of the replication protocol is unknown or contradicts another."""
 

@@ -29,3 +29,6 @@ class Catalog(Protocol):
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the facts of a topic, which exists from then on."""
+
+    def later_columns(self, relation: Relation) -> frozenset[str]:
+        """Return the present columns of a table that did not exist yet in a layout of it."""

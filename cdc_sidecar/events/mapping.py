@@ -28,7 +28,18 @@ _REFUSED_EXTENSIONS = {"hstore": "hstore", "vector": "pgvector's", "halfvec": "p
 
 
 class TypeRefused(Exception):
-    """A column's type has no Avro form in this version; the message names the type."""
+    """A column's type has no Avro form in this version; the message names the type.
+
+    `cure` is what to set in the column's block.
+    """
+
+    cure = 'set {block} as = "text"'
+
+
+class LogicalRefused(TypeRefused):
+    """`logical = false` is set for a type that has no logical type."""
+
+    cure = "remove logical = false from {block}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +129,7 @@ def map_column(facts: TypeFacts | None, config: Column, layout: LayoutFacts) -> 
         return avro
     if "logicalType" not in avro.schema or avro.schema["type"] not in ("int", "long"):
         message = f"{facts.name} with logical = false, which only dates and times can have"
-        raise TypeRefused(message)
+        raise LogicalRefused(message)
     schema = {key: value for key, value in avro.schema.items() if key != "logicalType"}
     return AvroType(schema, avro.operation, avro.refuses)
 

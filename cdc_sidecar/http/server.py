@@ -53,13 +53,7 @@ class HttpServer:
         class Handler(_Handler):
             pages = served
 
-        try:
-            self._server = Listener((config.host, config.port), Handler)
-        except OSError as error:
-            raise HttpUnavailable(
-                f"{config.listen}: {error.strerror}",
-                hint="set [http] listen to a free address; with port 0 any free port is taken",
-            ) from error
+        self._server = _bind(config, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
@@ -75,6 +69,26 @@ class HttpServer:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def try_address(config: Http) -> None:
+    """Bind the address, and free it at once.
+
+    Raises:
+        HttpUnavailable: the address is in use, or is not one of this host.
+
+    """
+    _bind(config, _Handler).server_close()
+
+
+def _bind(config: Http, handler: type[BaseHTTPRequestHandler]) -> Listener:
+    try:
+        return Listener((config.host, config.port), handler)
+    except OSError as error:
+        raise HttpUnavailable(
+            f"{config.listen}: {error.strerror}",
+            hint="set [http] listen to a free address; with port 0 any free port is taken",
+        ) from error
 
 
 class Pages:

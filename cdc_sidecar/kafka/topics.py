@@ -21,6 +21,7 @@ from cdc_sidecar.config.model import TopicSettings
 from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, TopicUnfit
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.kafka.broker_defaults import broker_defaults
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
 from cdc_sidecar.kafka.hanging import Partition
 
@@ -76,8 +77,15 @@ class TopicCatalog:
         admin: AdminClient,
         config: TopicSettings,
         remember: Callable[[dict[str, str]], None] = lambda _created: None,
+        *,
+        dry_run: bool = False,
     ) -> None:
-        """Begin without topics; `remember` is called with the ids of topics that we created."""
+        """Begin without topics; `remember` is called with the ids of topics that we created.
+
+        With `dry_run` the brokers only validate the creation of missing topics (`validate_only`),
+        which are then known as they would be.
+        """
+        self._dry_run = dry_run
         self._admin = admin
         self._config = config
         self._remember = remember
@@ -178,6 +186,10 @@ class TopicCatalog:
         answers = self._admin.delete_topics([name], operation_timeout=10, request_timeout=20)
         _unless_unknown(answers[name])
 
+    def known(self, names: Iterable[str]) -> dict[str, Topic]:
+        """Return those of the topics that were described, or made sure of, before."""
+        return {name: self._known[name] for name in names if name in self._known}
+
     def facts(self, name: str) -> TopicFacts | None:
         """Return what is known of a topic; None if it was not described yet."""
         topic = self._known.get(name)
@@ -239,6 +251,9 @@ class TopicCatalog:
                 " replication_factor",
             )
         created = self._create(missing, settings, partitions)
+        if self._dry_run:
+            self._plan(created, settings, partitions)
+            return
         self._await(missing)
         failpoints.reach(Failpoint.AFTER_TOPICS_CREATED)
         if created:
@@ -265,7 +280,9 @@ class TopicCatalog:
             )
             for name in names
         ]
-        answers = self._admin.create_topics(topics, operation_timeout=10, request_timeout=20)
+        answers = self._admin.create_topics(
+            topics, operation_timeout=10, request_timeout=20, validate_only=self._dry_run
+        )
         created = []
         for name, answer in answers.items():
             try:
@@ -275,6 +292,15 @@ class TopicCatalog:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise translate(error.args[0]) from error
         return created
+
+    def _plan(self, names: list[str], settings: Mapping[str, str], partitions: int) -> None:
+        """Know topics as the brokers would create them."""
+        broker = broker_defaults(self._admin)
+        replicas = self._config.replication_factor or 1
+        for name in names:
+            self._known[name] = _planned(
+                name, (partitions, replicas), {**broker, **self._settings_of_new(settings)}
+            )
 
     def _settings_of_new(self, internal: Mapping[str, str]) -> dict[str, str]:
         """Return the settings of a new topic; an internal one gets its own and the durable ones."""
@@ -303,5 +329,17 @@ def _topic(name: str, listed: TopicMetadata, settings: Mapping[str, str]) -> Top
         min((len(partition.replicas) for partition in partitions), default=1),
         int(settings["max.message.bytes"]),
         settings["cleanup.policy"],
+        int(settings.get("min.insync.replicas", "1")),
+    )
+
+
+def _planned(name: str, size: tuple[int, int], settings: Mapping[str, str]) -> Topic:
+    partitions, replicas = size
+    return Topic(
+        name,
+        partitions,
+        replicas,
+        int(settings.get("max.message.bytes", DEFAULT_LIMIT)),
+        settings.get("cleanup.policy", "delete"),
         int(settings.get("min.insync.replicas", "1")),
     )

@@ -141,5 +141,6 @@ class Guardian:
                 f"{', '.join(sorted(gone))} left publication {self._config.postgres.publication}",
                 cause="the table was dropped from the publication, renamed, or replaced by another",
                 hint="after a rename, configure the new name, or rename the table back; otherwise"
-                " put the table back, or take it out of the configuration; then restart",
+                " put the table back, or set dropped = true in its block, which publishes its last"
+                " rows; then restart",
             )

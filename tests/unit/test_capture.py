@@ -86,6 +86,9 @@ class _Catalog:
     def lineage(self, _oid: int) -> Lineage:
         return Lineage(None)
 
+    def later_columns(self, _relation: Relation) -> frozenset[str]:
+        return frozenset()
+
     def topic_facts(self, _name: str) -> TopicFacts:
         return TopicFacts(1, 1_000_000)
 

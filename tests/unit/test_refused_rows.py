@@ -71,6 +71,9 @@ class _Sinks:
     def layout_facts(self, relation: Relation) -> LayoutFacts:
         return next(known.facts for known in _LAYOUTS if known.relation == relation)
 
+    def later_columns(self, _relation: Relation) -> frozenset[str]:
+        return frozenset()
+
     def topic_facts(self, _name: str) -> TopicFacts:
         return TopicFacts(3, self._limit + BATCH_OVERHEAD)
 
