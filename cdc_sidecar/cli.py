@@ -188,11 +188,20 @@ def check(
 
 
 @app.command("setup-sql", epilog=examples("setup-sql"))
-def setup_sql(config: ConfigOption = CONFIG) -> None:
+def setup_sql(
+    config: ConfigOption = CONFIG,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Ask the database, and print only what is missing.")
+    ] = False,
+    dsn: Annotated[
+        str | None,
+        typer.Option(help="With --diff: connect as another role than the sidecar's."),
+    ] = None,
+) -> None:
     """Print the SQL that prepares the database: role, grants, publication and slot."""
     from cdc_sidecar.commands import setup_sql as command  # noqa: PLC0415 - fast start
 
-    raise typer.Exit(command.setup_sql(config))
+    raise typer.Exit(command.setup_diff(config, dsn) if diff else command.setup_sql(config))
 
 
 @app.command(epilog=examples("status"))

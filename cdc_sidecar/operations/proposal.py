@@ -100,26 +100,34 @@ def _obstacles(candidate: Candidate, *, is_outbox: bool) -> Iterator[str]:
         yield "its name would be read as a glob: rename the table"
     if not candidate.is_logged:
         yield f"it is unlogged: ALTER TABLE {table} SET LOGGED"
-    fault = _identity_fault(candidate, is_outbox=is_outbox)
+    fault = harm(candidate)
     if fault:
-        yield f"{fault}: {_cure(candidate, table)}"
+        yield fault
+    elif not candidate.facts.key_columns and not is_outbox:
+        yield "it has no key: name the columns of its key in key = [...]"
 
 
-def _identity_fault(candidate: Candidate, *, is_outbox: bool) -> str | None:
-    """Return why the replica identity does not do: published, UPDATE and DELETE would fail."""
+def harm(candidate: Candidate) -> str | None:
+    """Return why Postgres would refuse UPDATE and DELETE once the table is published, and the cure.
+
+    It refuses them if it cannot log the old key as the replica identity demands.
+    """
+    fault = _identity_fault(candidate)
+    if fault is None:
+        return None
+    table = quote_table(candidate.relation.namespace, candidate.relation.name)
+    if candidate.unique_index:
+        identity = f"REPLICA IDENTITY USING INDEX {quote(candidate.unique_index)}"
+        return f"{fault}: ALTER TABLE {table} {identity}"
+    return f"{fault}: ALTER TABLE {table} ADD PRIMARY KEY (…)"
+
+
+def _identity_fault(candidate: Candidate) -> str | None:
     match candidate.relation.replica_identity:
         case ReplicaIdentity.NOTHING:
             return "it has replica identity NOTHING"
-        case ReplicaIdentity.FULL if candidate.has_generated:
-            return "it has a generated column and REPLICA IDENTITY FULL"
-        case ReplicaIdentity.FULL if is_outbox:
-            return None
-    return None if candidate.facts.key_columns else "it has no key"
-
-
-def _cure(candidate: Candidate, table: str) -> str:
-    if candidate.unique_index:
-        return f"ALTER TABLE {table} REPLICA IDENTITY USING INDEX {quote(candidate.unique_index)}"
-    if candidate.relation.replica_identity is ReplicaIdentity.FULL and not candidate.has_generated:
-        return "name the columns of its key in key = [...]"
-    return f"ALTER TABLE {table} ADD PRIMARY KEY (…)"
+        case ReplicaIdentity.FULL:
+            generated = candidate.has_generated
+            return "it has a generated column and REPLICA IDENTITY FULL" if generated else None
+        case ReplicaIdentity.DEFAULT | ReplicaIdentity.INDEX:
+            return None if candidate.facts.key_columns else "it has no key"
