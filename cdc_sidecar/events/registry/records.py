@@ -23,6 +23,9 @@ SchemaRecord = tuple[bytes, bytes]
 RECORD_VERSION: Final = 1
 """The `v` of every record; a record with another one was written by a later version."""
 
+LAYOUT: Final = "layout"
+"""What the key of a relation layout's record begins with."""
+
 _DIGEST_LENGTH: Final = 32
 """Hexadecimal digits of a layout's digest: 128 bits make an accidental clash impossible."""
 
@@ -79,7 +82,7 @@ def encode_layout(layout: StoredLayout) -> SchemaRecord:
         "table": layout.table,
         "facts": _FACTS.dump_python(layout.facts, mode="json"),
     }
-    return f"layout/{layout.digest}".encode(), _dump(value)
+    return f"{LAYOUT}/{layout.digest}".encode(), _dump(value)
 
 
 def decode_schema_record(key: bytes, value: bytes) -> SchemaVersion | StoredLayout | None:
