@@ -284,6 +284,11 @@ class Http(_Section):
         """The port of the address; 0 means any free port."""
         return int(self.listen.rpartition(":")[2])
 
+    def page(self, port: int) -> str:
+        """Return the URL of the status page as a person on this host opens it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
 
 class Log(_Section):
     """The level and the format of the log."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
@@ -14,6 +15,11 @@ from cdc_sidecar.events.plan import Circumstances, Plan, compile_plan, missing_c
 from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 from cdc_sidecar.postgres.types import LayoutFacts
+
+PARTS_KEPT: Final = 100
+"""Parts of which digests are kept: every commit writes them again, about 30 bytes for each part."""
+PART_DIGITS: Final = 6
+"""Hexadecimal digits of such a digest: two values of one key hardly ever share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,23 @@ class Capture:
         if self.transaction_metadata:  # false is the default
             keys["transactions.topic"] = True
         return fingerprint(keys)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """A digest of each part of the same, by its key: to say which part has changed."""
+        keys: dict[str, object] = {
+            "service.name": self.service,
+            "messages.prefixes": self.prefixes,
+            "transactions.topic": self.transaction_metadata,
+            "postgres.ignored_tables": self.ignored,
+            **{f"tables.{table.name}": table for table in self.tables},
+            **{f"outboxes.{outbox.table}": outbox for outbox in self.outboxes},
+        }
+        if len(keys) > PARTS_KEPT:
+            return {}
+        return {
+            key: fingerprint({key: value})[:PART_DIGITS] for key, value in keys.items() if value
+        }
 
     def mistakes(
         self, relation: Relation, facts: LayoutFacts, known: Circumstances | None = None

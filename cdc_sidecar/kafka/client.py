@@ -1,6 +1,7 @@
 """The settings of all Kafka clients of the sidecar, and the translation of their errors."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -66,12 +67,27 @@ def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
     return {**base, **read_all(config.client), **mine, "error_cb": _note_error}
 
 
+_REASON_AGE: Final = 60.0
+"""Seconds for which a reason that librdkafka gave is worth repeating."""
+_last_reason: tuple[float, str] | None = None  # time.monotonic(), and the text
+
+
 def _note_error(error: KafkaError) -> None:
-    """Log errors that librdkafka reports outside of calls; calls raise the errors that matter.
+    """Keep and log errors that librdkafka reports outside of calls; calls raise those that matter.
 
     Without this callback, `flush` would raise Python's SystemError after a fatal error.
     """
+    global _last_reason  # noqa: PLW0603 - all clients have the same brokers
+    if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - as above; it has no reason
+        _last_reason = time.monotonic(), f"{error.name()}: {error.str()}"
     LOGGER.info("%s: %s", error.name(), error.str())
+
+
+def last_reason() -> str | None:
+    """Return the last reason that librdkafka gave for a lost or refused connection, if recent."""
+    if _last_reason is None or time.monotonic() - _last_reason[0] > _REASON_AGE:
+        return None
+    return _last_reason[1]
 
 
 def admin_client(config: Kafka) -> AdminClient:

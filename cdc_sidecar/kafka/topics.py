@@ -108,6 +108,7 @@ class TopicCatalog:
             with translated():
                 self._admin.list_topics(timeout=PROBE_TIMEOUT)
         except KafkaUnavailable:
+            self._admin.poll(0)  # librdkafka's own reason and log lines
             return False
         return True
 

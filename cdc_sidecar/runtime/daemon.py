@@ -16,18 +16,20 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
+    PostgresUnavailable,
     ProducerFenced,
     SidecarError,
 )
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.registry.subjects import Subjects
-from cdc_sidecar.logs import get_logger, lines_dropped
+from cdc_sidecar.logs import get_logger, is_console, lines_dropped
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
+from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
@@ -82,7 +84,8 @@ class Daemon:
         self.metrics = _metrics_of(self.board)
         self.served = Subjects()
         self._log = get_logger(service=config.service.name)
-        self._telemetry = Telemetry(self.board, self.metrics, self._log)
+        minute = Minute() if is_console(config.log) else None
+        self._telemetry = Telemetry(self.board, self.metrics, self._log, minute=minute)
         self._resources = Resources(
             config=config,
             version=__version__,
@@ -107,7 +110,10 @@ class Daemon:
         self._signals.take_pending()
         self._start("signals", self._signals.run)
         endpoint.start()
-        self._log.info("sidecar_started", version=__version__, http_port=endpoint.port)
+        page = resources.config.http.page(endpoint.port)
+        self._log.info(
+            "sidecar_started", version=__version__, http_port=endpoint.port, status_page=page
+        )
         if self._armed:
             self._log.warning("failpoints_armed", points=self._armed)
         self._start("guardian", self._make_guardian().run, resources.stopping)
@@ -130,6 +136,7 @@ class Daemon:
 
     def _beat(self) -> None:
         self.board.beats.note({"signals": time.monotonic()})
+        self._telemetry.minute_passed()
 
     def _stop(self, signal: str) -> None:
         """Stop in order. Called by the thread that waits for signals."""
@@ -256,6 +263,8 @@ class Daemon:
         if self._resources.stopping.is_set():
             return
         self.board.update(error=str(error))
+        if isinstance(error, PostgresUnavailable):
+            self._telemetry.postgres_lost(error)
         self._telemetry.phase_entered(Phase.BACKING_OFF)
         self._log.warning(
             "session_ended",
