@@ -18,7 +18,7 @@ from cdc_sidecar.errors import (
 )
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
-from cdc_sidecar.kafka.topics import Topic
+from cdc_sidecar.kafka.topic import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
 from cdc_sidecar.postgres.server import SourceServer

@@ -22,7 +22,8 @@ from cdc_sidecar.kafka.claim import read_current_position
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
-from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, TopicCatalog
+from cdc_sidecar.kafka.topic import Topic
+from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, TopicCatalog
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn

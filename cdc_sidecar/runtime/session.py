@@ -73,11 +73,11 @@ class Session:
         if not standby.await_lock(connection):
             return None
         failpoints.reach(Failpoint.AFTER_LOCK)
+        if not standby.await_brokers(connection):
+            return None
         ledger = Ledger(self._config.kafka, schemas_topic(self._config.service.name))
         admin = admin_client(self._config.kafka)
         topics = TopicCatalog(admin, self._config.topics, ledger.write)
-        if not standby.await_brokers(connection, topics):
-            return None
         start = SessionStart(self._resources, self._capture, topics, self._telemetry)
         view = start.examine(connection)
         failpoints.reach(Failpoint.AFTER_LOOK)

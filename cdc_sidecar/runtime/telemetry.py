@@ -81,11 +81,11 @@ class Telemetry:
         self.log.info("standby_left", reason="the lock is free")
         self.waiting_for(None)
 
-    def brokers_awaited(self) -> None:
+    def brokers_awaited(self, reason: str) -> None:
         """Report that a session cannot begin because no broker answers."""
-        self.log.warning("kafka_awaited")
+        self.log.warning("kafka_awaited", reason=reason)
         self.board.update(
-            kafka_reachable=False, error="no Kafka broker answers; the sidecar is waiting"
+            kafka_reachable=False, error=f"no Kafka broker answers, the sidecar waits: {reason}"
         )
 
     def brokers_reached(self) -> None:
