@@ -26,6 +26,9 @@ class SidecarError(Exception):
     """The root of the tree: a fact, where it was seen, its likely cause, and a hint.
 
     `fact` is lower case and ends with the value. It never contains a row value or a secret.
+    `may_mend` marks a halt whose cause may end without a restart: credentials that somebody is
+    replacing. The daemon retries for a while before it halts. `final` is the error with which it
+    halts if a retry ends in the same way before anything was published.
     """
 
     code: ClassVar[str] = "CDC-000"
@@ -42,6 +45,8 @@ class SidecarError(Exception):
         self.where = where
         self.cause = cause
         self.hint = hint
+        self.may_mend = False
+        self.final: SidecarError | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.code} {self.title}: {self.fact}"]
@@ -154,6 +159,10 @@ class WalLevelTooLow(HaltError, code="CDC-210", title="wal_level is not logical"
 
 class ServerUnsupported(HaltError, code="CDC-211", title="Postgres version is not supported"):
     """The server's version is outside the supported range."""
+
+
+class PostgresBusy(RetryError, code="CDC-212", title="Postgres cannot do this now"):
+    """Postgres is there, but a time-out, a lock or a lack of resources ended a query."""
 
 
 class ServerLimitReached(

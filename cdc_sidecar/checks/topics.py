@@ -11,7 +11,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TopicUnfit
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
-from cdc_sidecar.kafka.topics import Topic
+from cdc_sidecar.kafka.topic import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable
 
 _NOT_COMPACTED = (

@@ -61,8 +61,9 @@ def topics_of(config: Config) -> list[str]:
         TopicMissing: there are none.
 
     """
-    with translated():
-        listed = admin_client(config.kafka).list_topics(timeout=REQUEST_TIMEOUT).topics
+    admin = admin_client(config.kafka)
+    with translated(admin):
+        listed = admin.list_topics(timeout=REQUEST_TIMEOUT).topics
     service = topic_part(config.service.name)
     boxes = tuple(box.topic.split("{", 1)[0] for box in config.outboxes)
     known = (f"{service}.", message_topic(config.service.name))

@@ -16,7 +16,7 @@ from confluent_kafka import TopicPartition
 
 from cdc_sidecar.errors import PositionElsewhere, PositionUnreadable
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, Asked, translated
 from cdc_sidecar.kafka.read import Reader, read_records
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
@@ -199,7 +199,7 @@ def read_position(
         KafkaUnavailable: the topic cannot be read.
 
     """
-    with translated():
+    with translated(consumer, Asked("Read", f"topic {topic}")):
         partition = TopicPartition(topic, 0)
         _, end = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT, cached=False)
     for start in dict.fromkeys((max(0, (high or end) - _TAIL), 0)):

@@ -30,6 +30,7 @@ from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
 from cdc_sidecar.runtime.minute import Minute
+from cdc_sidecar.runtime.patience import Patience
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
@@ -102,6 +103,7 @@ class Daemon:
         self._signals = SignalThread(self._stop, self._beat, config.shutdown.grace, self._log)
         self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
         self._backoff = FIRST_BACKOFF
+        self._patience = Patience(config)
 
     def run(self, endpoint: Endpoint) -> int:
         """Run until stopped or halted; return the exit status."""
@@ -208,9 +210,10 @@ class Daemon:
             self._session = None
             self._telemetry.stream_ended()
             forget_frames(error)
-            status = self._judge(error)
+            counted = self._counted(error, streamed=session.streaming_since is not None)
+            status = self._judge(counted)
             if status is None:
-                self._back_off(error, session.streaming_since)
+                self._back_off(counted, session.streaming_since)
             return status
         return None
 
@@ -222,12 +225,16 @@ class Daemon:
             self._resources.stopping.wait()
             self._log.info("sidecar_stopped", exit_status=status)
 
-    def _judge(self, error: SidecarError) -> int | None:
-        """Return the exit status, or None if another session may succeed."""
+    def _counted(self, error: SidecarError, *, streamed: bool) -> SidecarError:
+        """Count the end of a session; return the error that counts."""
         self.metrics.sessions.labels(error.code).inc()
         if isinstance(error, ProducerFenced):
             error = self._fenced(error)
-        if error.disposition is Disposition.RETRY:
+        return self._patience.judge(error, self.board.now.commits, streamed=streamed)
+
+    def _judge(self, error: SidecarError) -> int | None:
+        """Return the exit status, or None if another session may succeed."""
+        if self._patience.retries(error):
             return None
         self._report_halt(error)
         return error.disposition.exit_status

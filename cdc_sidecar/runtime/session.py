@@ -77,10 +77,10 @@ class Session:
         if not standby.await_lock(connection):
             return None
         failpoints.reach(Failpoint.AFTER_LOCK)
+        if not standby.await_brokers(connection):
+            return None
         admin = admin_client(self._config.kafka)
         topics = TopicCatalog(admin, self._config.topics, self._record_topics)
-        if not standby.await_brokers(connection, topics):
-            return None
         start = SessionStart(self._resources, self._capture, topics, self._telemetry)
         view = start.examine(connection)
         self._telemetry.source_examined(view.server)

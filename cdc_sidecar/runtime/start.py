@@ -29,6 +29,7 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.claim import Claim, Claimant
+from cdc_sidecar.kafka.client import ask_brokers
 from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.topics import TopicCatalog
@@ -157,7 +158,11 @@ class SessionStart:
             KafkaRefused: a broker answers and refuses the client.
 
         """
-        return self._topics.brokers_answer()
+        try:
+            ask_brokers(self._config.kafka)
+        except KafkaUnavailable:
+            return False
+        return True
 
     def _report_changes(self, record: PositionRecord, source: SourceState) -> None:
         log, slot = self._telemetry.log, source.slot

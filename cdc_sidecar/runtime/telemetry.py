@@ -13,9 +13,9 @@ from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.counts import Counted
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.registry.records import LAYOUT
-from cdc_sidecar.kafka.client import last_reason
 from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.position import PositionRecord
+from cdc_sidecar.kafka.reason import last_reason
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
@@ -113,12 +113,12 @@ class Telemetry:
         self.log.info("standby_left", reason="the lock is free")
         self.waiting_for(None)
 
-    def brokers_awaited(self) -> None:
+    def brokers_awaited(self, reason: str) -> None:
         """Report that a session cannot begin because no broker answers."""
         self._outages.kafka.begin()
-        self.log.warning("kafka_awaited", reason=last_reason())
+        self.log.warning("kafka_awaited", reason=reason)
         self.board.update(
-            kafka_reachable=False, error="no Kafka broker answers; the sidecar is waiting"
+            kafka_reachable=False, error=f"no Kafka broker answers, the sidecar waits: {reason}"
         )
 
     def brokers_reached(self) -> None:

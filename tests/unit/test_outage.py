@@ -1,10 +1,10 @@
 """The log says once that a server went away, and for how long; a minute has one line."""
 
 import json
-import math
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import KafkaError
 from structlog.testing import capture_logs
 
 from cdc_sidecar.config.model import Http
@@ -13,8 +13,9 @@ from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.capture import PARTS_KEPT, Capture
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.position import Position
-from cdc_sidecar.kafka import client
+from cdc_sidecar.kafka import reason as reason_module
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, decode_position
+from cdc_sidecar.kafka.reason import Reason, last_reason
 from cdc_sidecar.logs import get_logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
@@ -30,6 +31,9 @@ RECORD = PositionRecord(
 )
 
 
+_REFUSED = KafkaError(KafkaError._TRANSPORT, "connection refused")  # noqa: SLF001 - as in kafka
+
+
 def _telemetry(minute: Minute | None = None) -> Telemetry:
     board = StatusBoard(Status("s", "slot", "id", "0", 0.0, kafka_reachable=True))
     return Telemetry(board, Metrics(), get_logger(), minute=minute)
@@ -41,10 +45,8 @@ def _commit(telemetry: Telemetry, *, events: int = 0) -> None:
     telemetry.transaction_committed(batch, RECORD, 0.0, 0)
 
 
-def test_an_outage_of_kafka_has_one_line_at_its_begin_with_the_reason_and_one_at_its_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(client, "_last_reason", (math.inf, "_TRANSPORT: refused"))
+def test_an_outage_of_kafka_has_one_line_at_its_begin_with_the_reason_and_one_at_its_end() -> None:
+    Reason({}).note_error(_REFUSED)
     telemetry = _telemetry()
     with capture_logs() as logged:
         for seconds in (4.0, 5.0):
@@ -55,13 +57,15 @@ def test_an_outage_of_kafka_has_one_line_at_its_begin_with_the_reason_and_one_at
         _commit(telemetry)
     lines = [line for line in logged if line["event"].startswith("kafka_")]
     assert [line["event"] for line in lines] == ["kafka_went_away", "kafka_returned"]
-    assert lines[0]["reason"] == "_TRANSPORT: refused"
+    assert lines[0]["reason"] == "connection refused"
     assert lines[1]["away_seconds"] >= 0
 
 
 def test_an_old_reason_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_last_reason", (-math.inf, "old"))
-    assert client.last_reason() is None
+    Reason({}).note_error(_REFUSED)
+    assert last_reason() == "connection refused"
+    monkeypatch.setattr(reason_module, "FRESH", 0.0)
+    assert last_reason() is None
 
 
 def test_an_outage_of_postgres_has_two_lines_as_well() -> None:
