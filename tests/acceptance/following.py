@@ -11,7 +11,7 @@ _BLOCK = re.compile(r"^\[\[tables\]\].*", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(r'set (\[tables\.column\.[^\]]+\]) (as = "text")')
 _KEY = re.compile(r"set (key = \[\"[^\]]+\])")
 _OPTIONAL = re.compile(r"set (optional = \[[^\]]+\])")
-_MEANT = re.compile(r"did you mean ([^?]+)\?")
+_MISSPELT = re.compile(r"(\S+) does not exist.*?did you mean ([^?]+)\?", re.DOTALL)
 _INSTEAD = re.compile(r"configure (\S+) instead of (\S+)")
 _AWAY = re.compile(r"take (\S+) out of the configuration")
 _REMOVED = re.compile(r"remove (logical = false) from \[tables")
@@ -19,7 +19,7 @@ _REMOVED = re.compile(r"remove (logical = false) from \[tables")
 
 def follow(service: Service, fault: dict[str, Any]) -> None:
     """Do what one fault of `check --json` says: run its SQL, or change the configuration."""
-    text = f"{fault['detail']}\n{fault['hint'] or ''}"
+    text = "\n".join(fault[key] or "" for key in ("detail", "cause", "hint"))
     statements = _SQL.findall(text)
     if statements:
         service.sql(*statements)
@@ -31,16 +31,18 @@ def follow(service: Service, fault: dict[str, Any]) -> None:
 
 
 def _changed(config: str, text: str) -> str:
-    """Return the configuration with the change that a text describes, in its last block."""
-    if found := _INSTEAD.search(text):
-        return config.replace(f'"{found[2]}"', f'"{found[1]}"')
-    if found := _AWAY.search(text):
-        return config.replace(f'\n[[tables]]\nname = "{found[1]}"\ncolumns = ["*"]\n', "")
-    if found := _REMOVED.search(text):
-        return config.replace(found[1], "")
-    if found := _MEANT.search(text):
-        wrong = re.findall(r"(?:column )?(\S+) (?:does not exist|not in publication)", text)[-1]
-        return config.replace(f'"{wrong}"', f'"{found[1]}"')
+    """Return the configuration with the changes of a text, or else with more in its last block."""
+    before = config
+    for now, wrong in _INSTEAD.findall(text):
+        config = config.replace(f'"{wrong}"', f'"{now}"')
+    for name in _AWAY.findall(text):
+        config = config.replace(f'\n[[tables]]\nname = "{name}"\ncolumns = ["*"]\n', "")
+    for setting in _REMOVED.findall(text):
+        config = config.replace(setting, "")
+    for wrong, meant in _MISSPELT.findall(text):
+        config = config.replace(f'"{wrong}"', f'"{meant}"')
+    if config != before:
+        return config
     return config + "".join(f"{line}\n" for line in _additions(text))
 
 

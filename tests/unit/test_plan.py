@@ -170,8 +170,17 @@ def test_a_configured_column_that_the_table_lacks_is_a_mistake() -> None:
         "public.orders: column emial does not exist or is not published;"
         ' if only some rows have it, set optional = ["emial"]'
     )
-    (mistake,) = _mistakes(shop.ORDERS, column={"statuz": {"mask": "hash"}})
-    assert "(did you mean status?)" in mistake
+
+
+def test_a_misspelt_column_of_the_present_layout_is_answered_with_the_right_one() -> None:
+    config = shop.table(columns=["*"], column={"statuz": {"mask": "hash"}})
+    known = Circumstances(is_present=True)
+    for circumstances, guessed in ((known, True), (None, False)):
+        plan, mistakes = compile_plan(
+            shop.ORDERS.relation, shop.ORDERS.facts, config, circumstances
+        )
+        assert plan is None
+        assert ("(did you mean status?)" in mistakes[0]) == guessed
 
 
 def test_two_columns_of_one_name_are_a_mistake() -> None:
