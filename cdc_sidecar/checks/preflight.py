@@ -228,10 +228,11 @@ def check_tables(
 def _circumstances(member: Member | None) -> Circumstances:
     """Return how to give a table a key, and how to publish the columns that are not."""
     if member is None:  # a partitioned table without partitions
-        return Circumstances()
+        return Circumstances(is_present=True)
     return Circumstances(
         keyless=_key_cure(member),
         unsent={column: member.cure_of_column(column) for column in member.unsent_columns},
+        is_present=True,
     )
 
 

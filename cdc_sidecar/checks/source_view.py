@@ -38,16 +38,23 @@ class SourceView:
         return preflight.captured(self.tables, self.capture)
 
     @property
-    def captured_members(self) -> list[Member]:
-        """Those members whose rows are published as rows of a captured table."""
+    def changed_members(self) -> list[Member]:
+        """The members whose rows are captured, and that the service is known to change."""
         oids = {table.relation.oid for table in self.captured}
-        return [member for member in self.members if member.oid in oids]
+        return [m for m in self.members if m.oid in oids and not self._is_only_written(m)]
 
     @property
     def other_members(self) -> list[Member]:
-        """The members that are published and not captured."""
-        oids = {table.relation.oid for table in self.captured}
-        return [member for member in self.members if member.oid not in oids]
+        """The members that are not captured, or to which the service may only add rows."""
+        changed = self.changed_members
+        return [member for member in self.members if member not in changed]
+
+    def _is_only_written(self, member: Member) -> bool:
+        """Return whether rows without an identity may be all that was meant: logs and outboxes."""
+        name = next(t.relation.qualified_name for t in self.tables if t.relation.oid == member.oid)
+        table = self.capture.table(name)
+        unkeyed = table is not None and table.unkeyed
+        return member.has_no_identity and (unkeyed or self.capture.outbox(name) is not None)
 
 
 def read_view(
@@ -110,7 +117,7 @@ OF_SOURCE: Final[tuple[Condition[SourceView], ...]] = (
     ),
     Condition(
         "captured tables of the service",
-        lambda view: harm.check_members(view.captured_members),
+        lambda view: harm.check_members(view.changed_members),
         lambda _: "can be changed",
     ),
 )

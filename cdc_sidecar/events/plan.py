@@ -60,6 +60,7 @@ class Circumstances:
     later: frozenset[str] = frozenset()  # columns that were added after this layout
     keyless: str = "set key = [...] to the columns that identify a row, or unkeyed = true"
     unsent: Mapping[str, str] = field(default_factory=dict)  # how to publish other columns
+    is_present: bool = False  # whether the layout is the table's present one
 
 
 def compile_plan(
@@ -182,7 +183,7 @@ def _help(names: tuple[str, ...], table: Table, there: list[str], known: Circums
     unlisted = [name for name in there if not table.sends(name)]
     free = [name for name in there if name not in table.column] if "*" in table.columns else []
     meant = similar(names[0], unlisted or free)
-    guess = f" (did you mean {meant}?)" if meant else ""
+    guess = f" (did you mean {meant}?)" if meant and known.is_present else ""
     late = f'; if only some rows have it, set optional = ["{names[0]}"]'
     return guess + _renamed(names, unlisted, meant) + late
 
