@@ -1,6 +1,7 @@
 """The inspection behind `check`: tries the source and Kafka live, without claiming anything."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from cdc_sidecar.checks.continuity import Continuity, SourceState
 from cdc_sidecar.checks.source import identity_of
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
+    KafkaUnavailable,
     PermissionMissing,
     PositionMissing,
     SidecarError,
@@ -19,7 +21,7 @@ from cdc_sidecar.errors import (
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import position_topic, schemas_topic
 from cdc_sidecar.kafka.claim import read_current_position
-from cdc_sidecar.kafka.client import admin_client
+from cdc_sidecar.kafka.client import admin_client, ask_brokers
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.topic import Topic
@@ -208,6 +210,8 @@ class Inspection:
         self._try("null keys", lambda: self._check_null_keys(topics), lambda _: "fit every topic")
 
     def _open_topics(self) -> TopicCatalog:
+        with suppress(KafkaUnavailable):  # brokers that are only slow get more time below
+            ask_brokers(self._config.kafka)
         topics = TopicCatalog(admin_client(self._config.kafka), self._config.topics)
         topics.describe([])
         return topics
