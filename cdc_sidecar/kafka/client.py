@@ -162,7 +162,7 @@ def _translate_reason(reason: Reason, fact: str) -> SidecarError:
         return _credentials(reason.code, reason.text)
     return _mismatch(reason) or KafkaUnavailable(
         f"{reason.text} ({fact})",
-        hint=HINTS.get(reason.code or 0, GENERAL_HINTS[Verdict.AWAY]),
+        hint=HINTS.get(reason.code or 0, ""),
     )
 
 

@@ -72,6 +72,18 @@ def dsn_words(config: Postgres) -> dict[str, str]:
     return {word: str(value) for word, value in words.items() if value is not None}
 
 
+def server_of(config: Postgres) -> str:
+    """Return host and port of the dsn as it has them: `host=db port=5432`.
+
+    Raises:
+        SecretUnavailable, PostgresRefused: as in `dsn_words`.
+
+    """
+    words = dsn_words(config)
+    known = (f"{word}={words[word]}" for word in ("host", "hostaddr", "port") if word in words)
+    return " ".join(known)
+
+
 def connection_string(config: Postgres, **more: str) -> str:
     """Return the libpq string of a new connection; secrets are read now.
 
@@ -121,7 +133,7 @@ class Database:
             SidecarError: the error of the server or the network, translated.
 
         """
-        with translated():
+        with translated(server_of(self._config)):
             self._open()
             try:
                 with self._pool.connection(timeout=timeout) as connection:
