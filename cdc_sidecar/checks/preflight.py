@@ -17,7 +17,7 @@ from cdc_sidecar.errors import (
     WalLevelTooLow,
 )
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.own_block import cure_of_table
+from cdc_sidecar.events.own_block import cure_of_table, toml_key
 from cdc_sidecar.events.plan import Circumstances
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
@@ -264,6 +264,6 @@ def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
         if config.sends(column.name) and dimensions > 1 and not as_text:
             mistakes.append(
                 f"{table.relation.qualified_name}: column {column.name} is an array of"
-                f' {dimensions} dimensions: set [tables.column.{column.name}] as = "text"'
+                f' {dimensions} dimensions: set [tables.column.{toml_key(column.name)}] as = "text"'
             )
     return mistakes
