@@ -4,26 +4,38 @@ Exit statuses are public API: 0 success, 1 the answer is no, 2 wrong usage or co
 halted, 4 gave up (a restart may help).
 """
 
+import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cdc_sidecar.commands.examples import examples
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.process import complain
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     help="Publish every committed change of one Postgres database to Kafka, exactly once.",
+    epilog="`cdc-sidecar help COMMAND` shows a command with examples.",
 )
 
 position = typer.Typer(no_args_is_help=True, help="Show or move the saved position.")
 app.add_typer(position, name="position")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML configuration file.")]
+CONFIG = Path("cdc-sidecar.toml")
+"""The configuration file if neither `--config` nor CDC_SIDECAR_CONFIG names another."""
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="CDC_SIDECAR_CONFIG", help="The TOML configuration file."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 YesOption = Annotated[
     bool,
@@ -36,6 +48,8 @@ ReasonOption = Annotated[
 
 def main() -> None:
     """Run the command line; a `SidecarError` is printed without a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a row may hold what the locale cannot write
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except SidecarError as error:
@@ -54,7 +68,8 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes the val
 
 @app.callback()
 def _options(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
@@ -62,11 +77,52 @@ def _options(
     ] = False,
 ) -> None:
     """Publish every committed change of one Postgres database to Kafka, exactly once."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        context.color = False
 
 
-@app.command()
+@app.command("help")
+def show_help(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="The command to explain.")
+    ] = None,
+) -> None:
+    """Show the commands, or one of them with its options and examples."""
+    from cdc_sidecar.commands import help as command  # noqa: PLC0415 - fast start
+
+    command.show(context, words or [])
+
+
+@app.command(epilog=examples("init"))
+def init(
+    config: ConfigOption = CONFIG,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            help="A database whose tables and keys to propose, for a role that may read the "
+            "catalog. An empty text takes everything from libpq's variables."
+        ),
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option(help="The name of the service. Default: that of the database.")
+    ] = None,
+    brokers: Annotated[
+        str, typer.Option("--bootstrap-servers", help="The Kafka brokers.")
+    ] = "localhost:9092",
+    role: Annotated[str, typer.Option(help="The Postgres role of the sidecar.")] = "cdc_sidecar",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write a commented configuration, on request for the tables of an existing database."""
+    from cdc_sidecar.commands import init as command  # noqa: PLC0415 - fast start
+
+    wishes = command.Wishes(dsn, service, brokers, role, force)
+    raise typer.Exit(command.init(config, wishes))
+
+
+@app.command(epilog=examples("run"))
 def run(
-    config: ConfigOption,
+    config: ConfigOption = CONFIG,
     bootstrap: Annotated[
         bool,
         typer.Option(
@@ -82,12 +138,16 @@ def run(
     raise typer.Exit(command.run(config, bootstrap=bootstrap))
 
 
-@app.command()
+@app.command(epilog=examples("tail"))
 def tail(
     topic: Annotated[
-        str | None, typer.Argument(help="The topic to read. Default: all topics of the service.")
+        str | None,
+        typer.Argument(
+            help="A topic, a table such as public.orders, or an outbox. Default: all of the "
+            "service."
+        ),
     ] = None,
-    config: ConfigOption = Path("config.toml"),
+    config: ConfigOption = CONFIG,
     committed: Annotated[
         bool,
         typer.Option(
@@ -99,29 +159,25 @@ def tail(
         bool, typer.Option(help="Start at the first event instead of the next one.")
     ] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", help="Stop after this many events.")
+        int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many events.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Stop when no event arrived for this many seconds.")
+        float | None, typer.Option(min=0, help="Stop when no event arrived for this many seconds.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON on a terminal too, as a pipe gets it.")
+    ] = False,
 ) -> None:
-    """Print events as JSON, one line for each event, as they arrive."""
+    """Print events as they arrive, one line for each: readable on a terminal, JSON in a pipe."""
     from cdc_sidecar.commands import tail as command  # noqa: PLC0415 - fast start
 
-    status = command.tail(
-        config,
-        topic,
-        committed=committed,
-        from_beginning=from_beginning,
-        limit=limit,
-        timeout=timeout,
-    )
-    raise typer.Exit(status)
+    wishes = command.Wishes(topic, committed, from_beginning, limit, timeout, as_json)
+    raise typer.Exit(command.tail(config, wishes))
 
 
-@app.command()
+@app.command(epilog=examples("check"))
 def check(
-    config: ConfigOption,
+    config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Check the configuration against the running Postgres and Kafka.
@@ -134,20 +190,29 @@ def check(
     raise typer.Exit(command.check(config, as_json=as_json))
 
 
-@app.command("setup-sql")
-def setup_sql(config: ConfigOption) -> None:
+@app.command("setup-sql", epilog=examples("setup-sql"))
+def setup_sql(
+    config: ConfigOption = CONFIG,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Ask the database, and print only what is missing.")
+    ] = False,
+    dsn: Annotated[
+        str | None,
+        typer.Option(help="With --diff: connect as another role than the sidecar's."),
+    ] = None,
+) -> None:
     """Print the SQL that prepares the database: role, grants, publication and slot."""
     from cdc_sidecar.commands import setup_sql as command  # noqa: PLC0415 - fast start
 
-    raise typer.Exit(command.setup_sql(config))
+    raise typer.Exit(command.setup_diff(config, dsn) if diff else command.setup_sql(config))
 
 
-@app.command()
+@app.command(epilog=examples("status"))
 def status(
-    config: ConfigOption,
+    config: ConfigOption = CONFIG,
     url: Annotated[
         str | None,
-        typer.Option(help="The URL of the sidecar. Default: the address in [http] listen."),
+        typer.Option(help="The URL of the sidecar. Default: the address in \\[http] listen."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -157,17 +222,17 @@ def status(
     raise typer.Exit(command.status(config, url=url, as_json=as_json))
 
 
-@position.command("show")
-def position_show(config: ConfigOption, as_json: JsonOption = False) -> None:
+@position.command("show", epilog=examples("position show"))
+def position_show(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Show the position, the slot and the source, and whether the sidecar can continue."""
     from cdc_sidecar.commands import position as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.show(config, as_json=as_json))
 
 
-@position.command("accept-gap")
+@position.command("accept-gap", epilog=examples("position accept-gap"))
 def position_accept_gap(
-    config: ConfigOption,
+    config: ConfigOption = CONFIG,
     yes: YesOption = False,
     reason: ReasonOption = None,
     new_source: Annotated[
@@ -186,10 +251,10 @@ def position_accept_gap(
     raise typer.Exit(command.accept_gap(config, yes=yes, reason=reason, new_source=new_source))
 
 
-@position.command("reset")
+@position.command("reset", epilog=examples("position reset"))
 def position_reset(
-    config: ConfigOption,
     to: Annotated[str, typer.Option("--to", help="The LSN to continue at, such as 0/15293B8.")],
+    config: ConfigOption = CONFIG,
     yes: YesOption = False,
     reason: ReasonOption = None,
 ) -> None:
@@ -202,9 +267,9 @@ def position_reset(
     raise typer.Exit(command.reset(config, to, yes=yes, reason=reason))
 
 
-@position.command("move-slot")
+@position.command("move-slot", epilog=examples("position move-slot"))
 def position_move_slot(
-    config: ConfigOption,
+    config: ConfigOption = CONFIG,
     yes: YesOption = False,
     reason: ReasonOption = None,
     chosen: Annotated[
@@ -222,15 +287,15 @@ def position_move_slot(
     raise typer.Exit(command.move_slot(config, yes=yes, reason=reason, chosen=chosen))
 
 
-@app.command()
-def teardown(config: ConfigOption, yes: YesOption = False) -> None:
+@app.command(epilog=examples("teardown"))
+def teardown(config: ConfigOption = CONFIG, yes: YesOption = False) -> None:
     """Remove the slot and the topics that the sidecar created, and nothing else."""
     from cdc_sidecar.commands import teardown as command  # noqa: PLC0415 - fast start
 
     raise typer.Exit(command.teardown(config, yes=yes))
 
 
-@app.command()
+@app.command(epilog=examples("demo"))
 def demo(
     seconds: Annotated[
         float | None,

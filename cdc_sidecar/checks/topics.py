@@ -11,7 +11,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TopicUnfit
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
-from cdc_sidecar.kafka.topics import Topic
+from cdc_sidecar.kafka.topic import Topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable
 
 _NOT_COMPACTED = (
@@ -92,8 +92,8 @@ def _null_keys(table: PublishedTable, capture: Capture, publication: Publication
         return []
     if config.unkeyed and not (config.key or table.facts.key_columns):
         return [f"{name} has no key"]
-    if config.truncate == "event" and publication.truncates:
-        return [f'truncate events of {name} have no key: set truncate = "halt"']
+    if config.truncate in ("event", "first_partition") and publication.truncates:
+        return [f'truncate events of {name} have no key: set truncate = "skip" or "halt"']
     return []
 
 

@@ -1,11 +1,18 @@
 """`cdc-sidecar setup-sql`: prints the SQL that the owner of the database runs once."""
 
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config
-from cdc_sidecar.postgres.connect import dsn_words
+from cdc_sidecar.config.model import Config, Log, Postgres
+from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.operations.setup import Difference, read_difference
+from cdc_sidecar.postgres.connect import Database, dsn_words
 
+_ROLE = "cdc_sidecar"
+"""The role if postgres.dsn names none."""
 _SQL = """\
 -- For the owner of database {database}, to be run in this order. The sidecar runs none of it.
 
@@ -21,11 +28,9 @@ GRANT CONNECT ON DATABASE {database} TO {role};
 {grants}
 
 -- 3. The publication, before the slot: rows that are older than the publication are never sent.
---    It is not created if the service could not change the rows of a table afterwards.
-BEGIN;
-CREATE PUBLICATION {publication}{tables};
-{guard}
-COMMIT;
+--    A partitioned table is published as one table. The publication is not created if the service
+--    could not change the rows of a table afterwards.
+{create}
 
 -- 4. The slot. {slot}
 """
@@ -69,20 +74,68 @@ def setup_sql(path: Path) -> int:
     return 0
 
 
+def setup_diff(path: Path, dsn: str | None) -> int:
+    """Print what is missing in the database; `dsn` connects another role than the sidecar's.
+
+    Raises:
+        SidecarError: Postgres is not available, or refuses the connection.
+
+    """
+    config = load_config(path)
+    configure_logging(Log(level="error"))
+    role = dsn_words(config.postgres).get("user") or (dsn and _ROLE)
+    database = Database(config.postgres if dsn is None else _other(config, dsn))
+    try:
+        found = read_difference(config, database, role, _create(config))
+    finally:
+        database.close()
+    typer.echo(render_difference(found))
+    return 0
+
+
+def _other(config: Config, dsn: str) -> Postgres:
+    words: dict[str, Any] = {"slot": config.postgres.slot, "dsn": dsn}
+    return Postgres.model_validate({**words, "publication": config.postgres.publication})
+
+
+def render_difference(found: Difference) -> str:
+    """Return what is missing as SQL, with remarks as comments."""
+    lines = [f"-- {' '.join(remark.split())}" for remark in found.remarks]
+    if not found.statements:
+        return "\n".join([*lines, f"-- No statement is missing in database {found.database}."])
+    head = [
+        f"-- What is missing in database {found.database}. The owner runs it while the sidecar is",
+        "-- stopped: one with an earlier configuration would drop the rows of a new table.",
+    ]
+    return "\n".join([*head, *lines, *found.statements])
+
+
+def _create(config: Config) -> str:
+    """Return the statement that creates the publication."""
+    name = config.postgres.publication
+    return (
+        f"BEGIN;\nCREATE PUBLICATION {_quote(name)}{_published(_names(config))}\n"
+        "    WITH (publish_via_partition_root = true);\n"
+        f"{_GUARD.format(literal=_literal(name))}\nCOMMIT;"
+    )
+
+
+def _names(config: Config) -> list[str]:
+    """Return the tables, globs and outboxes that exist."""
+    tables = [table.name for table in config.tables if not table.dropped]
+    return tables + [outbox.table for outbox in config.outboxes if not outbox.dropped]
+
+
 def render_sql(config: Config) -> str:
     """Return the SQL for a configuration."""
     words = dsn_words(config.postgres)
-    role = words.get("user") or "cdc_sidecar"
-    tables = [table.name for table in config.tables if not table.dropped]
-    names = tables + [box.table for box in config.outboxes if not box.dropped]
+    role = words.get("user") or _ROLE
     return _SQL.format(
         database=_quote(words.get("dbname") or role),
         role=_quote(role),
         role_literal=_literal(role),
-        grants="\n".join(_grants(names, role)),
-        publication=_quote(config.postgres.publication),
-        tables=_published(names),
-        guard=_GUARD.format(literal=_literal(config.postgres.publication)),
+        grants="\n".join(_grants(_names(config), role)),
+        create=_create(config),
         slot=_slot(config),
     )
 

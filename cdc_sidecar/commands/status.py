@@ -1,6 +1,7 @@
 """`cdc-sidecar status`: from the running sidecar, or from Postgres and Kafka when it is down."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -8,14 +9,15 @@ from typing import Any, Final
 
 import typer
 
+from cdc_sidecar.commands.lines import slot_as_json
+from cdc_sidecar.commands.status_text import details, verdict
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Log
-from cdc_sidecar.kafka.claim import read_current_position
+from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.kafka.last_run import Reason
 from cdc_sidecar.logs import configure_logging
-from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.operations.outlook import Observer, Outlook
 from cdc_sidecar.postgres.lsn import format_lsn
-from cdc_sidecar.postgres.server import SourceServer, read_server
-from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 
 _TIMEOUT: Final = 5.0
 """Seconds to wait for the sidecar, which answers from memory; then it counts as down."""
@@ -24,21 +26,31 @@ _EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
 
 
 def status(path: Path, *, url: str | None, as_json: bool) -> int:
-    """Print the status.
+    """Print the status; return 0 if the sidecar streams or stands by, else 1.
 
     Raises:
-        SidecarError: the sidecar is down, and so is Postgres or Kafka.
+        ConfigUnreadable, ConfigInvalid: the configuration is wrong.
 
     """
     config = load_config(path)
     configure_logging(Log(level="error"))
-    body = ask_sidecar(url or address_of(config)) or look_without(config)
+    address = (url or address_of(config)).rstrip("/")
+    body = _body(config, address)
+    sentence = verdict(body, time.time())
     if as_json:
-        typer.echo(json.dumps(body, indent=2))
+        typer.echo(json.dumps({**body, "verdict": sentence}, indent=2))
     else:
-        for line in lines_of(body):
-            typer.echo(line)
-    return 0
+        typer.secho(sentence, bold=True, fg="green" if body["ready"] else "red")
+        typer.echo("\n".join(details(body, time.time())))
+    return 0 if body["ready"] else 1
+
+
+def _body(config: Config, address: str) -> dict[str, Any]:
+    answer = ask_sidecar(address)
+    if answer and answer["service"] == config.service.name:
+        return {**answer, "url": address}
+    body = look_without(config, Observer(config).look())
+    return {**body, "url": address, "answered_by": answer and answer["service"]}
 
 
 def address_of(config: Config) -> str:
@@ -48,20 +60,24 @@ def address_of(config: Config) -> str:
 
 
 def ask_sidecar(url: str) -> dict[str, Any] | None:
-    """Return the status of the sidecar at `url`; None if it does not answer."""
+    """Return the status of the sidecar at `url`; None if no sidecar answers.
+
+    The sidecar is asked directly, whatever proxy the environment names.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{url}/status", timeout=_TIMEOUT) as answer:  # noqa: S310 - http
+        with opener.open(f"{url}/status", timeout=_TIMEOUT) as answer:
             body: dict[str, Any] = json.load(answer)
-    except (OSError, ValueError, urllib.error.URLError):
+            return body if {"service", "phase", "ready"} <= body.keys() else None
+    except (OSError, ValueError, AttributeError, urllib.error.URLError):
         return None
-    return body
 
 
-def look_without(config: Config) -> dict[str, Any]:
+def look_without(config: Config, seen: Outlook) -> dict[str, Any]:
     """Return what Postgres and Kafka report while no sidecar answers."""
-    server, slot = _look_at_source(config)
-    record = read_current_position(config)
+    source, record = seen.source, seen.record
     position = record.position if record else None
+    server = source.server if source else None
     return {
         "version": 1,
         "service": config.service.name,
@@ -72,42 +88,22 @@ def look_without(config: Config) -> dict[str, Any]:
         "partial": position is not None and position.partial is not None,
         "commits": record.commits if record else 0,
         "written_by": record.instance if record else None,
-        "server_lsn": format_lsn(server.wal_end),
-        "lag_bytes": max(0, server.wal_end - position.end_lsn) if position else None,
-        "slot": slot_as_json(config.postgres.slot, slot),
+        "written_at": record.written_at / 1e6 if record else None,
+        "server": {
+            "version": server.release if server else None,
+            "database": server.database if server else None,
+        },
+        "server_lsn": format_lsn(server.wal_end) if server else None,
+        "lag_bytes": max(0, server.wal_end - position.end_lsn) if server and position else None,
+        "slot": slot_as_json(config.postgres.slot, source.slot if source else None),
+        "last_run": seen.last_run.as_json() if seen.last_run else None,
+        "fault": _error(seen.fault),
+        "errors": {"postgres": _error(seen.postgres_error), "kafka": _error(seen.kafka_error)},
     }
 
 
-def _look_at_source(config: Config) -> tuple[SourceServer, SlotStatus | None]:
-    database = Database(config.postgres)
-    try:
-        with database.connection() as connection:
-            return read_server(connection), read_slot(connection, config.postgres.slot)
-    finally:
-        database.close()
-
-
-def lines_of(body: dict[str, Any], indent: str = "") -> list[str]:
-    """Return the lines that show a JSON body to people."""
-    lines = []
-    for name, value in body.items():
-        label = name.replace("_", " ")
-        if isinstance(value, dict):
-            lines += [f"{indent}{label}", *lines_of(value, indent + "  ")]
-        else:
-            shown = "–" if value is None else value
-            lines.append(f"{indent}{label:<{24 - len(indent)}}{shown}")
-    return lines
-
-
-def slot_as_json(name: str, slot: SlotStatus | None) -> dict[str, Any]:
-    """Return a slot as JSON; `slot` is None if it does not exist."""
-    return {
-        "name": name,
-        "exists": slot is not None,
-        "active_pid": slot.active_pid if slot else None,
-        "wal_status": slot.wal_status if slot else None,
-        "confirmed_flush_lsn": format_lsn(slot.confirmed_flush_lsn) if slot else None,
-        "retained_bytes": slot.retained_bytes if slot else None,
-        "safe_wal_size": slot.safe_wal_size if slot else None,
-    }
+def _error(error: SidecarError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    reason = Reason.of(error)
+    return {name: getattr(reason, name) for name in Reason.__slots__}

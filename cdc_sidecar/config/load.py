@@ -71,7 +71,9 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigUnreadable(
-            f"{path} does not exist", hint="give the path of the file with --config"
+            f"{path} does not exist",
+            hint="name the file with --config or CDC_SIDECAR_CONFIG, or write one with"
+            " `cdc-sidecar init`",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigUnreadable(

@@ -145,7 +145,7 @@ class Column(_Section):
 
     rename: Annotated[str, Field(min_length=1)] | None = None
     mask: Literal["hash"] | None = None
-    as_: Annotated[Literal["text"] | None, Field(alias="as")] = None
+    as_: Annotated[Literal["text", "iso"] | None, Field(alias="as")] = None
     logical: bool = True
 
 
@@ -157,7 +157,7 @@ class Table(_Section):
     key: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
     unkeyed: bool = False
     tombstones: bool = True
-    truncate: Literal["event", "halt"] = "event"
+    truncate: Literal["event", "first_partition", "skip", "halt"] = "skip"
     incomplete_before: Literal["halt", "publish"] = "halt"
     on_error: OnError = "halt"
     former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
@@ -283,6 +283,11 @@ class Http(_Section):
     def port(self) -> int:
         """The port of the address; 0 means any free port."""
         return int(self.listen.rpartition(":")[2])
+
+    def page(self, port: int) -> str:
+        """Return the URL of the status page as a person on this host opens it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 class Log(_Section):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
@@ -14,6 +15,11 @@ from cdc_sidecar.events.plan import Circumstances, Plan, compile_plan, missing_c
 from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 from cdc_sidecar.postgres.types import LayoutFacts
+
+PARTS_KEPT: Final = 100
+"""Parts of which digests are kept: every commit writes them again, about 30 bytes for each part."""
+PART_DIGITS: Final = 6
+"""Hexadecimal digits of such a digest: two values of one key hardly ever share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,23 @@ class Capture:
         if self.transaction_metadata:  # false is the default
             keys["transactions.topic"] = True
         return fingerprint(keys)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """A digest of each part of the same, by its key: to say which part has changed."""
+        keys: dict[str, object] = {
+            "service.name": self.service,
+            "messages.prefixes": self.prefixes,
+            "transactions.topic": self.transaction_metadata,
+            "postgres.ignored_tables": self.ignored,
+            **{f"tables.{table.name}": table for table in self.tables},
+            **{f"outboxes.{outbox.table}": outbox for outbox in self.outboxes},
+        }
+        if len(keys) > PARTS_KEPT:
+            return {}
+        return {
+            key: fingerprint({key: value})[:PART_DIGITS] for key, value in keys.items() if value
+        }
 
     def mistakes(
         self, relation: Relation, facts: LayoutFacts, known: Circumstances | None = None
@@ -154,8 +177,8 @@ class Capture:
     def check_key(self, relation: Relation, facts: LayoutFacts, was: tuple[str, ...]) -> None:
         """Check that the catalog's key of a layout is the one of the table's earlier events.
 
-        With REPLICA IDENTITY FULL, and in the order of the columns, the catalog may already show a
-        key that was made after the rows of this layout.
+        With REPLICA IDENTITY FULL the rows do not show their key, and the catalog may already have
+        one that was made after them.
 
         Raises:
             LayoutRefused: the key may be one of another time.
@@ -164,8 +187,8 @@ class Capture:
         name, now = relation.qualified_name, facts.key_columns
         table = self.table(name)
         columns = {column.name for column in relation.columns}
-        unseen = relation.replica_identity is ReplicaIdentity.FULL or set(was) == set(now)
-        if table and not table.key and was != now and unseen and was and set(was) <= columns:
+        full = relation.replica_identity is ReplicaIdentity.FULL
+        if table and not table.key and full and was and was != now and set(was) <= columns:
             raise _other_key(name, was, now)
 
     def collisions(self, names: Iterable[str]) -> list[str]:

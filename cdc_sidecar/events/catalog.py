@@ -12,7 +12,8 @@ class TopicFacts:
     """The broker's facts about a topic."""
 
     partitions: int
-    max_message_bytes: int
+    max_message_bytes: int  # the smallest of the limits that a record meets
+    limited_by: str = ""  # the setting behind it, and whose it is; "" is the topic's own maximum
 
 
 class Catalog(Protocol):

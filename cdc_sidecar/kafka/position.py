@@ -16,7 +16,7 @@ from confluent_kafka import TopicPartition
 
 from cdc_sidecar.errors import PositionElsewhere, PositionUnreadable
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, Asked, translated
 from cdc_sidecar.kafka.read import Reader, read_records
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
@@ -24,6 +24,8 @@ RECORD_VERSION: Final = 1
 """A newer version of the sidecar increases it if older versions must not use its records."""
 MOVES_KEPT: Final = 10
 """Moves that a record keeps: enough for an incident, and few, as every commit writes them again."""
+LAST_RUN_KEY: Final = "cdc-sidecar/last-run"
+"""The key of the only record in the topic that is no position: see `cdc_sidecar.kafka.last_run`."""
 _TAIL: Final = 5000
 """Records at the end of the topic that are read first. Compaction leaves at most an hour of them,
 and the position of a running sidecar is always among the last."""
@@ -77,6 +79,7 @@ class PositionRecord:
     instance: str  # host and process that wrote it
     written_at: int  # microseconds since 1970
     resets: tuple[Move, ...] = ()  # an operator's last moves, oldest first
+    parts: Mapping[str, str] = field(default_factory=dict)  # of the configuration: their digests
     more: Mapping[str, Any] = field(default_factory=dict)  # fields that a newer version added
 
     def moved(self, position: Position, fingerprint: str, now: int) -> "PositionRecord":
@@ -108,6 +111,7 @@ class PositionRecord:
             "instance": self.instance,
             "written_at": self.written_at,
             "resets": [move.as_json() for move in self.resets],
+            **({"configuration": self.parts} if self.parts else {}),
             **self.more,
         }
         return json.dumps(value, separators=(",", ":")).encode()
@@ -145,7 +149,8 @@ def decode_position(value: bytes) -> PositionRecord:
         position = None if end is None else Position(parse_lsn(end), _parse_partial(partial))
         resets = tuple(_parse_move(move) for move in content.pop("resets"))
         known = {name: content.pop(name) for name in _PLAIN}
-        return PositionRecord(identity, position, resets=resets, more=content, **known)
+        parts = dict(content.pop("configuration", {}))
+        return PositionRecord(identity, position, resets=resets, parts=parts, more=content, **known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PositionUnreadable(
             f"a record of {len(value)} bytes is malformed",
@@ -194,7 +199,7 @@ def read_position(
         KafkaUnavailable: the topic cannot be read.
 
     """
-    with translated():
+    with translated(consumer, Asked("Read", f"topic {topic}")):
         partition = TopicPartition(topic, 0)
         _, end = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT, cached=False)
     for start in dict.fromkeys((max(0, (high or end) - _TAIL), 0)):
@@ -219,12 +224,12 @@ def read_positions(consumer: Reader, topic: str) -> dict[str, PositionRecord]:
 
 
 def _read_latest(consumer: Reader, topic: str, start: int, high: int | None) -> dict[str, bytes]:
-    """Return the last value of each key from offset `start`, without the keys that were removed."""
+    """Return the last value of each transactional id from offset `start`, unless it was removed."""
     latest = {
         key.decode(errors="replace"): value
         for key, value in read_records(consumer, topic, start, high)
     }
-    return {key: value for key, value in latest.items() if value}
+    return {key: value for key, value in latest.items() if value and key != LAST_RUN_KEY}
 
 
 def _positions(found: Mapping[str, bytes]) -> dict[str, PositionRecord]:

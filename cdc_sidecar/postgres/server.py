@@ -62,6 +62,11 @@ class SourceServer:
         names = {name.strip().strip('"').casefold() for name in listed.split(",")}
         return not names.isdisjoint({"*", self.application_name.casefold()})
 
+    @property
+    def release(self) -> str:
+        """The version as people write it, such as 18.6."""
+        return f"{self.version // 10000}.{self.version % 10000}"
+
 
 def read_server(connection: psycopg.Connection) -> SourceServer:
     """Return the facts of the server."""

@@ -96,12 +96,17 @@ class Guardian:
         try:
             self.check()
             self._failing = False
-        except RetryError as error:
-            if not self._failing:
-                self._telemetry.guardian_failed(error)
-            self._failing = True
         except SidecarError as error:
-            self._fail(error)
+            if isinstance(error, RetryError) or error.may_mend:
+                self._go_blind(error)
+            else:
+                self._fail(error)
+
+    def _go_blind(self, error: SidecarError) -> None:
+        """Report once that Postgres cannot be queried: the stream has a connection of its own."""
+        if not self._failing:
+            self._telemetry.guardian_failed(error)
+        self._failing = True
 
     def check(self) -> None:
         """Check once.

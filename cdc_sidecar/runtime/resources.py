@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 
@@ -18,6 +19,7 @@ class Resources:
     database: Database
     served: Subjects  # the committed schemas, as HTTP serves them
     telemetry: Telemetry
+    runs: RunKeeper
     stopping: threading.Event
     walsenders: set[int]  # process ids of all walsenders that ever held the lock for us
     bootstrap: bool  # a person said that a slot without a position is a first start

@@ -63,6 +63,7 @@ class Session:
         self._telemetry.phase_entered(Phase.STARTING, self._number)
         connection = ReplicationConnection(self._config.postgres)
         try:
+            self._telemetry.postgres_reached()
             started = self._start(connection)
             if started:
                 self._stream(started)
@@ -76,18 +77,23 @@ class Session:
         if not standby.await_lock(connection):
             return None
         failpoints.reach(Failpoint.AFTER_LOCK)
-        ledger = Ledger(self._config.kafka, schemas_topic(self._config.service.name))
-        admin = admin_client(self._config.kafka)
-        topics = TopicCatalog(admin, self._config.topics, ledger.write)
-        if not standby.await_brokers(connection, topics):
+        if not standby.await_brokers(connection):
             return None
+        admin = admin_client(self._config.kafka)
+        topics = TopicCatalog(admin, self._config.topics, self._record_topics)
         start = SessionStart(self._resources, self._capture, topics, self._telemetry)
         view = start.examine(connection)
+        self._telemetry.source_examined(view.server)
         failpoints.reach(Failpoint.AFTER_LOOK)
         self._telemetry.phase_entered(Phase.CLAIMING, self._number)
         positioned = start.claim_position(connection)
         failpoints.reach(Failpoint.AFTER_CLAIM)
         return Started(connection, topics, start, view, positioned)
+
+    def _record_topics(self, created: dict[str, str]) -> None:
+        """Record topics that were just created, with their ids; called by any thread."""
+        self._telemetry.topics_created(created)
+        Ledger(self._config.kafka, schemas_topic(self._config.service.name)).write(created)
 
     def _stream(self, started: Started) -> None:
         """Let both threads run until the session ends."""
@@ -112,6 +118,7 @@ class Session:
         self.streaming_since = time.monotonic()
         self._telemetry.stream_began(stream.backlog)
         self._telemetry.phase_entered(Phase.STREAMING, self._number)
+        self._resources.runs.streaming()
         self._telemetry.log.info(
             "stream_started",
             position=format_lsn(started.position.end_lsn),

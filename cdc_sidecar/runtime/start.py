@@ -6,7 +6,7 @@ I7).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cdc_sidecar import failpoints
@@ -29,6 +29,7 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.claim import Claim, Claimant
+from cdc_sidecar.kafka.client import ask_brokers
 from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.topics import TopicCatalog
@@ -113,12 +114,13 @@ class SessionStart:
             record = self._continued(claim.record, seen.source)
         else:
             record = self._first_start(connection, claim, seen.source)
-        self._telemetry.log.info("position_claimed", position=_lsn_of(record))
+        self._telemetry.position_claimed(record)
         return PositionedProducer(claim.producer, record)
 
     def _continued(self, record: PositionRecord, source: SourceState) -> PositionRecord:
         self._report_changes(record, source)
-        return replace(record, identity=source.identity, instance=instance())
+        parts = self._capture.parts
+        return replace(record, identity=source.identity, instance=instance(), parts=parts)
 
     def _claim(self) -> Claim:
         claim = self._claimant.claim()
@@ -156,12 +158,17 @@ class SessionStart:
             KafkaRefused: a broker answers and refuses the client.
 
         """
-        return self._topics.brokers_answer()
+        try:
+            ask_brokers(self._config.kafka)
+        except KafkaUnavailable:
+            return False
+        return True
 
     def _report_changes(self, record: PositionRecord, source: SourceState) -> None:
         log, slot = self._telemetry.log, source.slot
         if record.fingerprint != self._capture.fingerprint:
-            log.info("configuration_changed", since=record.fingerprint)
+            changes = _changes(record.parts, self._capture.parts)
+            log.info("configuration_changed", since=record.fingerprint, **changes)
         if record.identity.timeline != source.identity.timeline:
             log.warning(
                 "timeline_changed",
@@ -188,7 +195,8 @@ class SessionStart:
 
     def _new_record(self, identity: SourceIdentity) -> PositionRecord:
         now = time.time_ns() // 1000
-        return PositionRecord(identity, None, 0, self._capture.fingerprint, instance(), now)
+        fingerprint, parts = self._capture.fingerprint, self._capture.parts
+        return PositionRecord(identity, None, 0, fingerprint, instance(), now, parts=parts)
 
     def _write_intent(self, claim: Claim, record: PositionRecord) -> None:
         """Record that the slot is about to be created, if that is allowed."""
@@ -230,5 +238,13 @@ class SessionStart:
             raise KafkaUnavailable("the first position took too long to be committed")
 
 
-def _lsn_of(record: PositionRecord) -> str | None:
-    return format_lsn(record.position.end_lsn) if record.position else None
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return which keys were added, removed and changed; nothing if that was not recorded."""
+    if not before or not now:
+        return {}
+    changes = {
+        "added": sorted(now.keys() - before.keys()),
+        "removed": sorted(before.keys() - now.keys()),
+        "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
+    }
+    return {how: keys for how, keys in changes.items() if keys}

@@ -12,6 +12,7 @@ from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.beats import Beats
+from cdc_sidecar.runtime.rates import Rates
 
 STUCK_AFTER = 90.0
 """Seconds without a beat of the replication thread after which the process counts as hung. The
@@ -42,6 +43,8 @@ class Status:
     transactional_id: str
     version: str
     started_at: float
+    server_version: str | None = None  # None until a session has examined the source
+    database: str | None = None
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     kafka_reachable: bool = False
@@ -97,7 +100,7 @@ class Status:
         return f"{word}, as seen {age:.0f} s ago" if age > OLD_AFTER else word
 
     def as_json(self) -> dict[str, Any]:
-        """Return the body of `/status`, version 1."""
+        """Return the snapshot's part of the body of `/status`, version 1."""
         return {
             "version": 1,
             "service": self.service,
@@ -109,6 +112,7 @@ class Status:
             "started_at": self.started_at,
             "session": self.session,
             "transactional_id": self.transactional_id,
+            "server": {"version": self.server_version, "database": self.database},
             "position": format_lsn(self.position) if self.position else None,
             "acknowledged": format_lsn(self.acknowledged) if self.acknowledged else None,
             "kafka": {
@@ -163,6 +167,7 @@ class StatusBoard:
         self._lock = threading.Lock()
         self.backlog = Backlog()
         """The backlog of the present stream, or of none; replaced when a stream begins or ends."""
+        self.rates = Rates()
         self.beats = Beats()
         """The beats of the other threads; that of the replication thread is in the status."""
 
@@ -182,6 +187,15 @@ class StatusBoard:
         streaming = now.phase is Phase.STREAMING
         own = {"replication": max(0.0, time.time() - now.beat)} if streaming else {}
         return {name: round(age, 1) for name, age in {**own, **self.beats.ages}.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the body of `/status`: the newest snapshot, and what is read when it is asked."""
+        return {
+            **self.now.as_json(),
+            "lag_seconds": round(self.lag(), 3),
+            "rates": self.rates.as_json(),
+            "threads": self.beat_ages(),
+        }
 
     def queue_bytes(self) -> float:
         """Return the bytes that wait between the threads of the present stream."""

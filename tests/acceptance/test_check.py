@@ -56,7 +56,7 @@ def refusal_of(service: Service) -> str:
 def test_topics_that_could_not_be_created_or_written_are_refused(
     make_service: Callable[..., Service], replaced: dict[str, str], named: str
 ) -> None:
-    service = make_service(TABLES, **replaced)
+    service = make_service(f'{TABLES}truncate = "event"\n', **replaced)
     service.sql(*_ITEMS)
     faults = faults_of(service)
     topics = AdminClient({"bootstrap.servers": service.kafka}).list_topics(timeout=20).topics
@@ -138,3 +138,19 @@ def test_the_configuration_of_a_message_service_needs_no_table(
     service.sidecar.start_and_stream()
     service.sql("UPDATE logs SET line = 'x'")
     service.await_published()
+
+
+def test_a_changed_key_beside_a_large_value_is_warned_of_until_the_identity_is_full(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service()
+    service.sql(
+        "CREATE TABLE notes (id int PRIMARY KEY, short varchar(20), n numeric, body text)",
+        "CREATE TABLE small (id int PRIMARY KEY, short varchar(20))",
+        "CREATE PUBLICATION cdc FOR ALL TABLES",
+    )
+    checked = service.sidecar.run("check").stdout
+    assert "public.notes: an update that changes the key but not a large value of body" in checked
+    assert "public.small: an update" not in checked
+    service.sql("ALTER TABLE notes REPLICA IDENTITY FULL")
+    assert "a large value of" not in service.sidecar.run("check").stdout

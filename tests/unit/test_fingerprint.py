@@ -135,7 +135,7 @@ def test_defaults_that_are_spelled_out_and_another_order_of_keys_do_not_change_i
     table = {
         "column": {"other": {"logical": True}, "id": {"mask": None, "rename": "x"}},
         "tombstones": True,
-        "truncate": "event",
+        "truncate": "skip",
         "columns": ["*"],
         "name": "public.orders",
     }

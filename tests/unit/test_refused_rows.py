@@ -38,7 +38,7 @@ _LAYOUTS = (_KEYED, _UNKEYED, _IGNORED, _HALTING, OUTBOX)
 _CAPTURE = Capture(
     "shop",
     (
-        shop.table("public.keyed"),
+        shop.table("public.keyed", truncate="event"),
         shop.table("public.unkeyed", unkeyed=True),
         shop.table("public.halting", truncate="halt"),
     ),

@@ -12,7 +12,8 @@ from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.privileges import READ_BACK, WRITTEN, Operations, check_allowed
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
-from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, Topic, TopicCatalog
+from cdc_sidecar.kafka.topic import Topic
+from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, TopicCatalog
 from cdc_sidecar.operations.inspection.report import Report
 from cdc_sidecar.operations.inspection.source import SeenSource
 from cdc_sidecar.postgres.lsn import format_lsn

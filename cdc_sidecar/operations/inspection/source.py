@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.large_values import advise_on_large_values
 from cdc_sidecar.checks.source_view import (
     OF_SERVER,
     OF_SOURCE,
@@ -15,6 +16,7 @@ from cdc_sidecar.errors import PermissionMissing, SidecarError, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.operations.inspection.report import Report
 from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.large_columns import read_large_columns
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
@@ -71,6 +73,7 @@ class SourceInspection:
     def _inspect_tables(self, view: SourceView) -> None:
         self._report.judge(OF_SOURCE, view)
         self._report.judge(QUESTIONABLE, view)
+        self._warn_of_large_values(view)
         self._report.attempt("grants", self._check_grants, lambda _: "SELECT on every table")
 
     def _warn_of_wal(self, server: SourceServer) -> None:
@@ -81,6 +84,12 @@ class SourceInspection:
                 "while the sidecar is down, the slot retains WAL until the server's disk is full:"
                 " set max_slot_wal_keep_size to what the disk can hold",
             )
+
+    def _warn_of_large_values(self, view: SourceView) -> None:
+        with self._database.connection() as connection:
+            large = read_large_columns(connection, self._config.postgres.publication)
+        for advice in advise_on_large_values(view.captured, large, self._capture):
+            self._report.warn("large values", "some are not sent again", advice)
 
     def _read_server(self) -> SourceServer:
         with self._database.connection() as connection:

@@ -1,0 +1,56 @@
+"""Examples of each command, which its `--help` and `cdc-sidecar help` show."""
+
+from collections.abc import Mapping
+from typing import Final
+
+_EXAMPLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "init": {
+        "cdc-sidecar init": "write ./cdc-sidecar.toml with an example table",
+        'cdc-sidecar init --dsn "host=db dbname=orders user=postgres"': "propose the tables of a"
+        " database, with their keys",
+    },
+    "run": {
+        "cdc-sidecar run": "stream, with ./cdc-sidecar.toml or CDC_SIDECAR_CONFIG",
+        "cdc-sidecar run -c orders.toml --bootstrap": "start for the first time from a slot that"
+        " was created by hand",
+    },
+    "tail": {
+        "cdc-sidecar tail": "print the next events of the service",
+        "cdc-sidecar tail public.orders --from-beginning -n 10": "print the first ten events of a"
+        " table",
+        "cdc-sidecar tail --json | jq .value.after": "print JSON, as a pipe always gets it",
+    },
+    "check": {
+        "cdc-sidecar check": "test everything that run needs",
+        "cdc-sidecar check --json": "the same for programs",
+    },
+    "setup-sql": {
+        "cdc-sidecar setup-sql | psql -d orders": "prepare a database",
+        "cdc-sidecar setup-sql --diff": "print what is missing after the configuration changed",
+    },
+    "status": {
+        "cdc-sidecar status": "say in one sentence how the sidecar is, then show details",
+        "cdc-sidecar status --json | jq .slot": "the same for programs",
+        "cdc-sidecar status > /dev/null || echo down": "exit status 0: it streams or stands by",
+    },
+    "position show": {"cdc-sidecar position show": "show whether the sidecar can continue"},
+    "position accept-gap": {
+        "cdc-sidecar position accept-gap": "show the gap",
+        'cdc-sidecar position accept-gap --yes --reason "slot dropped"': "continue after it",
+    },
+    "position reset": {
+        "cdc-sidecar position reset --to 0/15293B8": "show what would be skipped or repeated",
+    },
+    "position move-slot": {"cdc-sidecar position move-slot": "show what the move would do"},
+    "teardown": {
+        "cdc-sidecar teardown": "list what would be removed",
+        "cdc-sidecar teardown --yes": "remove it",
+    },
+    "demo": {"cdc-sidecar demo --seconds 20": "watch for 20 seconds, then see the verdict"},
+}
+
+
+def examples(command: str) -> str:
+    """Return the examples of a command as the text below its help."""
+    shown = [f"{call}  # {effect}" for call, effect in _EXAMPLES[command].items()]
+    return "\n\n".join(["Examples:", *shown])

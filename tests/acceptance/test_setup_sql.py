@@ -1,0 +1,177 @@
+"""`setup-sql --diff` prints what is missing after a change of the configuration, and no more."""
+
+import re
+import secrets
+import subprocess
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from cdc_sidecar.servers.postgres import PostgresServer
+from tests.acceptance.conftest import Service
+
+_ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n'
+_MORE = """
+[[tables]]
+name = 'Sales.Order "Lines'
+columns = ["*"]
+
+[[tables]]
+name = "public.readings"
+columns = ["*"]
+
+[[tables]]
+name = "stock.*"
+columns = ["*"]
+
+[[outboxes]]
+table = "public.outbox"
+"""
+_TABLES = """
+CREATE TABLE items (id int PRIMARY KEY, label text);
+CREATE SCHEMA "Sales"; CREATE TABLE "Sales"."Order ""Lines" (id int PRIMARY KEY);
+CREATE TABLE readings (day date PRIMARY KEY, value int) PARTITION BY RANGE (day);
+CREATE TABLE readings_2026 PARTITION OF readings FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE SCHEMA stock; CREATE TABLE stock.bins (id int PRIMARY KEY);
+CREATE UNLOGGED TABLE stock.scratch (id int PRIMARY KEY);
+CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text, aggregateid text, type text,
+    payload jsonb);
+CREATE TABLE keyless (line text);
+"""
+
+
+class Setup:
+    """A service whose sidecar has a role of its own, and the owner of its database."""
+
+    def __init__(self, service: Service, psql: str) -> None:
+        self.service = service
+        self._psql = psql
+
+    def diff(self, *words: str, status: int = 0) -> str:
+        """Return what `setup-sql --diff` prints."""
+        run = self.service.sidecar.run("setup-sql", "--diff", *words)
+        assert run.returncode == status, run.stdout + run.stderr
+        assert "Traceback" not in run.stderr
+        return run.stdout + run.stderr
+
+    def as_owner(self) -> tuple[str, str]:
+        """Return the option with which the command connects as the owner."""
+        return "--dsn", self.service.dsn
+
+    def apply(self, script: str) -> None:
+        """Run a script as the owner does."""
+        run = subprocess.run(
+            [self._psql, self.service.dsn, "--no-psqlrc", "--set", "ON_ERROR_STOP=1"],
+            input=script,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+
+    def configure(self, more: str) -> None:
+        """Add to the configuration."""
+        config = self.service.sidecar.config
+        config.write_text(config.read_text() + more)
+
+    def check(self) -> str:
+        """Return what `check` prints."""
+        return self.service.sidecar.run("check").stdout
+
+
+@pytest.fixture
+def setup(make_service: Callable[..., Service], postgres: PostgresServer) -> Setup:
+    """Return a service with one configured table, on a database with several."""
+    service = make_service(_ITEMS)
+    service.sql(_TABLES)
+    config = service.sidecar.config
+    role = f"cdc_{secrets.token_hex(4)}"
+    dsn = make_conninfo(service.dsn, user=role)
+    config.write_text(config.read_text().replace(service.dsn, dsn))
+    return Setup(service, str(postgres.bin("psql")))
+
+
+def _statements(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("--")]
+
+
+def test_the_difference_prepares_a_database_from_nothing_and_is_then_empty(setup: Setup) -> None:
+    refused = setup.diff(status=3)
+    assert "CDC-202" in refused
+    assert "setup-sql" in refused
+    assert "--dsn" in refused
+    setup.apply(setup.diff(*setup.as_owner()))
+    assert _statements(setup.diff()) == []
+    assert "No statement is missing" in setup.diff()
+    assert " 0 faults" in setup.check()
+
+
+def test_after_a_change_of_the_configuration_only_what_is_missing_is_printed(setup: Setup) -> None:
+    setup.apply(setup.service.sidecar.run("setup-sql").stdout)
+    setup.configure(_MORE)
+    printed = setup.diff()
+    assert "public.items" not in printed
+    assert '"items"' not in printed
+    assert "CREATE" not in printed
+    assert "scratch" not in printed
+    setup.apply(printed)
+    assert _statements(setup.diff()) == []
+    assert " 0 faults" in setup.check()
+    setup.service.sidecar.start_and_stream()
+
+
+def test_each_part_that_is_missing_is_printed_alone(setup: Setup) -> None:
+    setup.apply(setup.service.sidecar.run("setup-sql").stdout)
+    role = re.search(r"user=(\w+)", setup.service.sidecar.config.read_text())
+    assert role
+    cures = {
+        f"REVOKE SELECT ON items FROM {role[1]}": "GRANT SELECT ON",
+        "ALTER PUBLICATION cdc SET (publish = 'insert, truncate')": "'insert, update, delete, trun",
+        "ALTER PUBLICATION cdc DROP TABLE items": "ADD TABLE",
+        "DROP PUBLICATION cdc": "CREATE PUBLICATION",
+    }
+    for broken, cure in cures.items():
+        setup.apply(broken)
+        printed = setup.diff()
+        assert [text for text in cures.values() if text in printed] == [cure]
+        setup.apply(printed)
+    assert _statements(setup.diff()) == []
+
+
+def test_what_would_harm_the_service_is_a_remark_and_so_is_a_misspelt_table(setup: Setup) -> None:
+    setup.apply(setup.service.sidecar.run("setup-sql").stdout)
+    setup.configure(
+        '\n[[tables]]\nname = "public.keyless"\ncolumns = ["*"]\nunkeyed = true\n'
+        '\n[[tables]]\nname = "public.outbx"\ncolumns = ["*"]\n'
+        '\n[[tables]]\nname = "public.readings_2026"\ncolumns = ["*"]\n'
+    )
+    printed = setup.diff()
+    assert "-- public.keyless is not published: it has no key: ALTER TABLE" in printed
+    assert "-- public.outbx does not exist: did you mean public.outbox?" in printed
+    assert "-- public.readings_2026 is a partition" in printed
+    setup.apply(printed)
+    setup.service.sql("INSERT INTO keyless VALUES ('a')", "UPDATE keyless SET line = 'b'")
+
+
+def test_a_table_that_is_published_without_need_is_named(setup: Setup) -> None:
+    setup.apply(setup.service.sidecar.run("setup-sql").stdout)
+    setup.apply("ALTER PUBLICATION cdc ADD TABLE outbox")
+    printed = setup.diff()
+    assert "published, but not configured" in printed
+    assert "public.outbox" in printed
+    assert _statements(printed) == []
+
+
+def test_a_slot_of_ones_own_is_part_of_the_difference(setup: Setup) -> None:
+    config = setup.service.sidecar.config
+    config.write_text(config.read_text().replace("create_slot = true", "create_slot = false"))
+    setup.apply(setup.diff(*setup.as_owner()))
+    with psycopg.connect(setup.service.dsn) as connection:
+        slots = connection.execute(
+            "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+        ).fetchall()
+    assert slots == [(f"{setup.service.name}_cdc",)]
+    assert _statements(setup.diff()) == []
