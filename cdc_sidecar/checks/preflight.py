@@ -5,6 +5,7 @@ condition and raises an error if it does not hold. No function writes anything.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -119,8 +120,12 @@ def find_publication(connection: Connection, name: str) -> Publication:
     return publication
 
 
-def check_operations(publication: Publication, config: Config) -> None:
+def check_operations(
+    publication: Publication, config: Config, members: Iterable[Member] = ()
+) -> None:
     """Check that the publication sends every operation on rows.
+
+    Members that the service could not change any more get a replica identity first.
 
     Raises:
         PublicationIncomplete: it leaves out operations.
@@ -129,9 +134,12 @@ def check_operations(publication: Publication, config: Config) -> None:
     missing = _missing_operations(publication)
     if missing and (config.tables or (config.outboxes and "insert" in missing)):
         name = quoted(publication.name)
+        would_be = (replace(member, changes=("UPDATE", "DELETE")) for member in members)
+        first = [member.cure for member in would_be if member.refusal]
+        every = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         raise PublicationIncomplete(
             f"{publication.name} does not publish {', '.join(missing)}",
-            hint=f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')",
+            hint="; ".join([*dict.fromkeys(first), every]),
         )
 
 
