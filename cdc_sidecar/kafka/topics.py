@@ -47,6 +47,8 @@ INTERNAL_SETTINGS: Final = {
 """Settings of the position and schemas topics. A segment that is open is not compacted, so segments
 are small, and a start reads little."""
 
+_COMPACT: Final = "kafka-configs --alter --topic {} --add-config cleanup.policy=compact"
+_SINGLE: Final = "no topic loses partitions: if it holds no position yet, delete {} and start again"
 _DURABLE: Final = ("min.insync.replicas",)
 """The configured settings that internal topics have too: a position must not be lost either."""
 
@@ -242,7 +244,7 @@ class TopicCatalog:
                     f"{name} has cleanup.policy={topic.cleanup_policy} and "
                     f"{topic.partitions} partition(s)",
                     cause="with a policy other than compact the position would be deleted",
-                    hint="give it one partition, and cleanup.policy=compact alone",
+                    hint=(_COMPACT if topic.partitions == 1 else _SINGLE).format(name),
                 )
 
     def _check_room(self, topic: Topic) -> None:
