@@ -155,6 +155,12 @@ class Operator:
         with self.config.open("a", encoding="utf-8") as file:
             file.write(f"\n{block}")
 
+    def replace(self, old: str, new: str) -> None:
+        """Replace a part of the configuration."""
+        text = self.config.read_text(encoding="utf-8")
+        assert text.count(old) == 1, text
+        self.config.write_text(text.replace(old, new), encoding="utf-8")
+
     def stop(self) -> None:
         """Stop the sidecar in order."""
         assert self.sidecar.terminate() == 0, self.sidecar.log_text()
@@ -174,6 +180,30 @@ class Operator:
         events = self.json_lines(f"{_TAIL} {topic} --limit {records()}")
         ops = ((event["value"] or {"op": "tombstone"})["op"] for event in events)
         return sorted(zip(ops, (event["key"]["id"] for event in events), strict=True))
+
+    def values(self, table: str, count: int) -> list[dict[str, Any]]:
+        """Return the values of the first records of a table."""
+        topic = f"{self.service}.public.{table}"
+        return [line["value"] for line in self.json_lines(f"{_TAIL} {topic} --limit {count}")]
+
+    def assert_halts(self, code: str, status: int = 3) -> None:
+        """Start the sidecar; check that it ends with this status and error."""
+        self.sidecar.start()
+        assert self.sidecar.await_exit() == status, self.sidecar.log_text()
+        assert self.sidecar.events("sidecar_halted")[-1]["code"] == code
+
+    def lose_slot(self, name: str) -> None:
+        """Let the server invalidate a slot, as it does when its disk would become full."""
+        self.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'; SELECT pg_reload_conf();")
+
+        def lost() -> bool:
+            self.sql("SELECT pg_logical_emit_message(false, 'noise', ''), pg_switch_wal();")
+            self.sql("CHECKPOINT;")
+            query = f"SELECT wal_status FROM pg_replication_slots WHERE slot_name = '{name}'"
+            return self.ask(query) == "lost"
+
+        await_true(lost, what="the slot is lost")
+        self.sql("ALTER SYSTEM RESET max_slot_wal_keep_size; SELECT pg_reload_conf();")
 
     def ask(self, query: str) -> object:
         """Return the first column of the first row of a query."""
