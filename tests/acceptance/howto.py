@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.acceptance.events import read_topics
 from tests.acceptance.sidecar import Sidecar
 from tests.waiting import await_true
 
-_DOCS = Path(__file__).parents[2] / "docs" / "how-to"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 _README = Path(__file__).parents[2] / "README.md"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUN = "cdc-sidecar run --config orders.toml"
@@ -35,8 +36,8 @@ class Page:
     """The blocks of a page. Each must be taken, so that no block of a page is left untried."""
 
     def __init__(self, name: str) -> None:
-        text = (_DOCS / f"{name}.md").read_text(encoding="utf-8")
-        self._blocks: list[tuple[str, str]] = _BLOCK.findall(text)
+        self._text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+        self._blocks: list[tuple[str, str]] = _BLOCK.findall(self._text)
         self._taken: set[int] = set()
 
     def take(self, kind: str, containing: str) -> str:
@@ -56,6 +57,14 @@ class Page:
         assert numbers
         self._taken.update(numbers)
         return [self._blocks[number][1] for number in numbers]
+
+    def rows(self, heading: str) -> list[list[str]]:
+        """Return the cells of the table whose last column has a heading."""
+        lines = self._text.split(f"| {heading} |\n", 1)[1].splitlines()[1:]
+        return [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in takewhile(lambda line: line.startswith("|"), lines)
+        ]
 
     def assert_taken(self) -> None:
         """Check that every block was taken."""

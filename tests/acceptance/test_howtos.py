@@ -9,7 +9,7 @@ import pytest
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
-from tests.acceptance.howto import Operator, Page
+from tests.acceptance.howto import DOCS, Operator, Page
 
 
 @pytest.fixture
@@ -128,6 +128,13 @@ def test_every_alert_asks_for_series_that_a_sidecar_has_and_status_answers(
     assert json.loads(operator.sh(as_json))["ready"] is True
     assert "<title>cdc-sidecar" in operator.sidecar.get("/")[1]
     page.assert_taken()
+
+
+def test_every_how_to_is_followed_by_a_test() -> None:
+    tests = Path(__file__).parent.glob("test_howto*.py")
+    text = "".join(path.read_text(encoding="utf-8") for path in tests)
+    pages = {path.stem for path in DOCS.glob("*.md")}
+    assert pages == set(re.findall(r'Page\("([a-z-]+)"\)', text))
 
 
 def test_a_listed_column_is_renamed_and_dropped(operator: Operator) -> None:
