@@ -11,13 +11,14 @@ RUN = .venv/bin/
 SOURCES = cdc_sidecar tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint check test test-long sanitize soak bench clean
+.PHONY: help demo lint check test test-long interop sanitize soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
 	@echo 'make check               linters, types, import contracts and unit tests, as CI runs first'
 	@echo 'make test                linters and every test'
 	@echo 'make test-long           every test in full: hours'
+	@echo 'make interop             programs of others read our topics: downloads 300 MB, once'
 	@echo 'make sanitize            tests of the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         random changes, kills and cuts of the network, as long as you like'
@@ -38,6 +39,10 @@ test: lint
 # One process, because sizes and times are measured.
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
+
+# Kafka Connect with Confluent's converter and Debezium's sink, beside a second database.
+interop: lint
+	@$(RUN)pytest tests/interop
 
 # In a copy, so that the slow code is not used later. Python allocates with malloc, so that the sanitizer
 # knows the end of each frame.

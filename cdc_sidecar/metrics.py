@@ -171,6 +171,7 @@ class Metrics:
             "unchanged_columns", "TOASTed values that were not sent", "table", "column"
         )
         self.outbox_updates = make.counter("outbox_updates", "updates of outbox rows", "table")
+        self.truncates = make.counter("skipped_truncates", "truncates that were not sent", "table")
         self.transactions = make.counter("source_transactions", "source transactions published")
         self.kafka_transactions = make.counter(
             "kafka_transactions", "Kafka transactions by outcome", "state"
@@ -204,6 +205,8 @@ class Metrics:
                     self.ignored.labels(table).inc(count)
                 case Counted.UNCHANGED:
                     self.unchanged.labels(table, detail).inc(count)
+                case Counted.SKIPPED_TRUNCATES:
+                    self.truncates.labels(table).inc(count)
                 case Counted.OUTBOX_UPDATES:
                     self.outbox_updates.labels(table).inc(count)
 

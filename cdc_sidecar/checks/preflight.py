@@ -4,7 +4,7 @@
 condition and raises an error if it does not hold. No function writes anything.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -12,17 +12,23 @@ from cdc_sidecar.errors import (
     PostgresUnavailable,
     PublicationIncomplete,
     PublicationMissing,
+    ServerLimitReached,
     TablesRefused,
-    TopicUnfit,
     WalLevelTooLow,
 )
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
-from cdc_sidecar.kafka.topics import Topic
+from cdc_sidecar.events.own_block import cure_of_table
+from cdc_sidecar.events.plan import Circumstances
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
+from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.replica_identity import Member
 from cdc_sidecar.postgres.server import SourceServer
+from cdc_sidecar.postgres.sql_names import quoted, similar
+from cdc_sidecar.postgres.standing import Absentee
 from cdc_sidecar.postgres.walsender import WalsenderConnection
+
+_DROPPED = "if a table was dropped, set dropped = true in its block to publish its last rows"
 
 
 def check_primary(connection: WalsenderConnection, server: SourceServer) -> None:
@@ -64,8 +70,24 @@ def check_role(server: SourceServer) -> None:
     if not server.may_replicate:
         raise PermissionMissing(
             f"role {server.user} lacks REPLICATION",
-            hint=f'ALTER ROLE "{server.user}" REPLICATION; on a managed service, grant its role for'
-            " replication instead",
+            hint=f"ALTER ROLE {quoted(server.user)} REPLICATION; on a managed service, grant its"
+            " role for replication instead",
+        )
+
+
+def check_free_slot(server: SourceServer) -> None:
+    """Check that the server can create one more slot.
+
+    Raises:
+        ServerLimitReached: every slot is in use.
+
+    """
+    if server.free_slots <= 0:
+        raise ServerLimitReached(
+            "no replication slot is free",
+            cause="max_replication_slots is reached",
+            hint="drop a slot that nobody reads (pg_replication_slots), or raise"
+            " max_replication_slots and restart the server",
         )
 
 
@@ -77,19 +99,40 @@ def check_publication(connection: Connection, config: Config) -> Publication:
         PublicationIncomplete: the publication leaves out operations.
 
     """
-    name = config.postgres.publication
+    publication = find_publication(connection, config.postgres.publication)
+    check_operations(publication, config)
+    return publication
+
+
+def find_publication(connection: Connection, name: str) -> Publication:
+    """Return the publication.
+
+    Raises:
+        PublicationMissing: it does not exist.
+
+    """
     publication = read_publication(connection, name)
     if publication is None:
         raise PublicationMissing(
             name, hint="run what `cdc-sidecar setup-sql` prints, before the slot is created"
         )
-    missing = _missing_operations(publication)
-    if missing and config.tables:
-        raise PublicationIncomplete(
-            f"{name} does not publish {', '.join(missing)}",
-            hint=f"ALTER PUBLICATION \"{name}\" SET (publish = 'insert, update, delete, truncate')",
-        )
     return publication
+
+
+def check_operations(publication: Publication, config: Config) -> None:
+    """Check that the publication sends every operation on rows.
+
+    Raises:
+        PublicationIncomplete: it leaves out operations.
+
+    """
+    missing = _missing_operations(publication)
+    if missing and (config.tables or (config.outboxes and "insert" in missing)):
+        name = quoted(publication.name)
+        raise PublicationIncomplete(
+            f"{publication.name} does not publish {', '.join(missing)}",
+            hint=f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')",
+        )
 
 
 def _missing_operations(publication: Publication) -> list[str]:
@@ -106,38 +149,108 @@ def captured(tables: Iterable[PublishedTable], capture: Capture) -> list[Publish
     return [table for table in tables if capture.captures(table.relation.qualified_name)]
 
 
-def check_tables(tables: Sequence[PublishedTable], config: Config, capture: Capture) -> None:
-    """Check every configured table and outbox against what is published.
+def wanted_names(config: Config) -> list[str]:
+    """Return the tables that are configured by their names and must be published."""
+    tables = (table.name for table in config.tables if not (table.is_glob or table.dropped))
+    return [*tables, *(outbox.table for outbox in config.outboxes if not outbox.dropped)]
+
+
+def check_absentees(
+    absentees: Sequence[Absentee], would_be: Iterable[Member], config: Config
+) -> None:
+    """Check that every table that is configured by its name is published.
+
+    `would_be` are the absent tables as the publication would send them: one that the service could
+    not change any more gets a replica identity first.
 
     Raises:
         PublicationIncomplete: configured tables are not in the publication.
+
+    """
+    if not absentees:
+        return
+    first = [member.cure for member in would_be if member.refusal]
+    late = "" if all(absentee.exists for absentee in absentees) else f"; {_DROPPED}"
+    names = ", ".join(absentee.name for absentee in absentees)
+    raise PublicationIncomplete(
+        f"{names} not in publication {config.postgres.publication}",
+        cause="; ".join(absentee.cause for absentee in absentees),
+        hint="; ".join([*first, *(absentee.remedy for absentee in absentees)]) + late,
+    )
+
+
+def check_globs(tables: Iterable[PublishedTable], config: Config) -> None:
+    """Check that every glob matches a published table.
+
+    Raises:
+        PublicationIncomplete: one matches none.
+
+    """
+    names = [table.relation.qualified_name for table in tables]
+    idle = [glob for glob in config.tables if glob.is_glob and not any(map(glob.matches, names))]
+    if idle:
+        near = [near for glob in idle if (near := similar(glob.name, names))]
+        raise PublicationIncomplete(
+            f"{', '.join(glob.name for glob in idle)} matches no table of publication"
+            f" {config.postgres.publication}",
+            cause="the glob is misspelt, or its tables were not added to the publication",
+            hint=f"published is {', '.join(near)}: correct the glob"
+            if near
+            else "correct the glob, add a table that it matches to the publication, or remove it",
+        )
+
+
+def check_tables(
+    tables: Sequence[PublishedTable], capture: Capture, members: Iterable[Member] = ()
+) -> None:
+    """Check every configured table and outbox against what is published.
+
+    Raises:
         TablesRefused: tables cannot be captured as configured; the error lists all mistakes.
 
     """
-    names = {table.relation.qualified_name for table in tables}
-    _check_published(names, config)
-    mistakes = capture.collisions(names)
+    known = {member.oid: member for member in members}
+    mistakes = capture.collisions({table.relation.qualified_name for table in tables})
+    own_blocks = []
     for table in captured(tables, capture):
-        mistakes += capture.mistakes(table.relation, table.facts)
-        mistakes += _dimension_mistakes(table, capture)
+        member = known.get(table.relation.oid)
+        found = capture.mistakes(table.relation, table.facts, _circumstances(member))
+        found += _dimension_mistakes(table, capture)
+        config = capture.table(table.relation.qualified_name)
+        if found and config and config.is_glob:
+            own_blocks.append(cure_of_table(config, table.relation.qualified_name, gone=False))
+        mistakes += found
     if mistakes:
-        raise TablesRefused("\n" + "\n".join(f"  - {mistake}" for mistake in mistakes))
+        lines = "\n" + "\n".join(f"  - {mistake}" for mistake in mistakes)
+        raise TablesRefused(lines, hint="\n".join(own_blocks))
 
 
-def _check_published(names: Collection[str], config: Config) -> None:
-    """Check that every table that is configured by its name is published."""
-    wanted = [table.name for table in config.tables if not table.is_glob]
-    wanted += [outbox.table for outbox in config.outboxes]
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise PublicationIncomplete(
-            f"{', '.join(missing)} not in publication {config.postgres.publication}",
-            cause="the table does not exist, or was never added to the publication",
-            hint="; ".join(
-                f'ALTER PUBLICATION "{config.postgres.publication}" ADD TABLE {name}'
-                for name in missing
-            ),
-        )
+def _circumstances(member: Member | None) -> Circumstances:
+    """Return how to give a table a key, and how to publish the columns that are not."""
+    if member is None:  # a partitioned table without partitions
+        return Circumstances(is_present=True)
+    return Circumstances(
+        keyless=_key_cure(member),
+        unsent={column: member.cure_of_column(column) for column in member.unsent_columns},
+        is_present=True,
+    )
+
+
+def _key_cure(member: Member) -> str:
+    """Return how to give a table without a key one; it may have a key that is not used."""
+    full = member.identity.kind is ReplicaIdentity.FULL
+    for identity in member.usable:
+        of_a_leaf = identity.kind is ReplicaIdentity.INDEX and member.name != member.listed
+        if identity.columns and not full and not of_a_leaf:
+            return f"ALTER TABLE {member.listed} REPLICA IDENTITY {identity.clause}"
+        if identity.columns:
+            columns = ", ".join(f'"{column}"' for column in sorted(identity.columns))
+            return f"set key = [{columns}] in its block"
+    altered = "" if full else f"ALTER TABLE {member.listed} REPLICA IDENTITY FULL; then "
+    return (
+        f"{altered}set key = [...] in its block to the columns that identify a row, or set"
+        " unkeyed = true"
+    )
 
 
 def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
@@ -154,50 +267,3 @@ def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
                 f' {dimensions} dimensions: set [tables.column.{column.name}] as = "text"'
             )
     return mistakes
-
-
-def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> list[str]:
-    """Return the topics that are known before the first row: all but those of outboxes."""
-    names = [
-        table_topic(capture.service, table.relation.namespace, table.relation.name)
-        for table in captured(tables, capture)
-        if capture.outbox(table.relation.qualified_name) is None
-    ]
-    names += [message_topic(capture.service)] if config.messages.prefixes else []
-    return names + ([transaction_topic(capture.service)] if capture.transaction_metadata else [])
-
-
-def check_null_keys(
-    tables: Iterable[PublishedTable],
-    topics: Mapping[str, Topic],
-    capture: Capture,
-    publication: Publication,
-) -> None:
-    """Check that no table that may send null keys has a compacted topic.
-
-    Raises:
-        TopicUnfit: there is one; the broker would reject its transactions at every attempt.
-
-    """
-    faults = []
-    for table in captured(tables, capture):
-        relation = table.relation
-        topic = topics.get(table_topic(capture.service, relation.namespace, relation.name))
-        if topic and topic.compacted:
-            reasons = _null_keys(table, capture, publication)
-            faults += [f"{topic.name} is compacted, but {reason}" for reason in reasons]
-    if faults:
-        raise TopicUnfit("; ".join(faults), hint="or give the topic cleanup.policy=delete")
-
-
-def _null_keys(table: PublishedTable, capture: Capture, publication: Publication) -> list[str]:
-    """Return why a table may send null keys."""
-    name = table.relation.qualified_name
-    config = capture.table(name)
-    if config is None:
-        return []
-    if config.unkeyed and not (config.key or table.facts.key_columns):
-        return [f"{name} has no key"]
-    if config.truncate == "event" and publication.truncates:
-        return [f'truncate events of {name} have no key: set truncate = "halt"']
-    return []

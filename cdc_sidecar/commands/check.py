@@ -2,15 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
 import typer
 
+from cdc_sidecar.commands.progress import Progress
+from cdc_sidecar.commands.status import address_of, ask_sidecar
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Log
+from cdc_sidecar.config.model import Config, Log
+from cdc_sidecar.errors import HttpUnavailable
+from cdc_sidecar.http.server import try_address
 from cdc_sidecar.logs import configure_logging
-from cdc_sidecar.operations.inspection import Finding, Inspection
+from cdc_sidecar.operations.inspection import Finding, Report, inspect
 
-NOT_YET = "rows older than the slot are not sent: this version has no snapshots"
+NOT_YET: Final = "rows older than the slot are not sent: this version has no snapshots"
 
 
 def check(path: Path, *, as_json: bool) -> int:
@@ -22,25 +27,65 @@ def check(path: Path, *, as_json: bool) -> int:
     """
     config = load_config(path)
     configure_logging(Log(level="error"))
-    findings = []
-    for finding in Inspection(config).run():
-        findings.append(finding)
-        if not as_json:
+    with Progress() as progress:
+        printer = _Printer(progress, quiet=as_json)
+        report = Report(printer)
+        inspect(config, report)
+        report.attempt("http", lambda: _try_address(config), lambda how: how)
+    return printer.conclude()
+
+
+class _Printer:
+    """Prints findings as they come, or all of them as JSON at the end."""
+
+    def __init__(self, progress: Progress, *, quiet: bool) -> None:
+        self._progress = progress
+        self._quiet = quiet
+        self._findings: list[Finding] = []
+
+    def begun(self, subject: str) -> None:
+        """Show that a check takes long, if it does."""
+        self._progress.begin(subject)
+
+    def found(self, finding: Finding) -> None:
+        """Print the finding."""
+        self._progress.end()
+        self._findings.append(finding)
+        if not self._quiet:
             _print(finding)
-    faults = sum(finding.error is not None for finding in findings)
-    if as_json:
-        body = {"version": 1, "ok": not faults, "checks": [f.as_json() for f in findings]}
-        typer.echo(json.dumps(body, indent=2))
-    else:
-        typer.secho(f"note  {NOT_YET}", dim=True)
-        typer.echo(f"{len(findings)} checks, {faults} fault{'s' * (faults != 1)}")
-    return 1 if faults else 0
+
+    def conclude(self) -> int:
+        """Print the sum; return the exit status."""
+        faults = sum(finding.error is not None for finding in self._findings)
+        if self._quiet:
+            checks = [finding.as_json() for finding in self._findings]
+            typer.echo(json.dumps({"version": 1, "ok": not faults, "checks": checks}, indent=2))
+        else:
+            typer.secho(f"note  {NOT_YET}", dim=True)
+            typer.echo(f"{len(self._findings)} checks, {faults} fault{'s' * (faults != 1)}")
+        return 1 if faults else 0
+
+
+def _try_address(config: Config) -> str:
+    """Bind the address as `run` does; our own running sidecar may have it."""
+    try:
+        try_address(config.http)
+    except HttpUnavailable:
+        status = ask_sidecar(address_of(config))
+        if status is None or status.get("service") != config.service.name:
+            raise
+        return f"{config.http.listen}, in use by the running sidecar"
+    return config.http.listen
 
 
 def _print(finding: Finding) -> None:
-    if finding.error is None:
-        typer.secho("ok    ", fg="green", nl=False)
-        typer.echo(f"{finding.subject}: {finding.detail}")
+    if finding.error is not None:
+        typer.secho("FAULT ", fg="red", nl=False)
+        typer.echo(f"{finding.subject}: {finding.error}")
         return
-    typer.secho("FAULT ", fg="red", nl=False)
-    typer.echo(f"{finding.subject}: {finding.error}")
+    if finding.warning:
+        typer.secho("warn  ", fg="yellow", nl=False)
+        typer.echo(f"{finding.subject}: {finding.detail}: {finding.warning}")
+        return
+    typer.secho("ok    ", fg="green", nl=False)
+    typer.echo(f"{finding.subject}: {finding.detail}")

@@ -28,11 +28,44 @@ GRANT CONNECT ON DATABASE {database} TO {role};
 {grants}
 
 -- 3. The publication, before the slot: rows that are older than the publication are never sent.
---    A partitioned table is published as one table.
+--    A partitioned table is published as one table. The publication is not created if the service
+--    could not change the rows of a table afterwards.
 {create}
 
 -- 4. The slot. {slot}
 """
+
+_GUARD = """\
+DO $$ DECLARE tables text; cures text; BEGIN
+    WITH members AS (
+        SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relreplident AS identity,
+               EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
+                       AND i.indimmediate AND i.indisvalid) AS has_key,
+               EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident
+                       AND i.indisvalid) AS has_index,
+               current_setting('server_version_num')::int >= 180000 AND EXISTS (
+                   SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> ''
+               ) AS is_generated
+        FROM pg_publication_tables p
+        JOIN pg_namespace s ON s.nspname = p.schemaname
+        JOIN pg_class o ON o.relnamespace = s.oid AND o.relname = p.tablename
+        JOIN pg_class c ON c.relkind = 'r' AND (c.oid = o.oid
+             OR o.relkind = 'p' AND c.oid IN (SELECT relid FROM pg_partition_tree(o.oid)))
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE p.pubname = {literal})
+    SELECT string_agg(name, ', '), string_agg(CASE
+               WHEN has_key THEN format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', name)
+               WHEN is_generated THEN format('give %s a primary key', name)
+               ELSE format('ALTER TABLE %s REPLICA IDENTITY FULL', name) END, '; ')
+    INTO tables, cures FROM members
+    WHERE NOT CASE identity WHEN 'd' THEN has_key WHEN 'i' THEN has_index
+                            WHEN 'f' THEN NOT is_generated ELSE false END;
+    IF tables IS NOT NULL THEN
+        RAISE EXCEPTION 'the service could not UPDATE or DELETE rows of %', tables
+            USING HINT = cures;
+    END IF;
+END $$;"""
+"""Refuses a publication of whole tables after which Postgres refuses changes of their rows."""
 
 
 def setup_sql(path: Path) -> int:
@@ -79,23 +112,29 @@ def render_difference(found: Difference) -> str:
 
 def _create(config: Config) -> str:
     """Return the statement that creates the publication."""
-    names = [table.name for table in config.tables] + [box.table for box in config.outboxes]
+    name = config.postgres.publication
     return (
-        f"CREATE PUBLICATION {_quote(config.postgres.publication)} FOR {_published(names)}\n"
-        "    WITH (publish_via_partition_root = true);"
+        f"BEGIN;\nCREATE PUBLICATION {_quote(name)}{_published(_names(config))}\n"
+        "    WITH (publish_via_partition_root = true);\n"
+        f"{_GUARD.format(literal=_literal(name))}\nCOMMIT;"
     )
+
+
+def _names(config: Config) -> list[str]:
+    """Return the tables, globs and outboxes that exist."""
+    tables = [table.name for table in config.tables if not table.dropped]
+    return tables + [outbox.table for outbox in config.outboxes if not outbox.dropped]
 
 
 def render_sql(config: Config) -> str:
     """Return the SQL for a configuration."""
     words = dsn_words(config.postgres)
     role = words.get("user") or _ROLE
-    names = [table.name for table in config.tables] + [box.table for box in config.outboxes]
     return _SQL.format(
         database=_quote(words.get("dbname") or role),
         role=_quote(role),
         role_literal=_literal(role),
-        grants="\n".join(_grants(names, role)),
+        grants="\n".join(_grants(_names(config), role)),
         create=_create(config),
         slot=_slot(config),
     )
@@ -118,7 +157,7 @@ def _grants(names: list[str], role: str) -> list[str]:
 def _published(names: list[str]) -> str:
     """Return the publication's tables; a glob becomes its schema (PostgreSQL 15 or newer)."""
     if not names:
-        return "ALL TABLES /* logical messages need a publication, its tables do not matter */"
+        return " /* logical messages need a publication, and no table in it */"
     exact = [name.split(".", 1) for name in names if not _is_glob(name)]
     schemas = sorted({name.split(".", 1)[0] for name in names if _is_glob(name)})
     parts = []
@@ -127,7 +166,7 @@ def _published(names: list[str]) -> str:
         parts.append("TABLE " + ", ".join(listed))
     if schemas:
         parts.append("TABLES IN SCHEMA " + ", ".join(_quote(schema) for schema in schemas))
-    return ", ".join(parts)
+    return " FOR " + ", ".join(parts)
 
 
 def _slot(config: Config) -> str:
@@ -136,7 +175,9 @@ def _slot(config: Config) -> str:
     name = _literal(config.postgres.slot)
     return (
         "Then start the sidecar once with `cdc-sidecar run --bootstrap`.\n"
-        f"SELECT pg_create_logical_replication_slot({name}, 'pgoutput');"
+        "-- From here on the server keeps WAL until the sidecar has read it.\n"
+        f"SELECT pg_create_logical_replication_slot({name}, 'pgoutput') FROM pg_publication\n"
+        f"WHERE pubname = {_literal(config.postgres.publication)};"
     )
 
 

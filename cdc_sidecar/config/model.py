@@ -4,11 +4,13 @@ A key has a default only if every user is safe with it. Only `cdc_sidecar.config
 `Config`, from a file. The reference for operators is `docs/reference/configuration.md`.
 """
 
+import fnmatch
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from cdc_sidecar.config.fields import ColumnEntry, OnError, TableName, not_empty
 from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.units import Duration, Size
 
@@ -54,44 +56,6 @@ def _address(text: str) -> str:
         message = 'must be host:port, such as "0.0.0.0:9464"'
         raise ValueError(message)
     return text
-
-
-def _table_name(text: str) -> str:
-    schema, dot, table = text.partition(".")
-    if not (schema and dot and table):
-        message = 'must be schema.table, such as "public.orders"'
-        raise ValueError(message)
-    return text
-
-
-def _not_yet_park(text: str) -> str:
-    if text == "park":
-        message = '"park" is not supported in this version; use "halt"'
-        raise ValueError(message)
-    return text
-
-
-def _not_empty(columns: tuple[object, ...]) -> tuple[object, ...]:
-    if not columns:
-        message = 'must contain at least one column or "*"'
-        raise ValueError(message)
-    return columns
-
-
-def _column_entry(value: object) -> object:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple):
-        names = [name for name in value if isinstance(name, str) and name != "*"]
-        if len(names) == len(value) > 1:
-            return tuple(names)
-    message = "must be the name of a column, or a list of the names that one column has had"
-    raise ValueError(message)
-
-
-TableName = Annotated[str, AfterValidator(_table_name)]
-ColumnEntry = Annotated[str | tuple[str, ...], BeforeValidator(_column_entry)]
-OnError = Annotated[Literal["halt", "park"], AfterValidator(_not_yet_park)]
 
 
 class _Section(BaseModel):
@@ -181,7 +145,7 @@ class Column(_Section):
 
     rename: Annotated[str, Field(min_length=1)] | None = None
     mask: Literal["hash"] | None = None
-    as_: Annotated[Literal["text"] | None, Field(alias="as")] = None
+    as_: Annotated[Literal["text", "iso"] | None, Field(alias="as")] = None
     logical: bool = True
 
 
@@ -189,20 +153,28 @@ class Table(_Section):
     """One captured table, or all tables of the publication that match a glob."""
 
     name: TableName
-    columns: Annotated[tuple[ColumnEntry, ...], Field(strict=False), AfterValidator(_not_empty)]
+    columns: Annotated[tuple[ColumnEntry, ...], Field(strict=False), AfterValidator(not_empty)]
     key: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
     unkeyed: bool = False
     tombstones: bool = True
-    truncate: Literal["event", "halt"] = "event"
+    truncate: Literal["event", "first_partition", "skip", "halt"] = "skip"
     incomplete_before: Literal["halt", "publish"] = "halt"
     on_error: OnError = "halt"
     former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
+    exclude: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
+    optional: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    dropped: bool = False
     column: dict[str, Column] = {}
 
     @property
     def is_glob(self) -> bool:
         """Whether the name is a glob."""
         return any(character in self.name for character in "*?[")
+
+    def matches(self, name: str) -> bool:
+        """Return whether a glob matches `schema.table` and does not exclude it."""
+        excluded = any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
+        return fnmatch.fnmatchcase(name, self.name) and not excluded
 
     @property
     def listed(self) -> tuple[tuple[str, ...], ...]:
@@ -225,18 +197,41 @@ class Table(_Section):
         if stray:
             message = f"column {', '.join(stray)} is configured, but columns does not list it"
             raise ValueError(message)
+        unknown = sorted(set(self.optional) - set(names) - self.column.keys())
+        if unknown:
+            message = f"column {', '.join(unknown)} is optional, but neither listed nor configured"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _of_globs(self) -> "Table":
+        if self.exclude and not self.is_glob:
+            message = "exclude is only for a glob; take the table itself out of the configuration"
+            raise ValueError(message)
+        if self.dropped and self.is_glob:
+            message = "dropped is only for one table; give it a block of its own"
+            raise ValueError(message)
         return self
 
 
 class OutboxColumns(_Section):
-    """The names of an outbox's columns; the defaults are Debezium's."""
+    """The names of an outbox's columns, each with all names that it has had.
 
-    id: str = "id"
-    aggregatetype: str = "aggregatetype"
-    aggregateid: str = "aggregateid"
-    type: str = "type"
-    payload: str = "payload"
-    traceparent: str = "traceparent"
+    The defaults are Debezium's.
+    """
+
+    id: ColumnEntry = "id"
+    aggregatetype: ColumnEntry = "aggregatetype"
+    aggregateid: ColumnEntry = "aggregateid"
+    type: ColumnEntry = "type"
+    payload: ColumnEntry = "payload"
+    traceparent: ColumnEntry = "traceparent"
+
+    @property
+    def by_role(self) -> dict[str, tuple[str, ...]]:
+        """The names of each column by its role."""
+        entries = ((role, getattr(self, role)) for role in type(self).model_fields)
+        return {role: (names,) if isinstance(names, str) else names for role, names in entries}
 
 
 class Outbox(_Section):
@@ -248,6 +243,7 @@ class Outbox(_Section):
     columns: OutboxColumns = OutboxColumns()
     on_error: OnError = "halt"
     former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
+    dropped: bool = False
 
     @model_validator(mode="after")
     def _routed(self) -> "Outbox":
@@ -287,6 +283,11 @@ class Http(_Section):
     def port(self) -> int:
         """The port of the address; 0 means any free port."""
         return int(self.listen.rpartition(":")[2])
+
+    def page(self, port: int) -> str:
+        """Return the URL of the status page as a person on this host opens it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 class Log(_Section):

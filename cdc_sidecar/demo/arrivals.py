@@ -6,8 +6,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import IsolationLevel, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.demo.latencies import Latencies
@@ -48,8 +48,8 @@ class Arrivals(threading.Thread):
     def __init__(self, config: Config, tally: Tally, lock: threading.Lock) -> None:
         """Connect; `lock` guards the tally."""
         super().__init__(name="arrivals", daemon=True)
-        self._consumer: Consumer = committed_reader(config.kafka)
-        self._admin: AdminClient = admin_client(config.kafka)
+        self._consumer = committed_reader(config.kafka)
+        self._admin = admin_client(config.kafka)
         self._decoder = MessageDecoder(CommittedSchemas(config).find)
         self._tally = tally
         self._lock = lock

@@ -1,18 +1,25 @@
 """The captured relations: the configuration of each one, and the mistakes in it."""
 
-import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
+from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.fingerprint import fingerprint
 from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
 from cdc_sidecar.events.outbox import outbox_mistakes
-from cdc_sidecar.events.plan import Plan, compile_plan
+from cdc_sidecar.events.own_block import cure_of_outbox, cure_of_table
+from cdc_sidecar.events.plan import Circumstances, Plan, compile_plan, missing_columns
 from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 from cdc_sidecar.postgres.types import LayoutFacts
+
+PARTS_KEPT: Final = 100
+"""Parts of which digests are kept: every commit writes them again, about 30 bytes for each part."""
+PART_DIGITS: Final = 6
+"""Hexadecimal digits of such a digest: two values of one key hardly ever share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Capture:
         exact = (table for table in self.tables if table.name == name)
         globs = [table for table in self.tables if table.is_glob]
         listed = (table for table in globs if name in table.former_names)
-        matching = (table for table in globs if fnmatch.fnmatchcase(name, table.name))
+        matching = (table for table in globs if table.matches(name))
         return next(exact, None) or next(listed, None) or next(matching, None)
 
     def outbox(self, name: str) -> Outbox | None:
@@ -78,29 +85,56 @@ class Capture:
             keys["transactions.topic"] = True
         return fingerprint(keys)
 
-    def mistakes(self, relation: Relation, facts: LayoutFacts) -> list[str]:
+    @property
+    def parts(self) -> dict[str, str]:
+        """A digest of each part of the same, by its key: to say which part has changed."""
+        keys: dict[str, object] = {
+            "service.name": self.service,
+            "messages.prefixes": self.prefixes,
+            "transactions.topic": self.transaction_metadata,
+            "postgres.ignored_tables": self.ignored,
+            **{f"tables.{table.name}": table for table in self.tables},
+            **{f"outboxes.{outbox.table}": outbox for outbox in self.outboxes},
+        }
+        if len(keys) > PARTS_KEPT:
+            return {}
+        return {
+            key: fingerprint({key: value})[:PART_DIGITS] for key, value in keys.items() if value
+        }
+
+    def mistakes(
+        self, relation: Relation, facts: LayoutFacts, known: Circumstances | None = None
+    ) -> list[str]:
         """Return the mistakes that keep a relation from being captured as configured."""
         named = self.name_mistakes(relation)
         outbox = self.outbox(relation.qualified_name)
         if outbox:
             return named + outbox_mistakes(relation, facts, outbox)
         table = self.table(relation.qualified_name)
-        return named + compile_plan(relation, facts, table)[1] if table else []
+        return named + compile_plan(relation, facts, table, known)[1] if table else []
 
-    def plan(self, relation: Relation, facts: LayoutFacts, table: Table) -> Plan:
+    def plan(self, relation: Relation, facts: LayoutFacts, table: Table, catalog: Catalog) -> Plan:
         """Return the plan of a relation version that appeared in the stream.
+
+        A configured column that was added after this layout is left out.
 
         Raises:
             LayoutRefused: it cannot be captured as configured.
 
         """
-        plan, mistakes = compile_plan(relation, facts, table)
+        lacks = missing_columns(relation, table)
+        later = catalog.later_columns(relation) if lacks else frozenset()
+        plan, mistakes = compile_plan(relation, facts, table, Circumstances(later))
         mistakes = self.name_mistakes(relation) + mistakes
         if plan is None or mistakes:
-            raise _refusal(relation, mistakes)
+            gone = catalog.lineage(relation.oid).name is None
+            name = relation.qualified_name
+            raise _refusal(relation, mistakes, cure_of_table(table, name, gone=gone))
         return plan
 
-    def check_outbox(self, relation: Relation, facts: LayoutFacts, outbox: Outbox) -> None:
+    def check_outbox(
+        self, relation: Relation, facts: LayoutFacts, outbox: Outbox, catalog: Catalog
+    ) -> None:
         """Check an outbox's relation version that appeared in the stream.
 
         Raises:
@@ -109,7 +143,8 @@ class Capture:
         """
         mistakes = self.name_mistakes(relation) + outbox_mistakes(relation, facts, outbox)
         if mistakes:
-            raise _refusal(relation, mistakes)
+            gone = catalog.lineage(relation.oid).name is None
+            raise _refusal(relation, mistakes, cure_of_outbox(outbox, gone=gone))
 
     def name_mistakes(self, relation: Relation) -> list[str]:
         """Return why a captured relation has no name or topic of its own."""
@@ -141,8 +176,8 @@ class Capture:
     def check_key(self, relation: Relation, facts: LayoutFacts, was: tuple[str, ...]) -> None:
         """Check that the catalog's key of a layout is the one of the table's earlier events.
 
-        With REPLICA IDENTITY FULL, and in the order of the columns, the catalog may already show a
-        key that was made after the rows of this layout.
+        With REPLICA IDENTITY FULL the rows do not show their key, and the catalog may already have
+        one that was made after them.
 
         Raises:
             LayoutRefused: the key may be one of another time.
@@ -151,8 +186,8 @@ class Capture:
         name, now = relation.qualified_name, facts.key_columns
         table = self.table(name)
         columns = {column.name for column in relation.columns}
-        unseen = relation.replica_identity is ReplicaIdentity.FULL or set(was) == set(now)
-        if table and not table.key and was != now and unseen and was and set(was) <= columns:
+        full = relation.replica_identity is ReplicaIdentity.FULL
+        if table and not table.key and full and was and was != now and set(was) <= columns:
             raise _other_key(name, was, now)
 
     def collisions(self, names: Iterable[str]) -> list[str]:
@@ -180,10 +215,10 @@ def _spell(columns: tuple[str, ...]) -> str:
     return "[" + ", ".join(f'"{column}"' for column in columns) + "]"
 
 
-def _refusal(relation: Relation, mistakes: list[str]) -> LayoutRefused:
+def _refusal(relation: Relation, mistakes: list[str], cure: str) -> LayoutRefused:
     return LayoutRefused(
         "; ".join(mistakes),
         where=f"table {relation.qualified_name}",
-        cause="DDL changed the table after the sidecar started",
-        hint='change its entry to fit (a new name, as = "text", key = [...]), then restart',
+        cause="the row was written before or after DDL changed the table",
+        hint=cure,
     )

@@ -12,7 +12,8 @@ class TopicFacts:
     """The broker's facts about a topic."""
 
     partitions: int
-    max_message_bytes: int
+    max_message_bytes: int  # the smallest of the limits that a record meets
+    limited_by: str = ""  # the setting behind it, and whose it is; "" is the topic's own maximum
 
 
 class Catalog(Protocol):
@@ -29,3 +30,6 @@ class Catalog(Protocol):
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the facts of a topic, which exists from then on."""
+
+    def later_columns(self, relation: Relation) -> frozenset[str]:
+        """Return the present columns of a table that did not exist yet in a layout of it."""

@@ -10,6 +10,7 @@ class Counted(StrEnum):
     EVENTS = "events"
     IGNORED = "changes that are not configured"
     UNCHANGED = "column values that the server did not send"
+    SKIPPED_TRUNCATES = "truncates that are not sent"
     OUTBOX_UPDATES = "updates of outbox rows"
 
 

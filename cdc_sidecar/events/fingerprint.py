@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from cdc_sidecar.config.model import Outbox, Table
 
-IRRELEVANT: Final[dict[type[BaseModel], set[str]]] = {Table: set(), Outbox: set()}
+IRRELEVANT: Final[dict[type[BaseModel], set[str]]] = {Table: {"dropped"}, Outbox: {"dropped"}}
 """The keys of a table or an outbox that change no event. A new key belongs to the fingerprint
 unless it is listed here.
 """

@@ -28,7 +28,18 @@ _REFUSED_EXTENSIONS = {"hstore": "hstore", "vector": "pgvector's", "halfvec": "p
 
 
 class TypeRefused(Exception):
-    """A column's type has no Avro form in this version; the message names the type."""
+    """A column's type has no Avro form in this version; the message names the type.
+
+    `cure` is what to set in the column's block.
+    """
+
+    cure = 'set {block} as = "text"'
+
+
+class LogicalRefused(TypeRefused):
+    """`logical = false` is set for a type that has no logical type."""
+
+    cure = "remove logical = false from {block}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,10 @@ def _plain(name: str, operation: values.Operation, connect: str = "", **more: ob
 
 _STRING = _plain("string", encode_bytes)
 _INT = _plain("int", values.encode_integer)
+_SMALLINT = AvroType({"type": "int", "connect.type": "int16"}, values.encode_integer)
+_ISO_TIMESTAMPTZ = _plain(
+    "string", values.encode_timestamptz_iso, "io.debezium.time.ZonedTimestamp"
+)
 _LONG = _plain("long", values.encode_integer)
 _JSON = _plain("string", encode_bytes, "io.debezium.data.Json")
 _OVERFLOW = "years 294247 to 294276"
@@ -56,7 +71,7 @@ _OVERFLOW = "years 294247 to 294276"
 _BUILTIN = {
     Builtin.BOOL: _plain("boolean", values.encode_boolean),
     Builtin.BYTEA: _plain("bytes", values.encode_bytea),
-    Builtin.INT2: _INT,
+    Builtin.INT2: _SMALLINT,
     Builtin.INT4: _INT,
     Builtin.INT8: _LONG,
     Builtin.OID: _LONG,
@@ -82,9 +97,8 @@ _BUILTIN = {
         _OVERFLOW,
     ),
     Builtin.TIMESTAMPTZ: AvroType(
-        _plain(
-            "long", values.encode_timestamptz, _MICRO_TIMESTAMP, logicalType="timestamp-micros"
-        ).schema,
+        # Debezium's MicroTimestamp means a time without zone: sinks would shift the instant
+        _plain("long", values.encode_timestamptz, logicalType="timestamp-micros").schema,
         values.encode_timestamptz,
         _OVERFLOW,
     ),
@@ -108,14 +122,26 @@ def map_column(facts: TypeFacts | None, config: Column, layout: LayoutFacts) -> 
     if facts is None:
         message = "a type that the catalog no longer has"
         raise TypeRefused(message)
+    if config.as_ == "iso":
+        return _map_iso(facts)
     avro = map_type(facts, layout.money_scale)
     if config.logical:
         return avro
     if "logicalType" not in avro.schema or avro.schema["type"] not in ("int", "long"):
         message = f"{facts.name} with logical = false, which only dates and times can have"
-        raise TypeRefused(message)
+        raise LogicalRefused(message)
     schema = {key: value for key, value in avro.schema.items() if key != "logicalType"}
     return AvroType(schema, avro.operation, avro.refuses)
+
+
+def _map_iso(facts: TypeFacts) -> AvroType:
+    base = facts
+    while base.kind is TypeKind.DOMAIN and base.base:
+        base = base.base
+    if base.oid != Builtin.TIMESTAMPTZ.value:
+        message = f'{facts.name} with as = "iso", which only timestamptz can have'
+        raise TypeRefused(message)
+    return _ISO_TIMESTAMPTZ
 
 
 def map_type(facts: TypeFacts, money_scale: int) -> AvroType:

@@ -21,6 +21,7 @@ from cdc_sidecar.events.transcode import columns_of
 from cdc_sidecar.events.values import encode_bytea
 from cdc_sidecar.postgres.frames import TUPLE_AT
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, Relation
+from cdc_sidecar.postgres.sql_names import similar
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts
 
 _NO_TOPICS = frozenset({"", ".", ".."})
@@ -33,25 +34,42 @@ lengths of three headers.
 def find_columns(relation: Relation, config: Outbox) -> dict[str, int]:
     """Return the place of each outbox column that the relation has, by its role."""
     places = {column.name: place for place, column in enumerate(relation.columns)}
-    roles = config.columns.model_dump()
-    return {role: places[name] for role, name in roles.items() if name in places}
+    roles = config.columns.by_role
+    return {role: places[name] for role, names in roles.items() for name in names if name in places}
 
 
 def outbox_mistakes(relation: Relation, facts: LayoutFacts, config: Outbox) -> list[str]:
     """Return the mistakes that keep this relation from being the configured outbox."""
     places = find_columns(relation, config)
-    roles = config.columns.model_dump()
-    mistakes = [
-        f"{config.table}: outbox column {name} ({role}) does not exist or is not published"
-        for role, name in roles.items()
-        if role not in places and role != "traceparent"
-    ]
+    there = {column.name for column in relation.columns}
+    mistakes = []
+    for role, names in config.columns.by_role.items():
+        found = [name for name in names if name in there]
+        if len(found) > 1:
+            mistakes.append(f"the outbox has each of the columns {' and '.join(found)} ({role})")
+        elif not found and role != "traceparent":
+            mistakes.append(
+                f"outbox column {' or '.join(names)} ({role}) does not exist or is not published"
+                + _renamed(names, relation, config, role)
+            )
     if "payload" in places and not _is_payload(facts.types[places["payload"]]):
-        mistakes.append(
-            f"{config.table}: payload column {config.columns.payload} must be text, json, jsonb"
-            " or bytea"
-        )
-    return mistakes
+        payload = relation.columns[places["payload"]].name
+        mistakes.append(f"payload column {payload} must be text, json, jsonb or bytea")
+    return [f"{config.table}: {mistake}" for mistake in mistakes]
+
+
+def _renamed(names: tuple[str, ...], relation: Relation, config: Outbox, role: str) -> str:
+    """Return a hint that a missing column may have been renamed to one that has no role."""
+    known = {name for entry in config.columns.by_role.values() for name in entry}
+    others = [column.name for column in relation.columns if column.name not in known]
+    if not others:
+        return ""
+    other = similar(names[0], others) or others[0]
+    entry = ", ".join(f'"{name}"' for name in (*names, other))
+    return (
+        f"; without a role: {', '.join(others)} (a column that was renamed has both names:"
+        f" [outboxes.columns] {role} = [{entry}])"
+    )
 
 
 def _is_payload(facts: TypeFacts | None) -> bool:
@@ -82,6 +100,7 @@ class OutboxTable:
         self._config = config
         self._width = len(relation.columns)
         self._places = find_columns(relation, config)
+        self._names = {role: relation.columns[at].name for role, at in self._places.items()}
         self._registry = registry
         self._catalog = catalog
         self._routes: dict[bytes, TopicRoute] = {}  # by aggregate type
@@ -136,7 +155,7 @@ class OutboxTable:
     def _required(self, row: dict[str, bytes | None], role: str) -> bytes:
         value = row[role]
         if value is None:
-            name = getattr(self._config.columns, role)
+            name = self._names[role]
             raise OutboxUnroutable(
                 f"column {name} is NULL",
                 hint=f"make {name} NOT NULL; the row cannot be published",

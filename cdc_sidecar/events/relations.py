@@ -66,11 +66,11 @@ class Relations:
         registry, catalog = self._schemas.registry, self._catalog
         if outbox := self._capture.outbox(name):
             facts = self._facts(relation)
-            self._capture.check_outbox(relation, facts, outbox)
+            self._capture.check_outbox(relation, facts, outbox, catalog)
             return OutboxTable(relation, outbox, facts, registry, catalog)
         table = self._capture.table(name)
         assert table is not None  # noqa: S101 - it is captured, and not as an outbox
-        plan = self._capture.plan(relation, self._facts(relation), table)
+        plan = self._capture.plan(relation, self._facts(relation), table, catalog)
         return CapturedTable(self._source, relation, table, plan, registry, catalog)
 
     def _captured(self, relation: Relation) -> Relation | None:

@@ -29,6 +29,7 @@ class TopicRoute:
     partitions: int
     limit: int  # bytes of key, value and header values
     remedy: str = ""  # a way to make records smaller, for the hint
+    limited_by: str = ""  # as `TopicFacts` has it
 
     @classmethod
     def open(
@@ -59,6 +60,7 @@ class TopicRoute:
             facts.partitions,
             facts.max_message_bytes - overhead,
             remedy,
+            facts.limited_by,
         )
 
     def record(
@@ -81,5 +83,5 @@ class TopicRoute:
         remedy = f", or {self.remedy}" if self.remedy else ""
         return RecordTooLarge(
             f"{size} bytes, but topic {self.topic} takes {self.limit}",
-            hint=f"raise max.message.bytes of topic {self.topic}{remedy}",
+            hint=f"raise {self.limited_by or f'max.message.bytes of topic {self.topic}'}{remedy}",
         )

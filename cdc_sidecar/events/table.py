@@ -99,14 +99,17 @@ class CapturedTable:
             transaction.append(self._route, None, key)  # smaller than the `d`: it is not refused
 
     def truncate(self, transaction: SourceTransaction) -> None:
-        """Add a `t` event to every partition, or halt if that is configured."""
+        """Add a `t` event to every partition or to the first one, count it, or halt."""
         if self._config.truncate == "halt":
             raise TruncateRefused(
                 self._name,
-                hint='decide what consumers must do, set truncate = "event" and restart',
+                hint='decide what consumers must do, set truncate = "event" or "skip", and restart',
             )
+        if self._config.truncate == "skip":
+            transaction.count(Count(Counted.SKIPPED_TRUNCATES, self._name))
+            return
         value = self._envelope.encode(transaction, "t", None, None, EMPTY, 1)
-        partitions = range(self._route.partitions)
+        partitions = range(self._route.partitions if self._config.truncate == "event" else 1)
         records = [self._route.record(value, None, partition) for partition in partitions]
         self._envelope.extend(transaction, ("t",), records)
 

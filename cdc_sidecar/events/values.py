@@ -42,6 +42,7 @@ _BOOLEANS: Final = {b"t": b"\x01", b"f": b"\x00"}
 _DATE: Final = re.compile(rb"(\d{4,7})-(\d\d)-(\d\d)( BC)?")
 _TIME: Final = re.compile(rb"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
 _TIMESTAMP: Final = re.compile(rb"(\d{4,7}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(\+00)?( BC)?")
+_ISO_DATE: Final = len("2024-02-29")
 _TIMETZ: Final = re.compile(rb"(.+[+-]\d\d)")
 
 
@@ -203,6 +204,21 @@ def encode_timestamptz(text: bytes) -> bytes:
     except (ValueError, TypeError):  # TypeError: it has no zone
         return _encode_rare_timestamp(text, b"+00")
     return encode_long((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds)
+
+
+def encode_timestamptz_iso(text: bytes) -> bytes:
+    """Encode a timestamp with time zone as ISO text in UTC: Debezium's `ZonedTimestamp`.
+
+    The infinities are sent as `infinity` and `-infinity`, as Debezium's sink reads them.
+    """
+    if text in (b"infinity", b"-infinity"):
+        return encode_bytes(text)
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None or match[3] != b"+00" or match[4]:
+        message = "a timestamp BC, or in a form other than ISO"
+        raise ValueRefused(message)
+    sign = b"+" if len(match[1]) > _ISO_DATE else b""  # ISO 8601: a year beyond 9999 has a sign
+    return encode_bytes(sign + match[1] + b"T" + match[2] + b"Z")
 
 
 def _encode_rare_timestamp(text: bytes, zone: bytes | None) -> bytes:

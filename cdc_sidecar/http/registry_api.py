@@ -1,23 +1,34 @@
-"""The read-only part of Confluent's Schema Registry API, answered from the built-in registry.
+"""The reading part of Confluent's Schema Registry API, answered from the built-in registry.
 
-Paths, bodies and error codes are those of the Schema Registry documentation, "API Reference".
+Paths, bodies and error codes are those of the Schema Registry documentation, "API Reference". Query
+parameters are ignored: nothing is deleted here, and schemas are always compared when parsed.
 """
 
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import Any, Final
 
 from cdc_sidecar.events.registry.records import SchemaVersion
 from cdc_sidecar.events.registry.subjects import Subjects
 
 Answer = tuple[int, Any]
+"""Status and body: bytes as they are sent, anything else as JSON."""
 
-_NOT_FOUND = (404, {"error_code": 404, "message": "HTTP 404 Not Found"})
-_NO_SUBJECT = (404, {"error_code": 40401, "message": "Subject not found."})
-_NO_VERSION = (404, {"error_code": 40402, "message": "Version not found."})
-_NO_SCHEMA = (404, {"error_code": 40403, "message": "Schema not found"})
-_BAD_VERSION = (422, {"error_code": 42202, "message": "The specified version is not valid."})
+_LARGEST_VERSION: Final = 2**31 - 1
+_NO_SUBJECT: Final = (404, {"error_code": 40401, "message": "Subject not found."})
+_NO_VERSION: Final = (404, {"error_code": 40402, "message": "Version not found."})
+_NO_SCHEMA: Final = (404, {"error_code": 40403, "message": "Schema not found"})
+_BAD_SCHEMA: Final = (422, {"error_code": 42201, "message": "Input schema is an invalid schema"})
+_BAD_VERSION: Final = (422, {"error_code": 42202, "message": "The specified version is not valid."})
+_READ_ONLY: Final = (422, {"error_code": 42205, "message": "This registry is in read-only mode"})
 
 
-def answer(subjects: Subjects, path: str) -> Answer:  # noqa: PLR0911 - a table of paths
+def refusal(status: int, phrase: str) -> Answer:
+    """Return the answer to a request that has no code of its own."""
+    return status, {"error_code": status, "message": f"HTTP {status} {phrase}"}
+
+
+def answer_get(subjects: Subjects, path: str) -> Answer:  # noqa: PLR0911 - a table of paths
     """Return status and body of a GET."""
     match path.strip("/").split("/"):
         case ["subjects"]:
@@ -25,22 +36,58 @@ def answer(subjects: Subjects, path: str) -> Answer:  # noqa: PLR0911 - a table 
         case ["subjects", subject, "versions"]:
             return _versions(subjects, subject)
         case ["subjects", subject, "versions", version]:
-            return _version(subjects, subject, version, bare=False)
+            return _version(subjects, subject, version, _body)
         case ["subjects", subject, "versions", version, "schema"]:
-            return _version(subjects, subject, version, bare=True)
+            return _version(subjects, subject, version, lambda found: found.schema.encode())
         case ["schemas", "types"]:
             return 200, ["AVRO"]
-        case ["schemas", "ids", identifier, *rest] if identifier.isdigit():
+        case ["schemas", "ids", identifier, *rest] if identifier.isdecimal():
             return _by_id(subjects, int(identifier), rest)
         case ["config"]:
             return 200, {"compatibilityLevel": "FULL"}
         case ["config", subject]:
             known = subjects.versions(subject)
             return (200, {"compatibilityLevel": "FULL"}) if known else _NO_SUBJECT
-        case ["mode"]:
+        case ["mode"] | ["mode", _]:
             return 200, {"mode": "READONLY"}
         case _:
-            return _NOT_FOUND
+            return refusal(404, "Not Found")
+
+
+def answer_post(subjects: Subjects, path: str, content: bytes) -> Answer:
+    """Return status and body of a POST, which asks for the version of a schema."""
+    match path.strip("/").split("/"):
+        case ["subjects", subject]:
+            return _find(subjects, subject, content, _body, _NO_SCHEMA)
+        case ["subjects", subject, "versions"]:  # a producer that registers what is there already
+            return _find(subjects, subject, content, lambda found: {"id": found.id}, _READ_ONLY)
+        case _:
+            return answer_other(subjects, path)
+
+
+def answer_other(subjects: Subjects, path: str) -> Answer:
+    """Return status and body of a method that changes something."""
+    known = answer_get(subjects, path)[0] != _NO_SUBJECT[0]
+    return refusal(405, "Method Not Allowed") if known else refusal(404, "Not Found")
+
+
+def _find(
+    subjects: Subjects,
+    subject: str,
+    content: bytes,
+    say: Callable[[SchemaVersion], object],
+    missing: Answer,
+) -> Answer:
+    """Find the version of a subject whose schema is the one in the body of a request."""
+    try:
+        schema = json.loads(content)["schema"]
+        found = subjects.find(subject, schema)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return _BAD_SCHEMA
+    if found:
+        return 200, say(found)
+    known = subjects.versions(subject) or missing is _READ_ONLY
+    return missing if known else _NO_SUBJECT
 
 
 def _versions(subjects: Subjects, subject: str) -> Answer:
@@ -48,28 +95,28 @@ def _versions(subjects: Subjects, subject: str) -> Answer:
     return (200, [version.version for version in versions]) if versions else _NO_SUBJECT
 
 
-def _version(subjects: Subjects, subject: str, version: str, *, bare: bool) -> Answer:
+def _version(
+    subjects: Subjects, subject: str, version: str, say: Callable[[SchemaVersion], object]
+) -> Answer:
     versions = subjects.versions(subject)
     if not versions:
         return _NO_SUBJECT
     if version in ("latest", "-1"):
-        found: SchemaVersion | None = versions[-1]
-    elif version.isdigit():
-        found = next((known for known in versions if known.version == int(version)), None)
-    else:
+        return 200, say(versions[-1])
+    if not version.isdecimal() or not 1 <= int(version) <= _LARGEST_VERSION:
         return _BAD_VERSION
-    if found is None:
-        return _NO_VERSION
-    if bare:
-        return 200, found.schema
-    body = {
+    found = next((known for known in versions if known.version == int(version)), None)
+    return (200, say(found)) if found else _NO_VERSION
+
+
+def _body(found: SchemaVersion) -> dict[str, object]:
+    return {
         "subject": found.subject,
         "version": found.version,
         "id": found.id,
         "schemaType": "AVRO",
         "schema": found.schema,
     }
-    return 200, body
 
 
 def _by_id(subjects: Subjects, identifier: int, rest: list[str]) -> Answer:
@@ -80,11 +127,11 @@ def _by_id(subjects: Subjects, identifier: int, rest: list[str]) -> Answer:
         case []:
             return 200, {"schemaType": "AVRO", "schema": schema}
         case ["schema"]:
-            return 200, schema
+            return 200, schema.encode()
         case ["versions"]:
             uses = subjects.uses(identifier)
             return 200, [{"subject": use.subject, "version": use.version} for use in uses]
         case ["subjects"]:
             return 200, [use.subject for use in subjects.uses(identifier)]
         case _:
-            return _NOT_FOUND
+            return refusal(404, "Not Found")

@@ -1,13 +1,14 @@
 """The HTTP server and its pages: metrics, health, status and the read-only schema registry.
 
 Every page is answered from memory, without a request to Postgres or Kafka. The registry implements
-the read-only part of Confluent's API (Schema Registry documentation, "API Reference"), and answers
-every other request with that API's 404.
+the reading part of Confluent's API (Schema Registry documentation, "API Reference"), and every
+other request is answered in the form of that API's errors.
 """
 
 import json
 import threading
 import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -16,7 +17,13 @@ from cdc_sidecar.config.model import Http
 from cdc_sidecar.errors import HttpUnavailable
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.http.listener import Listener
-from cdc_sidecar.http.registry_api import answer
+from cdc_sidecar.http.registry_api import (
+    Answer,
+    answer_get,
+    answer_other,
+    answer_post,
+    refusal,
+)
 from cdc_sidecar.http.status_page import render_status
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.runtime.status import Status, StatusBoard
@@ -24,6 +31,12 @@ from cdc_sidecar.runtime.status import Status, StatusBoard
 _JSON: Final = "application/json"
 _REGISTRY: Final = "application/vnd.schemaregistry.v1+json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
+_PAGES: Final = ("/", "/metrics", "/livez", "/readyz", "/status")
+_LARGEST_BODY: Final = 4_000_000
+"""Bytes of a request's body: the schema of a table with 1,600 columns has less than a megabyte."""
+
+Page = tuple[int, str, bytes]
+"""HTTP status, content type and body."""
 
 
 class HttpServer:
@@ -40,13 +53,7 @@ class HttpServer:
         class Handler(_Handler):
             pages = served
 
-        try:
-            self._server = Listener((config.host, config.port), Handler)
-        except OSError as error:
-            raise HttpUnavailable(
-                f"{config.listen}: {error.strerror}",
-                hint="set [http] listen to a free address; with port 0 any free port is taken",
-            ) from error
+        self._server = _bind(config, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
@@ -64,6 +71,26 @@ class HttpServer:
         self._server.server_close()
 
 
+def try_address(config: Http) -> None:
+    """Bind the address, and free it at once.
+
+    Raises:
+        HttpUnavailable: the address is in use, or is not one of this host.
+
+    """
+    _bind(config, _Handler).server_close()
+
+
+def _bind(config: Http, handler: type[BaseHTTPRequestHandler]) -> Listener:
+    try:
+        return Listener((config.host, config.port), handler)
+    except OSError as error:
+        raise HttpUnavailable(
+            f"{config.listen}: {error.strerror}",
+            hint="set [http] listen to a free address; with port 0 any free port is taken",
+        ) from error
+
+
 class Pages:
     """The page for each path: HTTP status, content type and body."""
 
@@ -72,7 +99,7 @@ class Pages:
         self._metrics = metrics
         self._registry = registry
 
-    def get(self, path: str) -> tuple[int, str, bytes]:
+    def get(self, path: str) -> "Page":
         """Return the page of a path without its query."""
         now = self._board.now
         match path:
@@ -88,8 +115,19 @@ class Pages:
             case "/":
                 return 200, "text/html; charset=utf-8", render_status(now).encode()
             case _:
-                status, body = answer(self._registry, path)
-                return status, _REGISTRY, _dump(body)
+                return _registry_page(answer_get(self._registry, path))
+
+    def post(self, path: str, content: bytes) -> "Page":
+        """Return the page of a POST: a look-up in the registry."""
+        if path in _PAGES:
+            return self.refuse(path)
+        return _registry_page(answer_post(self._registry, path, content))
+
+    def refuse(self, path: str) -> "Page":
+        """Return the page of a method that would change something."""
+        if path in _PAGES:
+            return _registry_page(refusal(405, "Method Not Allowed"))
+        return _registry_page(answer_other(self._registry, path))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -102,24 +140,58 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a GET."""
-        self._answer(with_body=True)
+        self._answer(self.pages.get(self._asked))
 
     def do_HEAD(self) -> None:
         """Answer a HEAD."""
-        self._answer(with_body=False)
+        self.do_GET()
 
-    def _answer(self, *, with_body: bool) -> None:
+    def do_POST(self) -> None:
+        """Answer a POST, whose body must have a length that is given and not too large."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+        elif int(length) > _LARGEST_BODY:
+            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        else:
+            self._answer(self.pages.post(self._asked, self.rfile.read(int(length))))
+
+    @property
+    def _asked(self) -> str:
+        """The path of the request, without its query."""
+        return unquote(urlsplit(self.path).path)
+
+    def _answer(self, page: Page) -> None:
         self.server.clients.use(self.connection)
-        status, kind, body = self.pages.get(unquote(urlsplit(self.path).path))
+        status, kind, body = page
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
-        if with_body:
+        if self.command != "HEAD":
             self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer in the form of the registry's errors; the rest of the request is not read.
+
+        Its base calls this with 501 for every method that this class has no function for.
+        """
+        del message, explain  # they repeat what the client has sent
+        self.close_connection = True
+        if code == HTTPStatus.NOT_IMPLEMENTED:
+            self._answer(self.pages.refuse(self._asked))
+        else:
+            self._answer(_registry_page(refusal(code, HTTPStatus(code).phrase)))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - its base's
         """Log nothing: probes and scrapes would hide the other events."""
+
+
+def _registry_page(found: Answer) -> Page:
+    status, body = found
+    return status, _REGISTRY, body if isinstance(body, bytes) else _dump(body)
 
 
 def _dump(body: object) -> bytes:

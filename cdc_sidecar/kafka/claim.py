@@ -120,6 +120,7 @@ class Claimant:
             self._config.publish,
             self._config.transactional_id,
             smallest=self._topics.smallest_limit(),
+            largest=self._topics.largest_limit(),
         )
         producer = TransactionalProducer(settings)
         producer.fence(self._stopping)

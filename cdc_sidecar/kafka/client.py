@@ -1,9 +1,8 @@
 """The settings of all Kafka clients of the sidecar, and the translation of their errors."""
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -11,47 +10,59 @@ from confluent_kafka.admin import AdminClient
 from cdc_sidecar.config.load import read_all
 from cdc_sidecar.config.model import Kafka
 from cdc_sidecar.errors import (
+    InternalError,
     KafkaRefused,
     KafkaSettingInvalid,
     KafkaUnavailable,
     ProducerFenced,
+    RecordTooLarge,
     SidecarError,
+    TopicUnfit,
     TransactionFailed,
 )
+from cdc_sidecar.kafka.listener import ask_listener
+from cdc_sidecar.kafka.reason import CREDENTIALS, Reason
+from cdc_sidecar.kafka.verdicts import AUTHENTICATE, GENERAL_HINTS, HINTS, Verdict, verdict_on
 
 REQUEST_TIMEOUT: Final = 20.0
 """Seconds for one admin request: the brokers answer in milliseconds, and an election of leaders or
 a controller that moves takes less than this."""
 
-LOGGER: Final = logging.getLogger("librdkafka")
-"""The logger of librdkafka's own lines; `cdc_sidecar.logs` forwards its warnings."""
+PROBE_TIMEOUT: Final = 3.0
+"""Seconds for the question whether a broker answers: a shutdown waits for it at most."""
 
 PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - it has no public name
 """The code with which librdkafka reports the end of a partition."""
 
-_REFUSED: Final = frozenset({
-    KafkaError._AUTHENTICATION,  # noqa: SLF001 - confluent-kafka's own spelling of local codes
-    KafkaError._SSL,  # noqa: SLF001 - as above
-    KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - as above
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.UNSUPPORTED_SASL_MECHANISM,
-    KafkaError.UNSUPPORTED_VERSION,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError.INVALID_TRANSACTION_TIMEOUT,
-    KafkaError.POLICY_VIOLATION,
-    KafkaError.INVALID_CONFIG,
-    KafkaError.INVALID_REPLICATION_FACTOR,
-    KafkaError.INVALID_PARTITIONS,
-    KafkaError.TOPIC_EXCEPTION,
-})  # fmt: skip
-_FENCED: Final = frozenset({
-    KafkaError._FENCED,  # noqa: SLF001 - as above
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-})  # fmt: skip
+_ACLS: Final = "docs/how-to/deploy-beside-a-service.md#kafka-acls lists what the sidecar needs"
+
+
+class Client(Protocol):
+    """A client of librdkafka with its reason; `poll` delivers what librdkafka has to say."""
+
+    reason: Reason
+
+    def poll(self, timeout: float, /) -> object:
+        """Call the callbacks that are due."""
+
+
+AnyClient = Client | AdminClient
+"""A client whose reason is asked for; an admin client of other code has none."""
+
+
+class Asked(NamedTuple):
+    """What a request wants, in the words of Kafka's ACLs: `Describe` of `topic orders`."""
+
+    operation: str
+    resource: str
+
+
+class Admin(AdminClient):
+    """An admin client that keeps librdkafka's last reason."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.reason: Reason = settings["logger"]
+        super().__init__(settings)
 
 
 def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
@@ -63,47 +74,157 @@ def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
     """
     mine = {name.replace("_", "."): value for name, value in owned.items()}
     base = {"bootstrap.servers": config.bootstrap_servers, "client.id": "cdc-sidecar"}
-    return {**base, **read_all(config.client), **mine, "error_cb": _note_error}
+    settings = {**base, **read_all(config.client), **mine}
+    reason = Reason(settings)
+    return {**settings, "error_cb": reason.note_error, "logger": reason}
 
 
-def _note_error(error: KafkaError) -> None:
-    """Log errors that librdkafka reports outside of calls; calls raise the errors that matter.
-
-    Without this callback, `flush` would raise Python's SystemError after a fatal error.
-    """
-    LOGGER.info("%s: %s", error.name(), error.str())
-
-
-def admin_client(config: Kafka) -> AdminClient:
+def admin_client(config: Kafka) -> Admin:
     """Return a new admin client.
 
     Raises:
         KafkaSettingInvalid: librdkafka does not accept a setting.
 
     """
-    settings: dict[str, Any] = {**client_settings(config), "logger": LOGGER}
     with translated():
-        return AdminClient(settings)
+        return Admin(client_settings(config))
+
+
+def ask_brokers(config: Kafka) -> None:
+    """Ask with a new client whether a broker answers: secrets and certificates may have changed.
+
+    Raises:
+        KafkaUnavailable: no broker answers within a few seconds.
+        KafkaRefused: a broker answers and refuses the client.
+
+    """
+    admin = admin_client(config)
+    with translated(admin):
+        admin.list_topics(timeout=PROBE_TIMEOUT)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Translate the errors of confluent-kafka into ours."""
+def translated(client: AnyClient | None = None, asked: Asked | None = None) -> Iterator[None]:
+    """Translate the errors of confluent-kafka into ours, with the reason that `client` knows."""
     try:
         yield
     except KafkaException as error:
-        raise translate(error.args[0]) from error
+        raise translate(error.args[0], client, asked) from error
 
 
-def translate(error: KafkaError) -> SidecarError:
-    """Return our error for an error of Kafka."""
-    fact = f"{error.name()}: {error.str()}"
-    if error.code() == KafkaError._INVALID_ARG:  # noqa: SLF001 - as above
-        return KafkaSettingInvalid(error.str(), hint="correct [kafka.client]")
-    if error.code() in _REFUSED:
-        return KafkaRefused(fact, hint="correct [kafka.client], or the sidecar's ACLs and quotas")
-    if error.code() in _FENCED:
-        return ProducerFenced(fact)
-    if error.txn_requires_abort() or error.fatal():
-        return TransactionFailed(fact)
-    return KafkaUnavailable(fact)
+def translate(
+    error: KafkaError, client: AnyClient | None = None, asked: Asked | None = None
+) -> SidecarError:
+    """Return our error for an error of Kafka.
+
+    An error that only says that no broker could be used becomes what `client` knows of the cause.
+    """
+    reason = _reason_of(client)
+    fact, code = f"{error.name()}: {error.str()}", error.code()
+    verdict = verdict_on(error)
+    if verdict is Verdict.AWAY and reason and reason.text:
+        return _translate_reason(reason, fact)
+    if verdict is Verdict.CREDENTIALS:
+        return _credentials(code, fact)
+    if verdict is Verdict.PERMISSION:
+        return _permission(fact, asked, reason)
+    if verdict is Verdict.SETTING:
+        return _setting(error.str())
+    lost = verdict is Verdict.AWAY and (error.fatal() or error.txn_requires_abort())
+    kind = TransactionFailed if lost else _KINDS[verdict]
+    return kind(fact, hint=HINTS.get(code) or GENERAL_HINTS.get(verdict, ""))
+
+
+_KINDS: Final[dict[Verdict, type[SidecarError]]] = {
+    Verdict.AWAY: KafkaUnavailable,
+    Verdict.TRANSACTION: TransactionFailed,
+    Verdict.FENCED: ProducerFenced,
+    Verdict.REFUSED: KafkaRefused,
+    Verdict.TOO_LARGE: RecordTooLarge,
+    Verdict.UNFIT: TopicUnfit,
+    Verdict.FOREIGN: InternalError,
+}
+
+
+def _reason_of(client: AnyClient | None) -> Reason | None:
+    """Return the client's reason after its callbacks were called; None if it keeps none."""
+    reason: Reason | None = getattr(client, "reason", None)
+    if client is None or reason is None:
+        return None
+    with suppress(KafkaException, SystemError):  # a producer after a fatal error raises them
+        client.poll(0)
+    return reason
+
+
+def _translate_reason(reason: Reason, fact: str) -> SidecarError:
+    """Return the error behind a call that only reports that no broker could be used."""
+    if reason.code in CREDENTIALS:
+        return _credentials(reason.code, reason.text)
+    return _mismatch(reason) or KafkaUnavailable(
+        f"{reason.text} ({fact})",
+        hint=HINTS.get(reason.code or 0, ""),
+    )
+
+
+def _mismatch(reason: Reason) -> KafkaRefused | None:
+    """Return the error of a client that speaks another protocol than the listener, if it does."""
+    address = reason.closed_by
+    listener = ask_listener(*address) if address else None
+    if address is None or listener is None or listener.protocol == reason.protocol:
+        return None
+    offered = f" ({', '.join(listener.mechanisms)})" if listener.mechanisms else ""
+    return KafkaRefused(
+        f"listener {address[0]}:{address[1]} speaks {listener.protocol}{offered}, but"
+        f" security.protocol is {reason.protocol}",
+        hint=f'set "security.protocol" = "{listener.protocol}" in [kafka.client], or name the port'
+        f" of a {reason.protocol} listener in kafka.bootstrap_servers",
+    )
+
+
+def _credentials(code: int | None, fact: str) -> KafkaRefused:
+    """Return a refusal that may end without a restart, if somebody is replacing a secret."""
+    refused = KafkaRefused(fact, hint=_credentials_hint(code, fact))
+    refused.may_mend = True
+    return refused
+
+
+def _credentials_hint(code: int | None, fact: str) -> str:
+    if "certificate verify failed" in fact or "could not be verified" in fact:
+        return (
+            'set "ssl.ca.location" in [kafka.client] to the certificate of the authority that'
+            " signed the broker's, and connect to a host that the broker's certificate names"
+        )
+    if "nsupported SASL mechanism" in fact:
+        return HINTS[KafkaError.UNSUPPORTED_SASL_MECHANISM]
+    if "current SASL state" in fact:
+        return HINTS[KafkaError.ILLEGAL_SASL_STATE]
+    if code == KafkaError._SSL:  # noqa: SLF001 - its spelling
+        return 'correct "ssl.certificate.location" and "ssl.key.location" in [kafka.client]'
+    return HINTS.get(code or 0, AUTHENTICATE)
+
+
+def _permission(fact: str, asked: Asked | None, reason: Reason | None) -> KafkaRefused:
+    """Return the error of a missing ACL, with the command that adds it if everything is known."""
+    if asked is None:
+        return KafkaRefused(fact, hint=f"add the missing ACL: {_ACLS}")
+    who = reason.username if reason and reason.username else "ANONYMOUS"
+    kind, _, name = asked.resource.partition(" ")
+    servers = reason.servers if reason else ""
+    return KafkaRefused(
+        f"{fact}: operation {asked.operation} on {asked.resource}",
+        hint=f"run kafka-acls.sh --bootstrap-server {servers} --add --allow-principal 'User:{who}'"
+        f" --operation {asked.operation} --{kind}{f' {name!r}' if name else ''}"
+        f" (the broker's log names the principal of a client certificate); {_ACLS}",
+    )
+
+
+def _setting(fact: str) -> KafkaSettingInvalid:
+    """Return the error of a setting; a file that cannot be read may be one that is replaced."""
+    name = fact.partition(": ")[2].partition(" failed")[0] if ".location failed" in fact else ""
+    if not name:
+        return KafkaSettingInvalid(fact, hint="correct [kafka.client]")
+    invalid = KafkaSettingInvalid(
+        fact, hint=f'correct "{name}" in [kafka.client], or the file that it names'
+    )
+    invalid.may_mend = True
+    return invalid

@@ -16,7 +16,13 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from cdc_sidecar.errors import KafkaUnavailable
-from cdc_sidecar.kafka.client import PARTITION_EOF, REQUEST_TIMEOUT, translate, translated
+from cdc_sidecar.kafka.client import (
+    PARTITION_EOF,
+    REQUEST_TIMEOUT,
+    Asked,
+    translate,
+    translated,
+)
 from cdc_sidecar.kafka.read import Reader
 
 Partition = tuple[str, int]
@@ -71,14 +77,17 @@ def _ends(
             isolation_level=isolation,
             request_timeout=REQUEST_TIMEOUT,
         )
-        ends |= _known(answers, last=time.monotonic() > deadline)
+        ends |= _known(admin, answers, last=time.monotonic() > deadline)
         missing -= ends.keys()
         time.sleep(_PAUSE if missing else 0)
     return ends
 
 
 def _known(
-    answers: Mapping[TopicPartition, Future[ListOffsetsResultInfo]], *, last: bool
+    admin: AdminClient,
+    answers: Mapping[TopicPartition, Future[ListOffsetsResultInfo]],
+    *,
+    last: bool,
 ) -> dict[Partition, int]:
     """Return the offsets that were answered; a partition without a leader is left out."""
     ends: dict[Partition, int] = {}
@@ -86,7 +95,8 @@ def _known(
         try:
             ends[partition.topic, partition.partition] = int(answer.result().offset)
         except KafkaException as exception:
-            error = translate(exception.args[0])
+            asked = Asked("Describe", f"topic {partition.topic}")
+            error = translate(exception.args[0], admin, asked)
             if last or not isinstance(error, KafkaUnavailable):
                 raise error from exception
     return ends
@@ -99,16 +109,17 @@ def read_timestamp(reader: Reader, partition: Partition, offset: int) -> int:
         KafkaUnavailable: the record did not arrive in time.
 
     """
-    with translated():
+    with translated(reader):
         reader.assign([TopicPartition(*partition, offset)])
     deadline = time.monotonic() + _READ_TIMEOUT
     while time.monotonic() < deadline:
-        with translated():
+        with translated(reader):
             message = reader.poll(1.0)
         error = message.error() if message else None
         if message and error is None:
             return int(message.timestamp()[1]) * 1000
         if error and error.code() != PARTITION_EOF and not error.retriable():
-            raise translate(error) from KafkaException(error)
+            asked = Asked("Read", f"topic {partition[0]}")
+            raise translate(error, reader, asked) from KafkaException(error)
     topic, number = partition
     raise KafkaUnavailable(f"no record at offset {offset} of partition {number} of topic {topic}")

@@ -16,7 +16,6 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import KafkaUnavailable, SidecarError
 from cdc_sidecar.events.names import position_topic
 from cdc_sidecar.kafka.client import (
-    LOGGER,
     REQUEST_TIMEOUT,
     admin_client,
     client_settings,
@@ -94,7 +93,7 @@ def write_last_run(config: Config, run: LastRun) -> None:
         config.kafka, acks="all", message_timeout_ms=milliseconds, linger_ms=0
     )
     with translated():
-        producer = Producer({**settings, "logger": LOGGER})
+        producer = Producer(settings)
         value = json.dumps(run.as_json(), separators=(",", ":")).encode()
         producer.produce(topic, value, LAST_RUN_KEY.encode(), 0)
         left = producer.flush(_WRITE_WITHIN)

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Producer
 
 from cdc_sidecar.config.model import Kafka
 from cdc_sidecar.errors import KafkaUnavailable, SchemasUnreadable
-from cdc_sidecar.kafka.client import LOGGER, REQUEST_TIMEOUT, client_settings, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, client_settings, translated
 from cdc_sidecar.kafka.read import committed_reader, read_records
 
 RECORD_VERSION: Final = 1
@@ -47,7 +47,7 @@ class Ledger:
                 failures.append(error)
 
         with translated():
-            producer = Producer({**settings, "logger": LOGGER})
+            producer = Producer(settings)
             for name, identifier in created.items():
                 key, value = PREFIX + name.encode(), _value(name, identifier)
                 producer.produce(self._topic, value, key, 0, on_delivery=delivered)

@@ -16,7 +16,7 @@ from confluent_kafka import TopicPartition
 
 from cdc_sidecar.errors import PositionElsewhere, PositionUnreadable
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, Asked, translated
 from cdc_sidecar.kafka.read import Reader, read_records
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn, parse_lsn
 
@@ -79,6 +79,7 @@ class PositionRecord:
     instance: str  # host and process that wrote it
     written_at: int  # microseconds since 1970
     resets: tuple[Move, ...] = ()  # an operator's last moves, oldest first
+    parts: Mapping[str, str] = field(default_factory=dict)  # of the configuration: their digests
     more: Mapping[str, Any] = field(default_factory=dict)  # fields that a newer version added
 
     def moved(self, position: Position, fingerprint: str, now: int) -> "PositionRecord":
@@ -110,6 +111,7 @@ class PositionRecord:
             "instance": self.instance,
             "written_at": self.written_at,
             "resets": [move.as_json() for move in self.resets],
+            **({"configuration": self.parts} if self.parts else {}),
             **self.more,
         }
         return json.dumps(value, separators=(",", ":")).encode()
@@ -147,7 +149,8 @@ def decode_position(value: bytes) -> PositionRecord:
         position = None if end is None else Position(parse_lsn(end), _parse_partial(partial))
         resets = tuple(_parse_move(move) for move in content.pop("resets"))
         known = {name: content.pop(name) for name in _PLAIN}
-        return PositionRecord(identity, position, resets=resets, more=content, **known)
+        parts = dict(content.pop("configuration", {}))
+        return PositionRecord(identity, position, resets=resets, parts=parts, more=content, **known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PositionUnreadable(
             f"a record of {len(value)} bytes is malformed",
@@ -196,7 +199,7 @@ def read_position(
         KafkaUnavailable: the topic cannot be read.
 
     """
-    with translated():
+    with translated(consumer, Asked("Read", f"topic {topic}")):
         partition = TopicPartition(topic, 0)
         _, end = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT, cached=False)
     for start in dict.fromkeys((max(0, (high or end) - _TAIL), 0)):

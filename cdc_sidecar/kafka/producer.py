@@ -15,14 +15,21 @@ from confluent_kafka import KafkaError, KafkaException
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import (
-    KafkaRefused,
     KafkaUnavailable,
-    ProducerFenced,
     SidecarError,
     TransactionFailed,
 )
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.kafka.client import LOGGER, client_settings, translate, translated
+from cdc_sidecar.kafka.client import Asked, client_settings, translate, translated
+from cdc_sidecar.kafka.failure import (
+    RECORD_OVERHEAD,
+    check_credentials,
+    check_full,
+    failure,
+    too_large_for_queue,
+    too_slow,
+)
+from cdc_sidecar.kafka.reason import LOGGER, Reason
 
 LINGER: Final = 100
 """Milliseconds after which a batch that is not full is sent. This is longer than a transaction
@@ -46,16 +53,23 @@ ROOM_POLL: Final = 0.05
 """Seconds between two attempts while librdkafka's queue is full: each batch that
 is sent makes room, and a lost lock must be noticed soon."""
 
+LARGEST_ROOM: Final = 128 * 1024 * 1024
+"""Bytes. The limits of topics do not enlarge librdkafka's queue beyond this: the brokers' default
+of socket.request.max.bytes refuses a record of 100 MiB, and memory is bounded by the queue."""
 _BATCH_TOPIC: Final = attrgetter("batch_topic")
 
 
 def producer_settings(
-    config: Kafka, publish: Publish, transactional_id: str, smallest: int
+    config: Kafka, publish: Publish, transactional_id: str, smallest: int, largest: int = 0
 ) -> dict[str, Any]:
-    """Return the settings of a producer; `smallest` is the smallest limit of a topic, in bytes.
+    """Return the settings of a producer for topics with a smallest and a largest limit, in bytes.
 
-    librdkafka does not check the limits of topics; the code that makes a record checks them.
+    librdkafka does not check the limits of topics; the code that makes a record checks them. Its
+    queue must have room for the largest record, or that record would wait forever.
     """
+    room = max(
+        32_768_000, publish.max_batch_bytes * 2, min(largest, LARGEST_ROOM) + RECORD_OVERHEAD
+    )
     timeout = round(publish.transaction_timeout * 1000)
     defaults = {"linger.ms": LINGER, "compression.type": "lz4"}
     owned = client_settings(
@@ -67,14 +81,16 @@ def producer_settings(
         partitioner="murmur2_random",
         message_max_bytes=1_000_000_000,
         batch_size=min(1_000_000, smallest),
-        queue_buffering_max_kbytes=max(32768, publish.max_batch_bytes // 1024 * 2),
+        queue_buffering_max_kbytes=room // 1024 + 1,
         queue_buffering_max_messages=50_000,
         delivery_report_only_error=True,
         retry_backoff_ms=round(RETRY_BACKOFF * 1000),
         retry_backoff_max_ms=round(RETRY_BACKOFF * 1000),
     )
     owned.setdefault("socket.timeout.ms", min(60_000, timeout))
-    return {**defaults, **owned}
+    reason: Reason = owned["logger"]
+    callbacks = {"throttle_cb": reason.note_throttle, "on_delivery": reason.note_delivery}
+    return {**defaults, **owned, **callbacks}
 
 
 class Producer(Protocol):
@@ -110,8 +126,11 @@ class TransactionalProducer:
 
         """
         self._timeout = settings["transaction.timeout.ms"] / 1000
+        self._room = settings["queue.buffering.max.kbytes"] * 1024
+        self._identity = Asked("Write", f"transactional-id {settings['transactional.id']}")
+        self.reason: Reason = settings["logger"]
         with translated():
-            self._producer = confluent_kafka.Producer({**settings, "logger": LOGGER})
+            self._producer = confluent_kafka.Producer(settings)
 
     def fence(self, stopping: Callable[[], bool], deadline: float = FENCE_TIMEOUT) -> None:
         """Fence every earlier producer and wait until its last transaction is decided.
@@ -121,16 +140,21 @@ class TransactionalProducer:
             KafkaRefused: the transactional id or its time-out is not allowed.
 
         """
-        until = time.monotonic() + deadline
+        begun = time.monotonic()
         while True:
             try:
                 self._producer.init_transactions(SLICE)
             except KafkaException as exception:
-                error = exception.args[0]
-                if not error.retriable() or time.monotonic() >= until or stopping():
-                    raise _unavailable(translate(error)) from exception
+                error, waited = exception.args[0], time.monotonic() - begun
+                if not error.retriable() or waited >= deadline or stopping():
+                    raise _unavailable(translate(error, self, self._identity)) from exception
+                check_credentials(self, waited)
             else:
                 return
+
+    def poll(self, timeout: float, /) -> object:
+        """Let librdkafka report its reasons."""
+        return self._producer.poll(timeout)
 
     def begin(self) -> None:
         """Begin a transaction; the brokers learn of it with the first record.
@@ -158,14 +182,10 @@ class TransactionalProducer:
         """
         begun = time.monotonic()
 
-        def wait() -> None:
+        def wait() -> bool:
             self._producer.poll(ROOM_POLL)
-            waited = time.monotonic() - begun
-            waiting(waited)
-            if waited > self._timeout:
-                raise TransactionFailed(
-                    "the brokers have not taken the records within the transaction's time-out"
-                )
+            self._keep_waiting(waiting, begun)
+            return not len(self._producer)
 
         try:
             for topic, records_of_topic in groupby(records, _BATCH_TOPIC):
@@ -178,7 +198,21 @@ class TransactionalProducer:
         except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
-    def _produce_run(self, topic: str, run: list[Record], wait: Callable[[], None]) -> None:
+    def _keep_waiting(self, waiting: Callable[[float], None], begun: float) -> None:
+        """Report the time that the brokers have taken.
+
+        Raises:
+            TransactionFailed: it is longer than the transaction may take.
+            KafkaRefused: they refuse our credentials.
+
+        """
+        waited = time.monotonic() - begun
+        waiting(waited)
+        check_credentials(self, waited)
+        if waited > self._timeout:
+            raise too_slow(self.reason)
+
+    def _produce_run(self, topic: str, run: list[Record], wait: Callable[[], bool]) -> None:
         """Hand on records of one topic in one call.
 
         With a call for each record, librdkafka would look up the topic by its name each time. It
@@ -188,16 +222,20 @@ class TransactionalProducer:
         messages: list[dict[str, Any]] = [
             {"value": record.value, "key": record.key} for record in run
         ]
+        empty = False
         while (taken := self._producer.produce_batch(topic, messages)) < len(messages):
-            _check_full(messages, taken)
+            check_full(messages, taken)
+            if empty and not taken:
+                raise too_large_for_queue(run[-len(messages)], self._room)
             messages = messages[taken:]
-            wait()
+            empty = wait()
 
-    def _produce_each(self, records: list[Record], wait: Callable[[], None]) -> None:
+    def _produce_each(self, records: list[Record], wait: Callable[[], bool]) -> None:
         """Hand on records one by one: those that have a partition or headers."""
         produce: Any = self._producer.produce
         for record in records:
             topic, headers = record.topic, record.headers
+            empty = False
             while True:
                 try:  # without callbacks, and with the present time
                     produce(
@@ -205,7 +243,9 @@ class TransactionalProducer:
                     )
                     break
                 except BufferError:
-                    wait()
+                    if empty:
+                        raise too_large_for_queue(record, self._room) from None
+                    empty = wait()
 
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; return whether the producer may be used again.
@@ -219,7 +259,7 @@ class TransactionalProducer:
         """
         begun = time.monotonic()
         until = begun + self._timeout
-        self._deliver(waiting, begun, until)
+        self._deliver(waiting, begun)
         return self._end(waiting, begun, until) < SLOW_COMMIT
 
     def _end(self, waiting: Callable[[float], None], begun: float, until: float) -> float:
@@ -231,19 +271,19 @@ class TransactionalProducer:
             except SystemError as exception:
                 raise self._failure(exception) from exception
             except KafkaException as exception:
-                waiting(time.monotonic() - begun)
+                waited = time.monotonic() - begun
+                waiting(waited)
                 if not exception.args[0].retriable() or time.monotonic() > until:
                     raise self._failure(exception) from exception
+                check_credentials(self, waited)
             else:
                 return time.monotonic() - started
 
-    def _deliver(self, waiting: Callable[[float], None], begun: float, until: float) -> None:
+    def _deliver(self, waiting: Callable[[float], None], begun: float) -> None:
         """Wait until the brokers have every record."""
         try:
             while self._producer.flush(SLICE):
-                waiting(time.monotonic() - begun)
-                if time.monotonic() > until:
-                    raise TransactionFailed("the records were not delivered within the time-out")
+                self._keep_waiting(waiting, begun)
         except (KafkaException, SystemError) as exception:
             raise self._failure(exception) from exception
 
@@ -259,8 +299,7 @@ class TransactionalProducer:
         """
         self.begin()
         self.produce(Record(topic, b"", b"", partition) for topic, partition in partitions)
-        begun = time.monotonic()
-        self._deliver(lambda _seconds: None, begun, begun + self._timeout)
+        self._deliver(lambda _seconds: None, time.monotonic())
         if not self.abort():
             raise TransactionFailed("the abort of a hanging transaction is in doubt")
 
@@ -291,36 +330,16 @@ class TransactionalProducer:
                 "a fatal error of librdkafka, without its code"
             )
         error = exception.args[0]
-        translated_error = translate(error)
-        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - its spelling
-            translated_error = self._fatal_cause() or translated_error
-        if isinstance(translated_error, ProducerFenced | KafkaRefused):
-            return translated_error
-        return TransactionFailed(translated_error.fact)
+        fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - its spelling
+        return (self._fatal_cause() if fatal else None) or failure(self, error)
 
     def _fatal_cause(self) -> SidecarError | None:
         """Ask for the code of a fatal error, which `produce` and `flush` do not report."""
         try:
             self._producer.abort_transaction(SLICE)
         except KafkaException as exception:
-            return translate(exception.args[0])
+            return failure(self, exception.args[0])
         return None
-
-
-def _check_full(messages: list[dict[str, Any]], taken: int) -> None:
-    """Check that all records after the first `taken` were left out because the queue was full.
-
-    Raises:
-        KafkaException: one was refused.
-        TransactionFailed: one was taken, but not those before it: order is lost.
-
-    """
-    errors = [message.pop("_error", None) for message in messages]
-    for error in errors:
-        if error and error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - its spelling
-            raise KafkaException(error)
-    if not all(errors[taken:]):
-        raise TransactionFailed("librdkafka took records out of order")
 
 
 def _unavailable(error: SidecarError) -> SidecarError:

@@ -6,7 +6,7 @@ EOF event and in its watermarks. Only an admin request returns the high watermar
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import confluent_kafka
 from confluent_kafka import IsolationLevel, TopicPartition
@@ -15,17 +15,25 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from cdc_sidecar.config.model import Kafka
 from cdc_sidecar.errors import KafkaUnavailable, TopicMissing
 from cdc_sidecar.kafka.client import (
-    LOGGER,
     PARTITION_EOF,
     REQUEST_TIMEOUT,
+    Asked,
     client_settings,
     translate,
     translated,
 )
+from cdc_sidecar.kafka.reason import Reason
 
-Reader = confluent_kafka.Consumer
-"""A consumer that commits nothing."""
 Message = confluent_kafka.Message
+
+
+class Reader(confluent_kafka.Consumer):
+    """A consumer that commits nothing, and keeps librdkafka's last reason."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.reason: Reason = settings["logger"]
+        super().__init__(settings)
+
 
 READ_TIMEOUT: Final = 60.0
 """Seconds without a record after which a topic counts as unreadable: as long as a new producer may
@@ -45,7 +53,7 @@ def high_watermark(admin: AdminClient, topic: str) -> int:
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=REQUEST_TIMEOUT,
     )
-    with translated():
+    with translated(admin, Asked("Describe", f"topic {topic}")):
         return int(next(iter(answers.values())).result().offset)
 
 
@@ -66,7 +74,7 @@ def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader
         fetch_wait_max_ms=20,
     )
     with translated():
-        return Reader({**settings, "logger": LOGGER})
+        return Reader(settings)
 
 
 def read_records(
@@ -84,11 +92,12 @@ def read_records(
         KafkaUnavailable: nothing arrived for too long, or another producer has a transaction open.
 
     """
-    with translated():
+    asked = Asked("Read", f"topic {topic}")
+    with translated(consumer, asked):
         consumer.assign([TopicPartition(topic, 0, start)])
     deadline = time.monotonic() + READ_TIMEOUT
     while time.monotonic() < deadline:
-        with translated():
+        with translated(consumer, asked):
             message = consumer.poll(1.0)
         if message is None:
             continue
@@ -102,10 +111,18 @@ def read_records(
             if high is None or (message.offset() or 0) >= high:
                 return
         elif not error.retriable():
-            raise translate(error)
-    raise KafkaUnavailable(
-        f"topic {topic} was not read to its end within {READ_TIMEOUT:.0f} s",
+            raise translate(error, consumer, asked)
+    raise _unread(consumer, topic)
+
+
+def _unread(consumer: Reader, topic: str) -> KafkaUnavailable:
+    known = consumer.reason.text
+    return KafkaUnavailable(
+        f"topic {topic} was not read to its end within {READ_TIMEOUT:.0f} s"
+        + (f": {known}" if known else ""),
         cause="the brokers do not answer, or another producer has a transaction open there",
+        hint="start the brokers; `kafka-transactions.sh find-hanging` lists the transactions that"
+        " are open for too long",
     )
 
 
@@ -118,15 +135,22 @@ def assign(consumer: Reader, topics: Iterable[str], *, from_beginning: bool) -> 
     """
     partitions = []
     for name in topics:
-        with translated():
+        asked = Asked("Read", f"topic {name}")
+        with translated(consumer, asked):
             listed = consumer.list_topics(name, timeout=REQUEST_TIMEOUT).topics[name]
         if listed.error is not None:
             raise TopicMissing(name, hint="list the topics with `cdc-sidecar check`")
         for number in listed.partitions:
             partition = TopicPartition(name, number)
-            with translated():
+            with translated(consumer, asked):
                 low, high = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT)
             partition.offset = low if from_beginning else high
             partitions.append(partition)
     with translated():
         consumer.assign(partitions)
+
+
+def _reading(message: Message) -> Asked | None:
+    """Return what a message that is an error was the answer to."""
+    topic = message.topic()
+    return Asked("Read", f"topic {topic}") if topic else None

@@ -4,33 +4,36 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import (
-    AdminClient,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-    TopicMetadata,
-)
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import TopicSettings
 from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, TopicUnfit
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.failpoints import Failpoint
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translate, translated
+from cdc_sidecar.kafka.broker_defaults import broker_defaults
+from cdc_sidecar.kafka.client import (
+    PROBE_TIMEOUT,
+    REQUEST_TIMEOUT,
+    Admin,
+    Asked,
+    translate,
+    translated,
+)
 from cdc_sidecar.kafka.hanging import Partition
+from cdc_sidecar.kafka.topic import REQUEST_LIMIT, REQUEST_OVERHEAD, Topic
 
 T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 1_048_588
 """Kafka's default of max.message.bytes, assumed for a topic that does not exist yet."""
 
-PROBE_TIMEOUT: Final = 3.0
-"""Seconds for the question whether a broker answers: a shutdown waits for it at most."""
+SMALLEST_INTERNAL: Final = 65_536
+"""Bytes that a record of an internal topic may need: a position with the longest names and ten
+moves, or the schema of a table with hundreds of columns."""
 
 INTERNAL_SETTINGS: Final = {
     "cleanup.policy": "compact",
@@ -47,23 +50,6 @@ _DURABLE: Final = ("min.insync.replicas",)
 """The configured settings that internal topics have too: a position must not be lost either."""
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """An existing topic."""
-
-    name: str
-    partitions: int
-    replication_factor: int
-    max_message_bytes: int
-    cleanup_policy: str
-    min_insync_replicas: int
-
-    @property
-    def compacted(self) -> bool:
-        """Whether compaction removes records by key."""
-        return "compact" in self.cleanup_policy
-
-
 class TopicCatalog:
     """The topics of the cluster as last described.
 
@@ -73,35 +59,30 @@ class TopicCatalog:
 
     def __init__(
         self,
-        admin: AdminClient,
+        admin: Admin,
         config: TopicSettings,
         remember: Callable[[dict[str, str]], None] = lambda _created: None,
+        *,
+        dry_run: bool = False,
     ) -> None:
-        """Begin without topics; `remember` is called with the ids of topics that we created."""
+        """Begin without topics; `remember` is called with the ids of topics that we created.
+
+        With `dry_run` the brokers only validate the creation of missing topics (`validate_only`),
+        which are then known as they would be.
+        """
+        self._dry_run = dry_run
         self._admin = admin
         self._config = config
         self._remember = remember
         self._known: dict[str, Topic] = {}
+        self._asked = False  # for the next
+        self._largest_request: int | None = None  # of the brokers, if we may know it
 
     @property
     def partitions(self) -> list[Partition]:
         """Every partition of the topics that were described so far."""
         known = list(self._known.values())  # a copy: another thread may add to them
         return [(topic.name, number) for topic in known for number in range(topic.partitions)]
-
-    def brokers_answer(self) -> bool:
-        """Return whether any broker answers within a few seconds.
-
-        Raises:
-            KafkaRefused: a broker answers and refuses the client.
-
-        """
-        try:
-            with translated():
-                self._admin.list_topics(timeout=PROBE_TIMEOUT)
-        except KafkaUnavailable:
-            return False
-        return True
 
     def describe(self, names: Iterable[str]) -> dict[str, Topic]:
         """Return those of the topics that exist.
@@ -111,13 +92,34 @@ class TopicCatalog:
 
         """
         wanted = set(names)
-        with translated():
-            listed = self._admin.list_topics(timeout=REQUEST_TIMEOUT).topics
+        with translated(self._admin):
+            metadata = self._admin.list_topics(timeout=REQUEST_TIMEOUT)
+        listed = metadata.topics
+        if not self._asked:
+            self._asked = True
+            self._largest_request = self._ask_for_largest_request(metadata.brokers)
         found = [name for name in wanted if name in listed and listed[name].error is None]
         settings = self._settings(found)
         for name in found:
-            self._known[name] = _topic(name, listed[name], settings[name])
+            self._known[name] = Topic.described(listed[name], settings[name])
         return {name: self._known[name] for name in found}
+
+    def _ask_for_largest_request(self, brokers: Iterable[int]) -> int | None:
+        """Return the smallest socket.request.max.bytes, or None if we may not read it."""
+        limits = []
+        for number in brokers:
+            resource = ConfigResource(ResourceType.BROKER, str(number))
+            (answer,) = self._admin.describe_configs(
+                [resource], request_timeout=PROBE_TIMEOUT
+            ).values()
+            try:
+                with translated(self._admin, Asked("DescribeConfigs", "cluster")):
+                    value = answer.result()[REQUEST_LIMIT].value
+            except (KafkaRefused, KafkaUnavailable, KeyError):
+                continue  # not allowed to, or the broker is away: the other limits still count
+            if value is not None:
+                limits.append(int(value))
+        return min(limits, default=None)
 
     def describe_matching(self, wanted: Callable[[str], bool]) -> None:
         """Describe the topics that exist and whose names `wanted` accepts.
@@ -129,7 +131,7 @@ class TopicCatalog:
             KafkaUnavailable: the brokers do not answer.
 
         """
-        with translated():
+        with translated(self._admin):
             listed = self._admin.list_topics(timeout=REQUEST_TIMEOUT).topics
         names = [name for name in listed if name not in self._known and wanted(name)]
         if not names:
@@ -148,7 +150,7 @@ class TopicCatalog:
         answers = self._admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT)
         described = {}
         for resource, answer in answers.items():
-            with translated():
+            with translated(self._admin, Asked("DescribeConfigs", f"topic {resource.name}")):
                 entries = answer.result()
             described[resource.name] = {
                 name: str(entry.value) for name, entry in entries.items() if entry.value is not None
@@ -164,7 +166,10 @@ class TopicCatalog:
         """
         wanted = TopicCollection(sorted(names))
         answers = self._admin.describe_topics(wanted, request_timeout=REQUEST_TIMEOUT)
-        described = {name: _unless_unknown(answer) for name, answer in answers.items()}
+        described = {
+            name: self._unless_unknown(answer, Asked("Describe", f"topic {name}"))
+            for name, answer in answers.items()
+        }
         return {name: str(topic.topic_id) for name, topic in described.items() if topic}
 
     def delete(self, name: str) -> None:
@@ -176,23 +181,37 @@ class TopicCatalog:
 
         """
         answers = self._admin.delete_topics([name], operation_timeout=10, request_timeout=20)
-        _unless_unknown(answers[name])
+        self._unless_unknown(answers[name], Asked("Delete", f"topic {name}"))
+
+    def known(self, names: Iterable[str]) -> dict[str, Topic]:
+        """Return those of the topics that were described, or made sure of, before."""
+        return {name: self._known[name] for name in names if name in self._known}
 
     def facts(self, name: str) -> TopicFacts | None:
         """Return what is known of a topic; None if it was not described yet."""
         topic = self._known.get(name)
-        return TopicFacts(topic.partitions, topic.max_message_bytes) if topic else None
+        return topic.facts(self._largest_request) if topic else None
 
     def smallest_limit(self) -> int:
-        """Return the smallest max.message.bytes of the described topics and of those to be created.
+        """Return the smallest size of a record or batch that one of these topics takes.
 
-        It is at most Kafka's default: what the brokers set for new topics is not known.
+        These are the described topics and those to be created. It is at most Kafka's default:
+        what the brokers set for new topics is not known.
         """
-        limits = [topic.max_message_bytes for topic in list(self._known.values())]
+        return min([*self._limits(), DEFAULT_LIMIT])
+
+    def largest_limit(self) -> int:
+        """Return the largest size of a record that one of these topics takes."""
+        return max([*self._limits(), DEFAULT_LIMIT])
+
+    def _limits(self) -> list[int]:
+        """Return the limits of the described topics and of those to be created."""
+        known = list(self._known.values())  # a copy: another thread may add to them
+        limits = [topic.facts(self._largest_request).max_message_bytes for topic in known]
         configured = self._config.config.get("max.message.bytes", "") if self._config.create else ""
         if configured.isdecimal():
             limits.append(int(configured))
-        return min([*limits, DEFAULT_LIMIT])
+        return limits
 
     def ensure(self, names: Iterable[str]) -> None:
         """Make sure that topics for events exist; create missing ones if that is configured.
@@ -216,6 +235,7 @@ class TopicCatalog:
         self._ensure(names, INTERNAL_SETTINGS, 1)
         for name in names:
             topic = self._known[name]
+            self._check_room(topic)
             if topic.cleanup_policy != "compact" or topic.partitions != 1:
                 raise TopicUnfit(
                     f"{name} has cleanup.policy={topic.cleanup_policy} and "
@@ -223,6 +243,22 @@ class TopicCatalog:
                     cause="with a policy other than compact the position would be deleted",
                     hint="give it one partition, and cleanup.policy=compact alone",
                 )
+
+    def _check_room(self, topic: Topic) -> None:
+        """Check that an internal topic takes the sidecar's own records, which every commit needs.
+
+        Raises:
+            TopicUnfit: its limit is too small.
+
+        """
+        facts = topic.facts(self._largest_request)
+        if facts.max_message_bytes < SMALLEST_INTERNAL:
+            raise TopicUnfit(
+                f"{topic.name} takes records of {facts.max_message_bytes} bytes, but the sidecar's"
+                f" own records may need {SMALLEST_INTERNAL}",
+                cause=f"{facts.limited_by} is too small",
+                hint=f"raise it to at least {SMALLEST_INTERNAL + REQUEST_OVERHEAD}",
+            )
 
     def _ensure(self, names: Iterable[str], settings: Mapping[str, str], partitions: int) -> None:
         wanted = [name for name in dict.fromkeys(names) if name not in self._known]
@@ -232,6 +268,7 @@ class TopicCatalog:
         missing = [name for name in wanted if name not in existing]
         if not missing:
             return
+        self.identify(missing)  # a topic that we may not describe looks as if it were missing
         if not self._config.create:
             raise TopicMissing(
                 ", ".join(missing),
@@ -239,6 +276,9 @@ class TopicCatalog:
                 " replication_factor",
             )
         created = self._create(missing, settings, partitions)
+        if self._dry_run:
+            self._plan(created, settings, partitions)
+            return
         self._await(missing)
         failpoints.reach(Failpoint.AFTER_TOPICS_CREATED)
         if created:
@@ -265,7 +305,9 @@ class TopicCatalog:
             )
             for name in names
         ]
-        answers = self._admin.create_topics(topics, operation_timeout=10, request_timeout=20)
+        answers = self._admin.create_topics(
+            topics, operation_timeout=10, request_timeout=20, validate_only=self._dry_run
+        )
         created = []
         for name, answer in answers.items():
             try:
@@ -273,8 +315,27 @@ class TopicCatalog:
                 created.append(name)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise translate(error.args[0]) from error
+                    asked = Asked("Create", f"topic {name}")
+                    raise translate(error.args[0], self._admin, asked) from error
         return created
+
+    def _plan(self, names: list[str], settings: Mapping[str, str], partitions: int) -> None:
+        """Know topics as the brokers would create them."""
+        defaults = {"max.message.bytes": str(DEFAULT_LIMIT), **broker_defaults(self._admin)}
+        replicas = self._config.replication_factor or 1
+        for name in names:
+            self._known[name] = Topic.planned(
+                name, (partitions, replicas), {**defaults, **self._settings_of_new(settings)}
+            )
+
+    def _unless_unknown(self, answer: Future[T], asked: Asked) -> T | None:
+        """Return the answer about a topic, or None if the topic does not exist."""
+        try:
+            return answer.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise translate(error.args[0], self._admin, asked) from error
+        return None
 
     def _settings_of_new(self, internal: Mapping[str, str]) -> dict[str, str]:
         """Return the settings of a new topic; an internal one gets its own and the durable ones."""
@@ -283,25 +344,3 @@ class TopicCatalog:
             return configured
         durable = {key: configured[key] for key in _DURABLE if key in configured}
         return {**durable, **internal}
-
-
-def _unless_unknown(answer: Future[T]) -> T | None:
-    """Return the answer about a topic, or None if the topic does not exist."""
-    try:
-        return answer.result()
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise translate(error.args[0]) from error
-    return None
-
-
-def _topic(name: str, listed: TopicMetadata, settings: Mapping[str, str]) -> Topic:
-    partitions = listed.partitions.values()
-    return Topic(
-        name,
-        len(partitions),
-        min((len(partition.replicas) for partition in partitions), default=1),
-        int(settings["max.message.bytes"]),
-        settings["cleanup.policy"],
-        int(settings.get("min.insync.replicas", "1")),
-    )

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import KafkaUnavailable, SidecarError
+from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.kafka.claim import read_current_position
-from cdc_sidecar.kafka.client import admin_client
+from cdc_sidecar.kafka.client import ask_brokers
 from cdc_sidecar.kafka.last_run import LastRun, read_last_run
 from cdc_sidecar.kafka.position import PositionRecord
-from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.operations.observation import observe
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.server import SourceServer, read_server
@@ -80,9 +79,7 @@ class Observer:
 
     def _reach_brokers(self) -> bool:
         """Ask first for a short time: a person waits, and a request waits longer."""
-        topics = TopicCatalog(admin_client(self._config.kafka), self._config.topics)
-        if not topics.brokers_answer():
-            raise KafkaUnavailable(f"no broker answers at {self._config.kafka.bootstrap_servers}")
+        ask_brokers(self._config.kafka)
         return True
 
     def _read_position(self) -> PositionRecord | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cdc_sidecar.checks import preflight
-from cdc_sidecar.checks.gaps import check_gaps, find_gaps, known
+from cdc_sidecar.checks.gaps import find_gaps, known
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import KafkaUnavailable
 from cdc_sidecar.events.capture import Capture
@@ -25,18 +25,7 @@ def read_table_gaps(config: Config) -> Mapping[str, str]:
         SidecarError: Postgres or Kafka is not available.
 
     """
-    return find_gaps(_captured(config), _read_log(config).tables)
-
-
-def check_table_gaps(config: Config) -> None:
-    """Check that no captured table has a gap.
-
-    Raises:
-        ChangesLeftOut: changes of a table may be missing.
-        SidecarError: Postgres or Kafka is not available.
-
-    """
-    check_gaps(_captured(config), _read_log(config).tables)
+    return find_gaps(_captured(config), read_log(config).tables)
 
 
 def accept_table_gaps(config: Config) -> Mapping[str, str]:
@@ -48,7 +37,7 @@ def accept_table_gaps(config: Config) -> Mapping[str, str]:
 
     """
     with exclusive(config):
-        tables, log = _captured(config), _read_log(config)
+        tables, log = _captured(config), read_log(config)
         gaps = find_gaps(tables, log.tables)
         if gaps:
             for table in tables:
@@ -67,7 +56,14 @@ def _captured(config: Config) -> Sequence[PublishedTable]:
     return preflight.captured(tables, Capture.of(config))
 
 
-def _read_log(config: Config) -> SchemaLog:
+def read_log(config: Config) -> SchemaLog:
+    """Return the content of the schemas topic; empty if there is no topic.
+
+    Raises:
+        KafkaUnavailable: it cannot be read.
+        SchemasUnreadable: it holds a record that this version does not understand.
+
+    """
     log = SchemaLog()
     topic = InternalTopics.of(config).schemas
     if topic in TopicCatalog(admin_client(config.kafka), config.topics).describe([topic]):

@@ -1,5 +1,6 @@
 """The catalog's facts about publications, tables and types, read on an ordinary connection."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -172,3 +173,34 @@ def read_table_names(connection: psycopg.Connection, publication: str) -> dict[i
     """Return the oid and `schema.table` of every table of a publication."""
     rows = connection.execute(_NAMES, (publication,))
     return {int(oid): str(name) for oid, name in rows}
+
+
+_COLUMNS: Final = """
+SELECT attname::text, attnum::int FROM pg_attribute
+WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+
+
+def read_later_columns(connection: psycopg.Connection, relation: Relation) -> frozenset[str]:
+    """Return the present columns that the table did not have yet at the time of a layout.
+
+    A new column has a higher number than every column before it, and a renamed one keeps its
+    number. A column that may be one of the layout under a new name is not among the result.
+    """
+    present = {
+        str(name): int(number) for name, number in connection.execute(_COLUMNS, (relation.oid,))
+    }
+    layout = [column.name for column in relation.columns]
+    ranges = [_range(layout, place, present) for place, n in enumerate(layout) if n not in present]
+    return frozenset(
+        name
+        for name, number in present.items()
+        if name not in layout and not any(low < number < high for low, high in ranges)
+    )
+
+
+def _range(layout: list[str], place: int, present: dict[str, int]) -> tuple[float, float]:
+    """Return the bounds of the number of a column that no longer has its name."""
+    before = [present[name] for name in layout[:place] if name in present]
+    after = [present[name] for name in layout[place:] if name in present]
+    return max(before, default=0), min(after, default=math.inf)

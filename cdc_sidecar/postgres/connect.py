@@ -9,21 +9,13 @@ from psycopg import conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cdc_sidecar.config.model import Postgres
-from cdc_sidecar.errors import (
-    PermissionMissing,
-    PostgresRefused,
-    PostgresUnavailable,
-    PublicationMissing,
-    SidecarError,
-    SlotBusy,
-    SlotLost,
-    SlotMissing,
-    SlotUnfit,
-    WalLevelTooLow,
-)
+from cdc_sidecar.errors import PostgresRefused, PostgresUnavailable
+from cdc_sidecar.postgres.translation import SLOT_LOST_HINT, translate, translated
 
 Connection = psycopg.Connection
 """An ordinary connection, in autocommit mode."""
+
+__all__ = ["SLOT_LOST_HINT", "translate", "translated"]
 
 APPLICATION_NAME: Final = "cdc-sidecar"
 """The name that `pg_stat_activity` and the server's log show, unless the dsn sets another."""
@@ -35,10 +27,8 @@ STATEMENT_TIMEOUT: Final = 15
 """Seconds, on ordinary connections. The catalog queries take milliseconds: one that takes longer
 waits for a lock, and the guardian must not wait with it.
 """
-SLOT_LOST_HINT: Final = (
-    "the changes since the position are lost: see docs/how-to/recover-a-lost-slot.md"
-)
-
+_SHORT_TIMEOUT: Final = "2"
+"""Seconds, libpq's least. The caller has already waited for the pool."""
 _DEFAULTS: Final = {
     "application_name": APPLICATION_NAME,
     "connect_timeout": str(CONNECT_TIMEOUT),
@@ -63,19 +53,6 @@ PINNED: Final = {
 }
 """Settings of every connection: the text of values, type names and warnings depends on them."""
 
-_REFUSALS = (
-    "password authentication failed",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "permission denied",
-    "must be superuser or replication role",
-    "is not permitted to log in",
-    "no password supplied",
-)
-"""Parts of the messages with which the server refuses a connection for good. A failed connection
-has no SQLSTATE; a message that is translated into another language is retried.
-"""
-
 
 def dsn_words(config: Postgres) -> dict[str, str]:
     """Return the parameters of the dsn, such as dbname and user.
@@ -93,6 +70,18 @@ def dsn_words(config: Postgres) -> dict[str, str]:
             hint='use the form of libpq: "host=db dbname=orders user=cdc_sidecar"',
         ) from error
     return {word: str(value) for word, value in words.items() if value is not None}
+
+
+def server_of(config: Postgres) -> str:
+    """Return host and port of the dsn as it has them: `host=db port=5432`.
+
+    Raises:
+        SecretUnavailable, PostgresRefused: as in `dsn_words`.
+
+    """
+    words = dsn_words(config)
+    known = (f"{word}={words[word]}" for word in ("host", "hostaddr", "port") if word in words)
+    return " ".join(known)
 
 
 def connection_string(config: Postgres, **more: str) -> str:
@@ -144,12 +133,13 @@ class Database:
             SidecarError: the error of the server or the network, translated.
 
         """
-        with translated():
+        with translated(server_of(self._config)):
             self._open()
             try:
                 with self._pool.connection(timeout=timeout) as connection:
                     yield connection
             except PoolTimeout as error:
+                self._try_alone()
                 raise PostgresUnavailable(f"no connection within {timeout:g} s") from error
 
     def _open(self) -> None:
@@ -158,6 +148,15 @@ class Database:
             psycopg.connect(connection_string(self._config)).close()
             self._pool.open()
 
+    def _try_alone(self) -> None:
+        """Connect without the pool, which hides the reason of a failure.
+
+        Raises:
+            psycopg.Error: the reason.
+
+        """
+        psycopg.connect(connection_string(self._config, connect_timeout=_SHORT_TIMEOUT)).close()
+
     def close(self) -> None:
         """Close every connection."""
         self._pool.close(timeout=1)
@@ -165,79 +164,3 @@ class Database:
 
 def _configure(connection: psycopg.Connection) -> None:
     connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Translate psycopg's errors into ours."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translate(error.sqlstate, str(error)) from error
-
-
-def translate(  # noqa: PLR0911 - one return for each case of a table
-    sqlstate: str | None, message: str
-) -> SidecarError:
-    """Return our error for a SQLSTATE (PostgreSQL documentation, appendix A) and its message.
-
-    A failed connection has no SQLSTATE; its message contains the server's text.
-    """
-    fact = " ".join(message.split())
-    match sqlstate:
-        case None:
-            return _translate_connection(fact)
-        case "55006":
-            return SlotBusy(
-                fact, cause="another connection reads the slot", hint="stop the other reader"
-            )
-        case "42704":
-            return _translate_undefined(fact)
-        case "55000" | "58P01":
-            return _translate_state(fact)
-        case "42501":
-            return PermissionMissing(
-                fact, hint="run the grants that `cdc-sidecar setup-sql` prints"
-            )
-        case "28P01" | "28000" | "3D000":
-            return PostgresRefused(fact, hint="correct postgres.dsn or the password")
-        case _:
-            return PostgresUnavailable(fact)
-
-
-def _translate_connection(fact: str) -> SidecarError:
-    if "FATAL" in fact and any(refusal in fact for refusal in _REFUSALS):
-        return PostgresRefused(
-            fact, hint="correct postgres.dsn, the password, pg_hba.conf or the role's privileges"
-        )
-    return PostgresUnavailable(fact)
-
-
-def _translate_undefined(fact: str) -> SidecarError:
-    if "publication" in fact:
-        return PublicationMissing(
-            fact,
-            cause="the publication was dropped, or created after the slot",
-            hint="create the publication, then the slot: `cdc-sidecar setup-sql` prints both",
-        )
-    if "replication slot" in fact:
-        return SlotMissing(fact, hint="run `cdc-sidecar check`")
-    return PostgresUnavailable(fact)
-
-
-def _translate_state(fact: str) -> SidecarError:
-    if "wal_level" in fact:
-        return WalLevelTooLow(
-            fact, hint="run ALTER SYSTEM SET wal_level = logical, then restart the server"
-        )
-    if "skipped loading publication" in fact:
-        return _translate_undefined(fact)
-    if "was not created in this database" in fact:
-        return SlotUnfit(fact, hint="correct postgres.dsn or postgres.slot")
-    if "can no longer" in fact or "has already been removed" in fact or "invalidated" in fact:
-        return SlotLost(
-            fact,
-            cause="max_slot_wal_keep_size or idle_replication_slot_timeout was exceeded",
-            hint=SLOT_LOST_HINT,
-        )
-    return PostgresUnavailable(fact)

@@ -25,7 +25,12 @@ SELECT current_setting('server_version_num')::int AS version,
        coalesce((SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),
                 false) AS may_replicate,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-            ELSE pg_current_wal_lsn() END::text AS wal_end
+            ELSE pg_current_wal_lsn() END::text AS wal_end,
+       current_setting('application_name') AS application_name,
+       current_setting('synchronous_standby_names') AS synchronous_standby_names,
+       current_setting('max_slot_wal_keep_size') AS max_slot_wal_keep_size,
+       current_setting('max_replication_slots')::int - (SELECT count(*)::int
+           FROM pg_replication_slots) AS free_slots
 """
 
 
@@ -42,6 +47,20 @@ class SourceServer:
     user: str
     may_replicate: bool
     wal_end: Lsn
+    application_name: str  # of our connections
+    synchronous_standby_names: str
+    max_slot_wal_keep_size: str  # "-1": a slot may retain any amount of WAL
+    free_slots: int
+
+    @property
+    def waits_for_us(self) -> bool:
+        """Whether commits would wait until we have confirmed them, as a synchronous standby does.
+
+        `syncrep_gram.y`: a list of names, alone or in parentheses; `*` matches every name.
+        """
+        listed = self.synchronous_standby_names.rpartition("(")[2].partition(")")[0]
+        names = {name.strip().strip('"').casefold() for name in listed.split(",")}
+        return not names.isdisjoint({"*", self.application_name.casefold()})
 
     @property
     def release(self) -> str:

@@ -16,18 +16,21 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
+    PostgresUnavailable,
     ProducerFenced,
     SidecarError,
 )
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.registry.subjects import Subjects
-from cdc_sidecar.logs import get_logger, lines_dropped
+from cdc_sidecar.logs import get_logger, is_console, lines_dropped
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
+from cdc_sidecar.runtime.minute import Minute
+from cdc_sidecar.runtime.patience import Patience
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
@@ -82,7 +85,8 @@ class Daemon:
         self.metrics = _metrics_of(self.board)
         self.served = Subjects()
         self._log = get_logger(service=config.service.name)
-        self._telemetry = Telemetry(self.board, self.metrics, self._log)
+        minute = Minute() if is_console(config.log) else None
+        self._telemetry = Telemetry(self.board, self.metrics, self._log, minute=minute)
         self._resources = Resources(
             config=config,
             version=__version__,
@@ -99,6 +103,7 @@ class Daemon:
         self._signals = SignalThread(self._stop, self._beat, config.shutdown.grace, self._log)
         self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
         self._backoff = FIRST_BACKOFF
+        self._patience = Patience(config)
 
     def run(self, endpoint: Endpoint) -> int:
         """Run until stopped or halted; return the exit status."""
@@ -107,7 +112,10 @@ class Daemon:
         self._signals.take_pending()
         self._start("signals", self._signals.run)
         endpoint.start()
-        self._log.info("sidecar_started", version=__version__, http_port=endpoint.port)
+        page = resources.config.http.page(endpoint.port)
+        self._log.info(
+            "sidecar_started", version=__version__, http_port=endpoint.port, status_page=page
+        )
         if self._armed:
             self._log.warning("failpoints_armed", points=self._armed)
         self._start("guardian", self._make_guardian().run, resources.stopping)
@@ -130,6 +138,7 @@ class Daemon:
 
     def _beat(self) -> None:
         self.board.beats.note({"signals": time.monotonic()})
+        self._telemetry.minute_passed()
 
     def _stop(self, signal: str) -> None:
         """Stop in order. Called by the thread that waits for signals."""
@@ -201,9 +210,10 @@ class Daemon:
             self._session = None
             self._telemetry.stream_ended()
             forget_frames(error)
-            status = self._judge(error)
+            counted = self._counted(error, streamed=session.streaming_since is not None)
+            status = self._judge(counted)
             if status is None:
-                self._back_off(error, session.streaming_since)
+                self._back_off(counted, session.streaming_since)
             return status
         return None
 
@@ -215,12 +225,16 @@ class Daemon:
             self._resources.stopping.wait()
             self._log.info("sidecar_stopped", exit_status=status)
 
-    def _judge(self, error: SidecarError) -> int | None:
-        """Return the exit status, or None if another session may succeed."""
+    def _counted(self, error: SidecarError, *, streamed: bool) -> SidecarError:
+        """Count the end of a session; return the error that counts."""
         self.metrics.sessions.labels(error.code).inc()
         if isinstance(error, ProducerFenced):
             error = self._fenced(error)
-        if error.disposition is Disposition.RETRY:
+        return self._patience.judge(error, self.board.now.commits, streamed=streamed)
+
+    def _judge(self, error: SidecarError) -> int | None:
+        """Return the exit status, or None if another session may succeed."""
+        if self._patience.retries(error):
             return None
         self._report_halt(error)
         return error.disposition.exit_status
@@ -256,6 +270,8 @@ class Daemon:
         if self._resources.stopping.is_set():
             return
         self.board.update(error=str(error))
+        if isinstance(error, PostgresUnavailable):
+            self._telemetry.postgres_lost(error)
         self._telemetry.phase_entered(Phase.BACKING_OFF)
         self._log.warning(
             "session_ended",

@@ -96,12 +96,17 @@ class Guardian:
         try:
             self.check()
             self._failing = False
-        except RetryError as error:
-            if not self._failing:
-                self._telemetry.guardian_failed(error)
-            self._failing = True
         except SidecarError as error:
-            self._fail(error)
+            if isinstance(error, RetryError) or error.may_mend:
+                self._go_blind(error)
+            else:
+                self._fail(error)
+
+    def _go_blind(self, error: SidecarError) -> None:
+        """Report once that Postgres cannot be queried: the stream has a connection of its own."""
+        if not self._failing:
+            self._telemetry.guardian_failed(error)
+        self._failing = True
 
     def check(self) -> None:
         """Check once.
@@ -141,5 +146,6 @@ class Guardian:
                 f"{', '.join(sorted(gone))} left publication {self._config.postgres.publication}",
                 cause="the table was dropped from the publication, renamed, or replaced by another",
                 hint="after a rename, configure the new name, or rename the table back; otherwise"
-                " put the table back, or take it out of the configuration; then restart",
+                " put the table back, or set dropped = true in its block, which publishes its last"
+                " rows; then restart",
             )

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.kafka.topics import TopicCatalog
-from cdc_sidecar.postgres.catalog import read_layout_facts
+from cdc_sidecar.postgres.catalog import read_later_columns, read_layout_facts
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.partitions import read_lineage
 from cdc_sidecar.postgres.pgoutput import Relation
@@ -47,6 +47,10 @@ class Lookup:
         """Ask for the present names of a relation and of the partitions around it."""
         return self._executor.submit(self._read_lineage, oid)
 
+    def later_columns(self, relation: Relation) -> "Future[frozenset[str]]":
+        """Ask for the present columns that did not exist yet in a layout."""
+        return self._executor.submit(self._read_later, relation)
+
     def topic_facts(self, name: str) -> "Future[TopicFacts]":
         """Make sure that a topic exists, and ask for its limits."""
         return self._executor.submit(self._ensure, name)
@@ -62,6 +66,10 @@ class Lookup:
     def _read_facts(self, relation: Relation) -> LayoutFacts:
         with self._database.connection(timeout=PATIENCE) as connection:
             return read_layout_facts(connection, relation)
+
+    def _read_later(self, relation: Relation) -> frozenset[str]:
+        with self._database.connection(timeout=PATIENCE) as connection:
+            return read_later_columns(connection, relation)
 
     def _read_lineage(self, oid: int) -> Lineage:
         with self._database.connection(timeout=PATIENCE) as connection:
@@ -109,6 +117,15 @@ class StreamCatalog:
 
         """
         return self._await(self._lookup.lineage(oid))
+
+    def later_columns(self, relation: Relation) -> frozenset[str]:
+        """Return the present columns of a table that did not exist yet in a layout of it.
+
+        Raises:
+            SidecarError: Postgres is not available, or the session is stopping.
+
+        """
+        return self._await(self._lookup.later_columns(relation))
 
     def topic_facts(self, name: str) -> TopicFacts:
         """Return the limits of a topic, which is created if it is missing.

@@ -63,6 +63,7 @@ class Session:
         self._telemetry.phase_entered(Phase.STARTING, self._number)
         connection = ReplicationConnection(self._config.postgres)
         try:
+            self._telemetry.postgres_reached()
             started = self._start(connection)
             if started:
                 self._stream(started)
@@ -76,11 +77,10 @@ class Session:
         if not standby.await_lock(connection):
             return None
         failpoints.reach(Failpoint.AFTER_LOCK)
-        ledger = Ledger(self._config.kafka, schemas_topic(self._config.service.name))
-        admin = admin_client(self._config.kafka)
-        topics = TopicCatalog(admin, self._config.topics, ledger.write)
-        if not standby.await_brokers(connection, topics):
+        if not standby.await_brokers(connection):
             return None
+        admin = admin_client(self._config.kafka)
+        topics = TopicCatalog(admin, self._config.topics, self._record_topics)
         start = SessionStart(self._resources, self._capture, topics, self._telemetry)
         view = start.examine(connection)
         self._telemetry.source_examined(view.server)
@@ -89,6 +89,11 @@ class Session:
         positioned = start.claim_position(connection)
         failpoints.reach(Failpoint.AFTER_CLAIM)
         return Started(connection, topics, start, view, positioned)
+
+    def _record_topics(self, created: dict[str, str]) -> None:
+        """Record topics that were just created, with their ids; called by any thread."""
+        self._telemetry.topics_created(created)
+        Ledger(self._config.kafka, schemas_topic(self._config.service.name)).write(created)
 
     def _stream(self, started: Started) -> None:
         """Let both threads run until the session ends."""

@@ -3,8 +3,8 @@
 import threading
 from typing import Final
 
-from cdc_sidecar.errors import ProducerFenced, RivalTookOver, SidecarError
-from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.errors import KafkaUnavailable, ProducerFenced, RivalTookOver, SidecarError
+from cdc_sidecar.kafka.client import ask_brokers
 from cdc_sidecar.postgres.lock import holds_lock, lock_holder, lock_key
 from cdc_sidecar.postgres.walsender import WalsenderConnection
 from cdc_sidecar.runtime.resources import Resources
@@ -68,7 +68,7 @@ class Standby:
             self._telemetry.standby_entered(self._number, holder)
         return holder
 
-    def await_brokers(self, connection: WalsenderConnection, topics: TopicCatalog) -> bool:
+    def await_brokers(self, connection: WalsenderConnection) -> bool:
         """Wait, holding the lock, until a broker answers; False when asked to stop.
 
         Raises:
@@ -77,17 +77,25 @@ class Standby:
 
         """
         waiting = False
-        while not topics.brokers_answer():
+        while (reason := self._reason_to_wait()) is not None:
             self._failed.raise_if_any()
             connection.identify_system()  # raises if the connection broke
             if not waiting:
                 waiting = True
-                self._telemetry.brokers_awaited()
+                self._telemetry.brokers_awaited(reason)
             if self._resources.stopping.wait(BROKER_POLL):
                 return False
         if waiting:
             self._telemetry.waiting_for(None)
         return True
+
+    def _reason_to_wait(self) -> str | None:
+        """Return why no broker answers; None if one does."""
+        try:
+            ask_brokers(self._resources.config.kafka)
+        except KafkaUnavailable as error:
+            return error.fact
+        return None
 
 
 class Failure:

@@ -6,14 +6,22 @@ I7).
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.condition import check_all, faults_of
 from cdc_sidecar.checks.continuity import Continuity, SourceState
-from cdc_sidecar.checks.partitions import check_leaves
 from cdc_sidecar.checks.source import read_source
+from cdc_sidecar.checks.source_view import (
+    OF_SERVER,
+    OF_SOURCE,
+    QUESTIONABLE,
+    SourceView,
+    read_view,
+)
+from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics
 from cdc_sidecar.errors import KafkaUnavailable, PositionMissing, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.position import Position
@@ -21,25 +29,16 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.claim import Claim, Claimant
+from cdc_sidecar.kafka.client import ask_brokers
 from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.topics import TopicCatalog
-from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.partitions import read_leaves
-from cdc_sidecar.postgres.server import SourceServer, check_version, read_server
+from cdc_sidecar.postgres.server import read_server
 from cdc_sidecar.postgres.walsender import WalsenderConnection
 from cdc_sidecar.runtime.publisher import PositionedProducer
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.telemetry import Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What an examination of the source found."""
-
-    server: SourceServer
-    tables: tuple[PublishedTable, ...]
 
 
 class SessionStart:
@@ -56,32 +55,36 @@ class SessionStart:
         self._claimant = Claimant(resources.config, topics, resources.stopping.is_set)
         self.internal = self._claimant.internal
 
-    def examine(self, connection: WalsenderConnection) -> View:
+    def examine(self, connection: WalsenderConnection) -> SourceView:
         """Examine source and position without claiming.
 
         Raises:
             SidecarError: the source contradicts the configuration or the position.
 
         """
-        config, capture, topics = self._config, self._capture, self._topics
         with self._resources.database.connection() as ordinary:
             server = read_server(ordinary)
-            check_version(server)
+            check_all(OF_SERVER, server)
             preflight.check_primary(connection, server)
-            preflight.check_wal_level(server)
-            publication = preflight.check_publication(ordinary, config)
-            tables = read_published_tables(ordinary, config.postgres.publication)
-            leaves = read_leaves(ordinary, config.postgres.publication)
-        preflight.check_tables(tables, config, capture)
-        check_leaves(leaves, tables, capture)
-        topics.ensure_internal([self.internal.position, self.internal.schemas])
-        names = preflight.event_topics(tables, config, capture)
-        topics.ensure(names)
-        if config.outboxes:
-            topics.describe_matching(EventTopics(config).is_of_an_outbox)
-        preflight.check_null_keys(tables, topics.describe(names), capture, publication)
+            view = read_view(ordinary, server, self._config, self._capture)
+        check_all(OF_SOURCE, view)
+        for fault in faults_of(QUESTIONABLE, view):
+            self._telemetry.log.warning(
+                "source_questionable", code=fault.code, fact=fault.fact, hint=fault.hint
+            )
+        self._prepare_topics(view)
         self._check_source(connection)
-        return View(server, tables)
+        return view
+
+    def _prepare_topics(self, view: SourceView) -> None:
+        """Make sure that the topics exist, and check them."""
+        topics, internal = self._topics, (self.internal.position, self.internal.schemas)
+        topics.ensure_internal(internal)
+        names = event_topics(view.tables, self._config, self._capture)
+        topics.ensure(names)
+        if self._config.outboxes:
+            topics.describe_matching(EventTopics(self._config).is_of_an_outbox)
+        check_all(OF_TOPICS, TopicView(topics.known([*internal, *names]), view))
 
     def _check_source(self, connection: WalsenderConnection) -> None:
         """Check that the position, as far as it can be read, is of this source."""
@@ -116,7 +119,8 @@ class SessionStart:
 
     def _continued(self, record: PositionRecord, source: SourceState) -> PositionRecord:
         self._report_changes(record, source)
-        return replace(record, identity=source.identity, instance=instance())
+        parts = self._capture.parts
+        return replace(record, identity=source.identity, instance=instance(), parts=parts)
 
     def _claim(self) -> Claim:
         claim = self._claimant.claim()
@@ -154,12 +158,17 @@ class SessionStart:
             KafkaRefused: a broker answers and refuses the client.
 
         """
-        return self._topics.brokers_answer()
+        try:
+            ask_brokers(self._config.kafka)
+        except KafkaUnavailable:
+            return False
+        return True
 
     def _report_changes(self, record: PositionRecord, source: SourceState) -> None:
         log, slot = self._telemetry.log, source.slot
         if record.fingerprint != self._capture.fingerprint:
-            log.info("configuration_changed", since=record.fingerprint)
+            changes = _changes(record.parts, self._capture.parts)
+            log.info("configuration_changed", since=record.fingerprint, **changes)
         if record.identity.timeline != source.identity.timeline:
             log.warning(
                 "timeline_changed",
@@ -186,7 +195,8 @@ class SessionStart:
 
     def _new_record(self, identity: SourceIdentity) -> PositionRecord:
         now = time.time_ns() // 1000
-        return PositionRecord(identity, None, 0, self._capture.fingerprint, instance(), now)
+        fingerprint, parts = self._capture.fingerprint, self._capture.parts
+        return PositionRecord(identity, None, 0, fingerprint, instance(), now, parts=parts)
 
     def _write_intent(self, claim: Claim, record: PositionRecord) -> None:
         """Record that the slot is about to be created, if that is allowed."""
@@ -201,6 +211,8 @@ class SessionStart:
 
     def _create_slot(self, connection: WalsenderConnection) -> Lsn:
         name = self._config.postgres.slot
+        with self._resources.database.connection() as ordinary:
+            preflight.check_free_slot(read_server(ordinary))
         start = connection.create_slot(name, self._resources.stopping.is_set)
         failpoints.reach(Failpoint.AFTER_SLOT_CREATED)
         self._telemetry.log.info("slot_created", slot=name, consistent_point=format_lsn(start))
@@ -224,3 +236,15 @@ class SessionStart:
     def _write(self, claim: Claim, record: PositionRecord) -> None:
         if not self._claimant.write(claim.producer, record):
             raise KafkaUnavailable("the first position took too long to be committed")
+
+
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return which keys were added, removed and changed; nothing if that was not recorded."""
+    if not before or not now:
+        return {}
+    changes = {
+        "added": sorted(now.keys() - before.keys()),
+        "removed": sorted(before.keys() - now.keys()),
+        "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
+    }
+    return {how: keys for how, keys in changes.items() if keys}

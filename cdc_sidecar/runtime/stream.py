@@ -14,7 +14,9 @@ from typing import Final
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.checks import preflight
-from cdc_sidecar.checks.gaps import check_gaps, known
+from cdc_sidecar.checks.gaps import known
+from cdc_sidecar.checks.history import check_history
+from cdc_sidecar.checks.source_view import SourceView
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.capture import Capture
@@ -24,7 +26,6 @@ from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.kafka.topics import TopicCatalog
-from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.backlog import Backlog
@@ -33,7 +34,7 @@ from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
-from cdc_sidecar.runtime.start import SessionStart, View
+from cdc_sidecar.runtime.start import SessionStart
 from cdc_sidecar.runtime.telemetry import Telemetry
 from cdc_sidecar.runtime.upkeep import Upkeep
 
@@ -49,7 +50,7 @@ class Started:
     connection: ReplicationConnection
     topics: TopicCatalog
     start: SessionStart
-    view: View
+    view: SourceView
     positioned: PositionedProducer
 
     @property
@@ -143,9 +144,8 @@ class Stream:
             schemas.load(key, value)
             resources.served.load(key, value)
         captured = preflight.captured(started.view.tables, capture)
-        check_gaps(captured, schemas.tables)
+        check_history(captured, capture, schemas)
         for table in captured:
-            _check_key(table, capture, schemas)
             schemas.tables.note(known(table))
         changed = schemas.drain()
         if changed:
@@ -226,12 +226,3 @@ class Stream:
     def close(self) -> None:
         """Free what the threads have used."""
         self._opened.close()
-
-
-def _check_key(table: PublishedTable, capture: Capture, schemas: SchemaLog) -> None:
-    """Check that the key of a table is that of its earlier events (LayoutRefused if not)."""
-    relation, facts = table.relation, table.facts
-    capture.check_keys({relation: facts}, schemas.layouts)
-    earlier = schemas.tables.get(relation.oid)
-    if earlier:
-        capture.check_key(relation, facts, earlier.key)

@@ -12,13 +12,17 @@ from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.counts import Counted
 from cdc_sidecar.events.position import Position
+from cdc_sidecar.events.registry.records import LAYOUT
 from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.position import PositionRecord
+from cdc_sidecar.kafka.reason import last_reason
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.server import SourceServer
 from cdc_sidecar.runtime.backlog import Backlog
+from cdc_sidecar.runtime.minute import Minute
+from cdc_sidecar.runtime.outage import Outages
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
 
@@ -26,14 +30,25 @@ from cdc_sidecar.runtime.watch import Assessment, Reading
 class Telemetry:
     """The board, the metrics and the log of one daemon, or of one of its sessions."""
 
-    def __init__(self, board: StatusBoard, metrics: Metrics, log: Logger) -> None:
+    def __init__(
+        self,
+        board: StatusBoard,
+        metrics: Metrics,
+        log: Logger,
+        outages: Outages | None = None,
+        minute: Minute | None = None,
+    ) -> None:
+        """Report to these; all sessions of a daemon share its outages, and the minute if any."""
         self.board = board
         self.metrics = metrics
         self.log = log
+        self._outages = outages or Outages()
+        self._minute = minute
 
     def of_session(self, number: int) -> "Telemetry":
         """Return the telemetry of a session: its log lines carry the number."""
-        return Telemetry(self.board, self.metrics, self.log.bind(session=number))
+        log = self.log.bind(session=number)
+        return Telemetry(self.board, self.metrics, log, self._outages, self._minute)
 
     @property
     def now(self) -> Status:
@@ -98,16 +113,51 @@ class Telemetry:
         self.log.info("standby_left", reason="the lock is free")
         self.waiting_for(None)
 
-    def brokers_awaited(self) -> None:
+    def brokers_awaited(self, reason: str) -> None:
         """Report that a session cannot begin because no broker answers."""
-        self.log.warning("kafka_awaited")
+        self._outages.kafka.begin()
+        self.log.warning("kafka_awaited", reason=reason)
         self.board.update(
-            kafka_reachable=False, error="no Kafka broker answers; the sidecar is waiting"
+            kafka_reachable=False, error=f"no Kafka broker answers, the sidecar waits: {reason}"
         )
 
     def brokers_reached(self) -> None:
         """Show that Kafka is reachable."""
+        self._end_kafka_outage()
         self.board.update(kafka_reachable=True)
+
+    def _end_kafka_outage(self) -> None:
+        seconds = self._outages.kafka.end()
+        if seconds is not None:
+            self.log.info("kafka_returned", away_seconds=seconds)
+
+    def postgres_lost(self, error: SidecarError) -> None:
+        """Report, once, that Postgres ended a session or accepts none."""
+        if self._outages.postgres.begin():
+            self.log.warning("postgres_went_away", reason=error.fact)
+
+    def postgres_reached(self) -> None:
+        """Report that Postgres accepts a session again."""
+        seconds = self._outages.postgres.end()
+        if seconds is not None:
+            self.log.info("postgres_returned", away_seconds=seconds)
+
+    def topics_created(self, names: Iterable[str]) -> None:
+        """Report topics that the sidecar has created."""
+        self.log.info("topics_created", topics=sorted(names))
+
+    def minute_passed(self) -> None:
+        """Log what was published in the last minute, if a person watches and it is over."""
+        published = self._minute.take() if self._minute else None
+        if published is not None:
+            now = self.now
+            self.log.info(
+                "minute_passed",
+                phase=now.phase.value,
+                **published,
+                lag_seconds=round(self.board.lag(), 1),
+                position=format_lsn(now.position) if now.position else None,
+            )
 
     def hanging_transactions_aborted(self, partitions: Iterable[Partition]) -> None:
         """Report on which partitions a hanging transaction was ended."""
@@ -123,6 +173,7 @@ class Telemetry:
         """Count a committed Kafka transaction and show its position."""
         now, end = time.time(), batch.position.end_lsn
         self._count(batch, seconds, now)
+        self._end_kafka_outage()
         self.board.update(
             position=end,
             acknowledged=end,
@@ -131,7 +182,8 @@ class Telemetry:
             queue_bytes=queued,
             kafka_reachable=True,
         )
-        self._warn_of_updates(batch)
+        self._warn_of_counts(batch)
+        self._report_schemas(batch)
         self.log.debug(
             "transaction_published",
             position=format_lsn(end),
@@ -148,16 +200,27 @@ class Telemetry:
         metrics.count_events(batch.counts)
         events = sum(n for (counted, *_), n in batch.counts.items() if counted is Counted.EVENTS)
         self.board.rates.add(events, batch.size, batch.transactions)
+        if self._minute:
+            self._minute.add(events, batch.transactions)
         metrics.position.set(batch.position.end_lsn)
         if batch.transactions:
             late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
             metrics.latency.observe(max(0.0, late))
 
-    def _warn_of_updates(self, batch: Batch) -> None:
-        """Warn of a mistake of the service: an outbox event that is published cannot change."""
+    def _warn_of_counts(self, batch: Batch) -> None:
+        """Warn of an outbox event that was changed after its publication, and of a TRUNCATE."""
         for (counted, table, _), count in batch.counts.items():
             if counted is Counted.OUTBOX_UPDATES:
                 self.log.warning("outbox_rows_updated", table=table, updates=count)
+            elif counted is Counted.SKIPPED_TRUNCATES:
+                self.log.warning("truncate_skipped", table=table, truncates=count)
+
+    def _report_schemas(self, batch: Batch) -> None:
+        """Report versions of schemas that readers see from now on."""
+        for key, _ in batch.schemas:
+            subject, _, version = key.decode().rpartition("/")
+            if not f"{subject}/".startswith(f"{LAYOUT}/"):
+                self.log.info("schema_published", subject=subject, version=int(version))
 
     def position_acknowledged(self, position: Position) -> None:
         """Show what is reported to Postgres as flushed."""
@@ -189,12 +252,17 @@ class Telemetry:
     def brokers_slow(self, seconds: float) -> None:
         """Report, once, that the brokers have not answered for some seconds."""
         if self.now.kafka_reachable:
-            self.log.warning("kafka_went_away", waiting_seconds=round(seconds, 1))
+            self._begin_kafka_outage(waiting_seconds=round(seconds, 1))
             self.board.update(kafka_reachable=False)
 
     def brokers_away(self) -> None:
-        """Show that no broker answers."""
+        """Report, once, that no broker answers."""
+        self._begin_kafka_outage()
         self.board.update(kafka_reachable=False)
+
+    def _begin_kafka_outage(self, **facts: float) -> None:
+        if self._outages.kafka.begin():
+            self.log.warning("kafka_went_away", **facts, reason=last_reason())
 
     def producer_fenced(self) -> None:
         """Count that our producer was fenced."""
@@ -208,10 +276,14 @@ class Telemetry:
 
     def guardian_failed(self, error: SidecarError) -> None:
         """Report that Postgres could not be queried; the guardian continues to check."""
+        self._outages.guardian.begin()
         self.log.warning("guardian_went_blind", error=error.fact)
 
     def source_seen(self, reading: Reading, assessment: Assessment) -> None:
         """Show the result of a check of the slot."""
+        seconds = self._outages.guardian.end()
+        if seconds is not None:
+            self.log.info("guardian_recovered", blind_seconds=seconds)
         self._report_changes(reading, assessment)
         slot, seconds_left = reading.slot, assessment.seconds_left
         self.metrics.slot.show(slot, reading.activity, seconds_left)

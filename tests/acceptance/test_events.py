@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.events import read_registry, read_topics
 
 OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
@@ -84,7 +84,7 @@ def test_every_field_of_source_and_transaction_tells_the_source_transaction(
 def test_a_toasted_value_that_was_not_sent_is_marked_and_with_full_it_is_filled(
     make_service: Callable[..., Service],
 ) -> None:
-    service = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n')
+    service = make_service(TABLES + MARKS)
     big = "SELECT string_agg(md5(n::text), '') FROM generate_series(1, 2000) n"
     service.sql(
         "CREATE TABLE plain (id int PRIMARY KEY, n int, big text)",
@@ -113,11 +113,14 @@ def test_a_toasted_value_that_was_not_sent_is_marked_and_with_full_it_is_filled(
     assert line in metrics
 
 
-def test_a_truncate_reaches_every_partition_without_a_key(service: Service) -> None:
-    _publish(service, "INSERT INTO items VALUES (1, 1, 'a')", "TRUNCATE items")
-    topic = f"{service.name}.public.items"
+def test_a_truncate_reaches_every_partition_without_a_key(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(f'{TABLES}truncate = "event"\n{MARKS}')
+    service.sql("CREATE TABLE items (id int PRIMARY KEY)", "CREATE PUBLICATION cdc FOR ALL TABLES")
+    _publish(service, "INSERT INTO items VALUES (1)", "TRUNCATE items")
     reader = read_registry(service.kafka, service.name)
-    for records in read_topics(service.kafka, [topic]).values():
+    for records in read_topics(service.kafka, service.topics("items")).values():
         key, value, _ = records[-1]
         assert key is None
         assert value is not None
@@ -168,7 +171,7 @@ def test_every_replica_identity_gives_its_key(make_service: Callable[..., Servic
 def test_outbox_rows_become_events_of_their_aggregate_in_commit_order(
     make_service: Callable[..., Service],
 ) -> None:
-    service = make_service(OUTBOX + '[messages]\nprefixes = ["mark"]\n')
+    service = make_service(OUTBOX + MARKS)
     service.sql(
         "CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text, aggregateid text,"
         " type text, payload jsonb, traceparent text)",

@@ -1,5 +1,6 @@
 """The built-in registry serves what is committed, and nothing else."""
 
+import http.client
 import json
 
 from cdc_sidecar.failpoints import VARIABLE
@@ -32,3 +33,40 @@ def test_a_schema_of_an_aborted_transaction_is_served_only_once_a_later_one_has_
     assert _subjects(service) == [
         f"{service.name}.public.items-{part}" for part in ("key", "value")
     ]
+
+
+def _ask(service: Service, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", service.sidecar.port, timeout=20)
+    try:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        assert answer.headers["Content-Type"] == "application/vnd.schemaregistry.v1+json"
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_the_avro_converter_finds_a_version_and_every_other_request_has_confluents_errors(
+    service: Service,
+) -> None:
+    service.sidecar.start_and_stream()
+    service.sql("INSERT INTO items VALUES (1, 1, 'a')")
+    service.await_published()
+    subject = f"/subjects/{service.name}.public.items-value"
+    status, schema = _ask(service, "GET", f"{subject}/versions/latest/schema")
+    assert (status, schema[:1]) == (200, b"{"), "the bare text of the schema"
+    body = json.dumps({"schema": json.dumps(json.loads(schema), indent=1)}).encode()
+    status, found = _ask(service, "POST", f"{subject}?normalize=false&deleted=true", body)
+    assert (status, json.loads(found)["version"]) == (200, 1)
+    for method, path, code in (
+        ("POST", "/nothing", 404),
+        ("PUT", "/config", 405),
+        ("DELETE", f"{subject}/versions/1", 405),
+        ("POST", "/metrics", 405),
+        ("BREW", "/status", 405),
+        ("GET", "/associations/subjects/x", 404),
+        ("GET", "/nothing", 404),
+    ):
+        status, answer = _ask(service, method, path, b"{}" if method != "GET" else None)
+        assert (status, json.loads(answer)["error_code"]) == (code, code), (method, path)
+    assert service.sidecar.get("/livez")[0] == 200

@@ -144,6 +144,7 @@ class Shop:
         self.layouts = {described.relation: described.facts for described in layouts}
         self.asked: list[Relation] = []
         self.lineages: dict[int, Lineage] = {}
+        self.later: frozenset[str] = frozenset()
         self._read_facts = read_facts or self.layouts.__getitem__
         self._max_message_bytes = max_message_bytes
         self.reader = EventReader(self.subjects.schema)
@@ -166,6 +167,10 @@ class Shop:
     def lineage(self, oid: int) -> Lineage:
         """Answer that a relation still has the name that it was described by."""
         return self.lineages.get(oid, Lineage(None))
+
+    def later_columns(self, _relation: Relation) -> frozenset[str]:
+        """Answer alike for every table."""
+        return self.later
 
     def topic_facts(self, _name: str) -> TopicFacts:
         """Answer alike for every topic."""

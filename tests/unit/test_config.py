@@ -22,7 +22,7 @@ def test_a_minimal_file_has_defaults_under_which_every_user_is_safe(loader: Load
     assert config.shutdown.grace == 25
     assert (config.http.host, config.http.port) == ("0.0.0.0", 9464)  # noqa: S104 - the default
     (table,) = config.tables
-    assert (table.on_error, table.truncate, table.tombstones) == ("halt", "event", True)
+    assert (table.on_error, table.truncate, table.tombstones) == ("halt", "skip", True)
 
 
 _EXAMPLE = """

@@ -9,6 +9,7 @@ _LINES: dict[Count, str] = {
     Count(Counted.UNCHANGED, "public.orders", "note"): (
         'unchanged_columns_total{column="note",table="public.orders"}'
     ),
+    Count(Counted.SKIPPED_TRUNCATES, "public.logs"): 'skipped_truncates_total{table="public.logs"}',
     Count(Counted.OUTBOX_UPDATES, "public.outbox"): 'outbox_updates_total{table="public.outbox"}',
 }
 

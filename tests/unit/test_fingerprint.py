@@ -29,6 +29,8 @@ _EVENTS: dict[str, object] = {
     "tables.truncate": "halt",
     "tables.incomplete_before": "publish",
     "tables.former_names": ("public.old",),
+    "tables.exclude": ("public.old",),
+    "tables.optional": ("id",),
     "tables.on_error": "park",
     "tables.column.rename": "y",
     "tables.column.mask": "hash",
@@ -49,6 +51,9 @@ _EVENTS: dict[str, object] = {
     "transactions.topic": True,
 }
 """Each key that changes events, with another value."""
+
+_NO_EVENT_KEYS = {"tables.dropped": True, "outboxes.dropped": True}
+"""Each key of the same sections that changes no event, with another value."""
 
 _NO_EVENTS = {"postgres", "kafka", "topics", "publish", "http", "log", "shutdown"}
 """Sections whose keys change no event: how the source and Kafka are reached, and when."""
@@ -77,7 +82,7 @@ def _model(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - a type,
 
 def test_every_key_is_classified_as_changing_events_or_not() -> None:
     found = {key for key in _keys(Config) if key.partition(".")[0] not in _NO_EVENTS}
-    assert found == set(_EVENTS)
+    assert found == {*_EVENTS, *_NO_EVENT_KEYS}
 
 
 def _changed(value: Any, path: list[str], new: object) -> Any:  # noqa: ANN401 - a model or a value
@@ -99,6 +104,13 @@ def test_each_key_that_changes_events_changes_the_fingerprint(key: str) -> None:
     config = _config()
     other = _changed(config, key.split("."), _EVENTS[key])
     assert Capture.of(other).fingerprint != Capture.of(config).fingerprint
+
+
+@pytest.mark.parametrize("key", sorted(_NO_EVENT_KEYS))
+def test_each_key_that_changes_no_event_leaves_the_fingerprint(key: str) -> None:
+    config = _config()
+    other = _changed(config, key.split("."), _NO_EVENT_KEYS[key])
+    assert Capture.of(other).fingerprint == Capture.of(config).fingerprint
 
 
 def test_tables_that_are_ignored_on_purpose_change_it() -> None:
@@ -123,7 +135,7 @@ def test_defaults_that_are_spelled_out_and_another_order_of_keys_do_not_change_i
     table = {
         "column": {"other": {"logical": True}, "id": {"mask": None, "rename": "x"}},
         "tombstones": True,
-        "truncate": "event",
+        "truncate": "skip",
         "columns": ["*"],
         "name": "public.orders",
     }

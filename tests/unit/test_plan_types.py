@@ -2,6 +2,9 @@
 
 import pytest
 
+from cdc_sidecar.events.binary import encode_bytes
+from cdc_sidecar.events.plan import compile_plan
+from cdc_sidecar.events.values import ValueRefused, encode_timestamptz_iso
 from cdc_sidecar.postgres.types import Builtin, TypeFacts, TypeKind, decimal_of
 from tests.unit import shop
 from tests.unit.shop import BIGINT, TEXT, TIMESTAMPTZ, compiled, layout
@@ -50,7 +53,7 @@ _CONNECT_DECIMAL = "org.apache.kafka.connect.data.Decimal"
         (Builtin.TIME, "long", "time-micros", "io.debezium.time.MicroTime"),
         (Builtin.TIMETZ, "string", None, "io.debezium.time.ZonedTime"),
         (Builtin.TIMESTAMP, "long", "local-timestamp-micros", "io.debezium.time.MicroTimestamp"),
-        (Builtin.TIMESTAMPTZ, "long", "timestamp-micros", "io.debezium.time.MicroTimestamp"),
+        (Builtin.TIMESTAMPTZ, "long", "timestamp-micros", None),
         (Builtin.INTERVAL, "string", None, "io.debezium.time.Interval"),
         (Builtin.MONEY, "bytes", "decimal", _CONNECT_DECIMAL),
     ],
@@ -142,3 +145,36 @@ def test_a_plan_says_which_values_can_be_refused() -> None:
 def test_as_text_and_masks_refuse_nothing() -> None:
     plan = compiled(shop.ORDERS, column={"total": {"as": "text"}, "placed_at": {"mask": "hash"}})
     assert [column.refuses for column in plan.sent] == [""] * 4
+
+
+def test_a_smallint_is_a_short_for_kafka_connect() -> None:
+    assert _avro(_scalar(Builtin.INT2, "smallint"))["connect.type"] == "int16"
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        (b"2024-02-29 10:11:12+00", b"2024-02-29T10:11:12Z"),
+        (b"2024-02-29 10:11:12.5+00", b"2024-02-29T10:11:12.5Z"),
+        (b"0001-01-01 00:00:00+00", b"0001-01-01T00:00:00Z"),
+        (b"10000-01-01 00:00:00.000001+00", b"+10000-01-01T00:00:00.000001Z"),
+        (b"infinity", b"infinity"),
+        (b"-infinity", b"-infinity"),
+    ],
+)
+def test_a_timestamptz_as_iso_is_what_debezium_sends(text: bytes, iso: bytes) -> None:
+    described = layout("t", {"id": BIGINT, "v": TIMESTAMPTZ}, key=("id",))
+    column = compiled(described, column={"v": {"as": "iso"}}).sent[1]
+    assert column.field.type["connect.name"] == "io.debezium.time.ZonedTimestamp"
+    assert column.operation(text) == encode_bytes(iso)
+
+
+def test_iso_text_has_no_years_bc_and_is_for_timestamptz_only() -> None:
+    with pytest.raises(ValueRefused, match="BC"):
+        encode_timestamptz_iso(b"0044-03-15 12:00:00+00 BC")
+    described = layout("t", {"id": BIGINT, "v": TEXT}, key=("id",))
+    plan, mistakes = compile_plan(
+        described.relation, described.facts, shop.table("public.t", column={"v": {"as": "iso"}})
+    )
+    assert plan is None
+    assert "only timestamptz" in mistakes[0]

@@ -38,7 +38,7 @@ _LAYOUTS = (_KEYED, _UNKEYED, _IGNORED, _HALTING, OUTBOX)
 _CAPTURE = Capture(
     "shop",
     (
-        shop.table("public.keyed"),
+        shop.table("public.keyed", truncate="event"),
         shop.table("public.unkeyed", unkeyed=True),
         shop.table("public.halting", truncate="halt"),
     ),
@@ -70,6 +70,9 @@ class _Sinks:
 
     def layout_facts(self, relation: Relation) -> LayoutFacts:
         return next(known.facts for known in _LAYOUTS if known.relation == relation)
+
+    def later_columns(self, _relation: Relation) -> frozenset[str]:
+        return frozenset()
 
     def topic_facts(self, _name: str) -> TopicFacts:
         return TopicFacts(3, self._limit + BATCH_OVERHEAD)

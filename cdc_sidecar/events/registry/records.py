@@ -23,6 +23,9 @@ SchemaRecord = tuple[bytes, bytes]
 RECORD_VERSION: Final = 1
 """The `v` of every record; a record with another one was written by a later version."""
 
+LAYOUT: Final = "layout"
+"""What the key of a relation layout's record begins with."""
+
 _DIGEST_LENGTH: Final = 32
 """Hexadecimal digits of a layout's digest: 128 bits make an accidental clash impossible."""
 
@@ -91,7 +94,7 @@ def encode_layout(layout: StoredLayout) -> SchemaRecord:
         "table": layout.table,
         "facts": _FACTS.dump_python(layout.facts, mode="json"),
     }
-    return f"layout/{layout.digest}".encode(), _dump(value)
+    return f"{LAYOUT}/{layout.digest}".encode(), _dump(value)
 
 
 def encode_table(table: KnownTable) -> SchemaRecord:
@@ -103,7 +106,7 @@ def encode_table(table: KnownTable) -> SchemaRecord:
         "key": table.key,
         "membership": _MEMBERSHIP.dump_python(table.membership, mode="json"),
     }
-    return f"layout/table/{table.oid}".encode(), _dump(value)
+    return f"{LAYOUT}/table/{table.oid}".encode(), _dump(value)
 
 
 def decode_schema_record(

@@ -5,6 +5,7 @@ served is fed with committed records only.
 """
 
 from cdc_sidecar.errors import SchemaIdClash
+from cdc_sidecar.events.registry.equality import resolve
 from cdc_sidecar.events.registry.records import SchemaVersion, decode_schema_record
 from cdc_sidecar.events.schema import SchemaId
 
@@ -51,6 +52,17 @@ class Subjects:
     def versions(self, subject: str) -> list[SchemaVersion]:
         """Return a subject's versions, oldest first; an empty list where it is unknown."""
         return list(self._versions.get(subject, ()))
+
+    def find(self, subject: str, schema: str) -> SchemaVersion | None:
+        """Return the newest version of a subject with this schema, which any library may print.
+
+        Raises:
+            ValueError: the text is not a schema.
+
+        """
+        wanted = resolve(schema)
+        versions = reversed(self.versions(subject))
+        return next((known for known in versions if resolve(known.schema) == wanted), None)
 
     def schema(self, identifier: int) -> str | None:
         """Return the canonical JSON of the schema with this id."""

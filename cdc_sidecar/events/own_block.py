@@ -1,0 +1,52 @@
+"""The way through for rows that do not fit the configuration: what to write, and where.
+
+A setting for one table of a glob belongs into a block of its own, because a column that is named in
+the block of the glob must be in each of its tables.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from cdc_sidecar.config.model import Outbox, Table
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML allows without quotes."""
+_GONE: Final = "the table no longer exists, so add dropped = true to its block"
+
+
+def cure_of_table(table: Table, name: str, *, gone: bool) -> str:
+    """Return where the settings go that the mistakes name; `gone`: the table was dropped."""
+    if not table.is_glob:
+        also = f"; {_GONE}" if gone and not table.dropped else ""
+        return f"change the block of {name} as said above{also}; then restart"
+    block = "\n".join(_lines(table, name, gone=gone))
+    return (
+        f"give {name} a block of its own, change it as said above, and restart; or leave its rows"
+        f' out with exclude = ["{name}"] in the block of {table.name}\n{block}'
+    )
+
+
+def cure_of_outbox(outbox: Outbox, *, gone: bool) -> str:
+    """Return the same for an outbox."""
+    also = f"; {_GONE}" if gone and not outbox.dropped else ""
+    return f"change the block of outbox {outbox.table} as said above{also}; then restart"
+
+
+def _lines(table: Table, name: str, *, gone: bool) -> Iterator[str]:
+    """Yield a block of one table that says the same as the block of its glob."""
+    settings = table.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    columns = settings.pop("column", {})
+    settings.pop("exclude", None)
+    yield "[[tables]]"
+    yield from _settings({**settings, "name": name, **({"dropped": True} if gone else {})})
+    for column, values in columns.items():
+        yield f"[tables.column.{column if _BARE.fullmatch(column) else json.dumps(column)}]"
+        yield from _settings(values)
+
+
+def _settings(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield keys of TOML; texts, flags and lists of them are written as in JSON."""
+    for key, value in values.items():
+        yield f"{key} = {json.dumps(value, ensure_ascii=False)}"

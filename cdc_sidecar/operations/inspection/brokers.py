@@ -1,0 +1,120 @@
+"""The inspection of Kafka: brokers, topics as they are or would be created, and transactions."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.names import position_topic, schemas_topic
+from cdc_sidecar.kafka.claim import read_current_position
+from cdc_sidecar.kafka.client import admin_client
+from cdc_sidecar.kafka.position import PositionRecord
+from cdc_sidecar.kafka.privileges import READ_BACK, WRITTEN, Operations, check_allowed
+from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.kafka.topic import Topic
+from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, TopicCatalog
+from cdc_sidecar.operations.inspection.report import Report
+from cdc_sidecar.operations.inspection.source import SeenSource
+from cdc_sidecar.postgres.lsn import format_lsn
+
+_FENCE_TIMEOUT = 20.0
+"""Seconds for the trial transaction: a person waits for `check`, and no earlier one is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPosition:
+    """The position, if it could be read: None means that there is none, or that it is not known."""
+
+    record: PositionRecord | None
+    is_known: bool
+
+
+class BrokerInspection:
+    """Inspects Kafka once."""
+
+    def __init__(self, config: Config, capture: Capture, report: Report) -> None:
+        self._config = config
+        self._capture = capture
+        self._report = report
+
+    def inspect(self, source: SeenSource) -> SeenPosition:
+        """Make every check of Kafka."""
+        topics = self._report.attempt(
+            "brokers", self._open_topics, lambda _: self._config.kafka.bootstrap_servers
+        )
+        if topics is None:
+            return SeenPosition(None, is_known=False)
+        self._look_at_topics(topics, source)
+        self._report.attempt(
+            "transactions", self._try_transactions, lambda name: f"allowed (tried as {name})"
+        )
+        record = self._report.attempt(
+            "position", partial(read_current_position, self._config), _say_position
+        )
+        return SeenPosition(record, is_known=not self._report.failed)
+
+    def _open_topics(self) -> TopicCatalog:
+        topics = TopicCatalog(admin_client(self._config.kafka), self._config.topics, dry_run=True)
+        topics.describe([])
+        return topics
+
+    def _look_at_topics(self, topics: TopicCatalog, source: SeenSource) -> None:
+        """Create missing topics as a trial, one by one, so that each fault is reported."""
+        service, view = self._config.service.name, source.view
+        internal = (position_topic(service), schemas_topic(service))
+        events = event_topics(view.tables, self._config, self._capture) if view else []
+        existing = topics.describe([*internal, *events])
+        for name in internal:
+            self._ensure(topics, name, existing.get(name), internal=True)
+        for name in events:
+            self._ensure(topics, name, existing.get(name), internal=False)
+        self._check_privileges([name for name in internal if name in existing], READ_BACK)
+        self._check_privileges([name for name in events if name in existing], WRITTEN)
+        if view:
+            known = topics.known([*internal, *events])
+            self._report.judge(OF_TOPICS, TopicView(known, view))
+
+    def _check_privileges(self, topics: list[str], operations: Operations) -> None:
+        if topics:
+            names = " and ".join(operation.name.title() for operation in operations)
+            self._report.attempt(
+                f"privileges on {len(topics)} topic(s)",
+                lambda: check_allowed(admin_client(self._config.kafka), topics, operations),
+                lambda _: names,
+            )
+
+    def _ensure(
+        self, topics: TopicCatalog, name: str, existing: Topic | None, *, internal: bool
+    ) -> None:
+        ensure = topics.ensure_internal if internal else topics.ensure
+        self._report.attempt(f"topic {name}", partial(ensure, [name]), lambda _: _say(existing))
+
+    def _try_transactions(self) -> str:
+        """Begin and end an empty transaction under an id that no sidecar uses."""
+        name = f"{self._config.transactional_id}.check"
+        settings = producer_settings(
+            self._config.kafka, self._config.publish, name, smallest=DEFAULT_LIMIT
+        )
+        producer = TransactionalProducer(settings)
+        producer.fence(lambda: False, deadline=_FENCE_TIMEOUT)
+        producer.begin()
+        producer.commit()
+        return name
+
+
+def _say(topic: Topic | None) -> str:
+    if topic is None:
+        return "none yet: the brokers would create it when it is needed"
+    return (
+        f"{topic.partitions} partition(s), {topic.replication_factor} replica(s), "
+        f"cleanup.policy={topic.cleanup_policy}, max.message.bytes={topic.max_message_bytes:,}"
+    )
+
+
+def _say_position(record: PositionRecord | None) -> str:
+    if record is None:
+        return "none yet"
+    if record.position is None:
+        return "an intent to create the slot"
+    return f"{format_lsn(record.position.end_lsn)} after {record.commits:,} commits"

@@ -1,0 +1,170 @@
+"""The inspection of Postgres: server, publication, tables, privileges and slot."""
+
+from dataclasses import dataclass, field
+
+from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.large_values import advise_on_large_values
+from cdc_sidecar.checks.source_view import (
+    OF_SERVER,
+    OF_SOURCE,
+    QUESTIONABLE,
+    SourceView,
+    read_view,
+)
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import PermissionMissing, SidecarError, SlotMissing
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.operations.inspection.report import Report
+from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.large_columns import read_large_columns
+from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.server import SourceServer, read_server
+from cdc_sidecar.postgres.slot import SlotStatus, read_slot
+from cdc_sidecar.postgres.sql_names import quoted
+from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
+
+
+@dataclass(slots=True)
+class SeenSource:
+    """What was seen of the source; a field is None if it could not be seen."""
+
+    server: SourceServer | None = None
+    system: SystemIdentity | None = None
+    history: dict[int, Lsn] = field(default_factory=dict)
+    view: SourceView | None = None
+    slot: SlotStatus | None = None
+    slot_is_known: bool = False  # and usable if there is one
+
+
+class SourceInspection:
+    """Inspects the source once."""
+
+    def __init__(
+        self, config: Config, capture: Capture, database: Database, report: Report
+    ) -> None:
+        self._config = config
+        self._capture = capture
+        self._database = database
+        self._report = report
+        self._seen = SeenSource()
+
+    def inspect(self) -> SeenSource:
+        """Make every check of the source."""
+        server = self._report.attempt("connection", self._read_server, _say_server)
+        if server is None:
+            return self._seen
+        self._seen.server = server
+        self._inspect_server(server)
+        view = self._report.attempt(
+            "publication exists", self._read_view, lambda view: view.publication.name
+        )
+        if view:
+            self._seen.view = view
+            self._inspect_tables(view)
+        self._seen.slot = self._report.attempt("slot", self._check_slot, _say_slot)
+        self._seen.slot_is_known = not self._report.failed
+        return self._seen
+
+    def _inspect_server(self, server: SourceServer) -> None:
+        self._report.judge(OF_SERVER, server)
+        self._warn_of_wal(server)
+        self._seen.system = self._report.attempt("replication", self._identify, _say_system)
+
+    def _inspect_tables(self, view: SourceView) -> None:
+        self._report.judge(OF_SOURCE, view)
+        self._report.judge(QUESTIONABLE, view)
+        self._warn_of_large_values(view)
+        self._report.attempt("grants", self._check_grants, lambda _: "SELECT on every table")
+
+    def _warn_of_wal(self, server: SourceServer) -> None:
+        if server.max_slot_wal_keep_size == "-1":
+            self._report.warn(
+                "retained WAL",
+                "max_slot_wal_keep_size is not set",
+                "while the sidecar is down, the slot retains WAL until the server's disk is full:"
+                " set max_slot_wal_keep_size to what the disk can hold",
+            )
+
+    def _warn_of_large_values(self, view: SourceView) -> None:
+        with self._database.connection() as connection:
+            large = read_large_columns(connection, self._config.postgres.publication)
+        for advice in advise_on_large_values(view.captured, large, self._capture):
+            self._report.warn("large values", "some are not sent again", advice)
+
+    def _read_server(self) -> SourceServer:
+        with self._database.connection() as connection:
+            return read_server(connection)
+
+    def _identify(self) -> SystemIdentity:
+        """Open a replication connection as `run` does, and identify the server by it."""
+        server = self._seen.server
+        try:
+            connection = WalsenderConnection(self._config.postgres)
+        except SidecarError:
+            if server and not server.may_replicate:
+                preflight.check_role(server)
+            raise
+        try:
+            if server:
+                preflight.check_primary(connection, server)
+            system = connection.identify_system()
+            self._seen.history = connection.timeline_history(system.timeline)
+            return system
+        finally:
+            connection.close()
+
+    def _read_view(self) -> SourceView:
+        server = self._seen.server
+        assert server is not None  # noqa: S101 - `inspect` has read it
+        with self._database.connection() as connection:
+            return read_view(connection, server, self._config, self._capture)
+
+    def _check_grants(self) -> None:
+        view = self._seen.view
+        assert view is not None  # noqa: S101 - as above
+        hidden = [table for table in view.captured if not table.may_select]
+        if not hidden:
+            return
+        role = quoted(view.server.user)
+        grants = dict.fromkeys(
+            f"GRANT USAGE ON SCHEMA {quoted(table.relation.namespace)} TO {role}"
+            for table in hidden
+        )
+        names = [
+            f"{quoted(table.relation.namespace)}.{quoted(table.relation.name)}" for table in hidden
+        ]
+        raise PermissionMissing(
+            f"no SELECT on {', '.join(names)}",
+            hint="; ".join([*grants, f"GRANT SELECT ON {', '.join(names)} TO {role}"]),
+        )
+
+    def _check_slot(self) -> SlotStatus | None:
+        config, server = self._config.postgres, self._seen.server
+        assert server is not None  # noqa: S101 - as above
+        with self._database.connection() as connection:
+            slot = read_slot(connection, config.slot)
+        if slot:
+            slot.check(server.database)
+        elif config.create_slot:
+            preflight.check_free_slot(server)
+        else:
+            raise SlotMissing(
+                f"slot {config.slot} does not exist",
+                hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
+            )
+        return slot
+
+
+def _say_server(server: SourceServer) -> str:
+    return f"database {server.database} as {server.user}"
+
+
+def _say_system(system: SystemIdentity) -> str:
+    return f"at {format_lsn(system.flushed_lsn)}"
+
+
+def _say_slot(slot: SlotStatus | None) -> str:
+    if slot is None:
+        return "none yet: it is created at the first start"
+    use = f"read by process {slot.active_pid}" if slot.active_pid else "not in use"
+    return f"{slot.name}, {slot.wal_status}, {slot.retained_bytes or 0:,} bytes retained, {use}"

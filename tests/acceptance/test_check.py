@@ -1,0 +1,156 @@
+"""`check` refuses what `run` refuses, for the same reason, and all of it at once."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.postgres import PostgresServer
+from tests.acceptance.conftest import TABLES, Service, Services
+from tests.acceptance.setup import run_setup
+
+_ITEMS = (
+    "CREATE TABLE items (id bigint PRIMARY KEY, n int)",
+    "CREATE PUBLICATION cdc FOR ALL TABLES",
+)
+
+
+def faults_of(service: Service) -> list[dict[str, Any]]:
+    """Run `check`; return the faults, and check that its exit status fits."""
+    run = service.sidecar.run("check", "--json")
+    assert "Traceback" not in run.stderr
+    report = json.loads(run.stdout)
+    assert run.returncode == (0 if report["ok"] else 1)
+    return [check for check in report["checks"] if not check["ok"]]
+
+
+def codes_of(service: Service) -> set[str]:
+    """Return the codes of all faults that `check` finds."""
+    return {fault["code"] for fault in faults_of(service)}
+
+
+def refusal_of(service: Service) -> str:
+    """Start the sidecar, which must end by itself; return the code."""
+    service.sidecar.start()
+    assert service.sidecar.await_exit() in (2, 3), service.sidecar.log_text()
+    return str(service.sidecar.events("sidecar_halted")[-1]["code"])
+
+
+@pytest.mark.parametrize(
+    ("replaced", "named"),
+    [
+        ({"replication_factor = 1": "replication_factor = 3"}, "eplication"),
+        ({"[publish]": '[topics.config]\n"retention.mss" = "1"\n[publish]'}, "retention.mss"),
+        ({"[publish]": '[topics.config]\n"cleanup.policy" = "compact"\n[publish]'}, "truncate"),
+        ({"[publish]": '[topics.config]\n"min.insync.replicas" = "2"\n[publish]'}, "min.insync"),
+    ],
+    ids=["replicas", "unknown", "compacted", "insync"],
+)
+def test_topics_that_could_not_be_created_or_written_are_refused(
+    make_service: Callable[..., Service], replaced: dict[str, str], named: str
+) -> None:
+    service = make_service(f'{TABLES}truncate = "event"\n', **replaced)
+    service.sql(*_ITEMS)
+    faults = faults_of(service)
+    topics = AdminClient({"bootstrap.servers": service.kafka}).list_topics(timeout=20).topics
+    assert not [name for name in topics if service.name in name]
+    assert any(named in fault["detail"] for fault in faults), faults
+    assert refusal_of(service) in {fault["code"] for fault in faults}
+
+
+def test_a_position_topic_with_several_partitions_is_refused(service: Service) -> None:
+    topic = NewTopic(f"_cdc.{service.name}.position", 2, config={"cleanup.policy": "compact"})
+    admin = AdminClient({"bootstrap.servers": service.kafka})
+    for answer in admin.create_topics([topic]).values():
+        answer.result(20)
+    assert codes_of(service) == {refusal_of(service)} == {"CDC-405"}
+
+
+def test_an_address_that_another_program_has_is_refused(service: Service) -> None:
+    with socket.create_server(("127.0.0.1", service.sidecar.port)):
+        assert codes_of(service) == {"CDC-120"}
+    service.sidecar.start_and_stream()
+    assert faults_of(service) == []
+
+
+def test_a_glob_that_matches_nothing_is_a_fault_with_a_suggestion(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES.replace("public.*", "public.item_*"))
+    service.sql(*_ITEMS)
+    (fault,) = faults_of(service)
+    assert fault["code"] == "CDC-208"
+    assert "public.item_* matches no table" in fault["detail"]
+    assert "public.items" in fault["hint"]
+    service.sidecar.start_and_stream()
+    assert "public.item_*" in service.sidecar.events("source_questionable")[-1]["fact"]
+
+
+@pytest.fixture
+def crowded() -> Iterator[PostgresServer]:
+    """Yield a server whose only replication slot is in use."""
+    with PostgresServer(settings={"max_replication_slots": 1}, fsync=False) as server:
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("SELECT pg_create_physical_replication_slot('other')")
+        yield server
+
+
+def test_a_server_without_a_free_slot_is_refused(
+    services: Services, crowded: PostgresServer
+) -> None:
+    service = services(crowded, "crowded")
+    service.sql(*_ITEMS)
+    assert codes_of(service) == {refusal_of(service)} == {"CDC-213"}
+
+
+def test_all_faults_are_shown_at_once_and_none_is_derived_from_another(
+    make_service: Callable[..., Service], kafka: KafkaBroker
+) -> None:
+    service = make_service(
+        '\n[[tables]]\nname = "public.absent"\ncolumns = ["*"]\n'
+        '\n[[tables]]\nname = "public.logs"\ncolumns = ["*"]\n',
+        **{f'bootstrap_servers = "{kafka.bootstrap_servers}"': 'bootstrap_servers = "127.0.0.1:1"'},
+    )
+    service.sql("CREATE TABLE logs (line text)", "CREATE PUBLICATION cdc FOR TABLE logs")
+    service.sql(f"SELECT pg_create_logical_replication_slot('{service.name}_cdc', 'pgoutput')")
+    run = service.sidecar.run("check")
+    for code in ("CDC-208", "CDC-110", "CDC-214", "CDC-401"):
+        assert run.stdout.count(f"{code} ") == 1, run.stdout
+    assert "CDC-501" not in run.stdout
+    assert "--bootstrap" not in run.stdout
+    assert "brokers: no answer yet" in run.stderr
+
+
+def test_the_configuration_of_a_message_service_needs_no_table(
+    make_service: Callable[..., Service], tmp_path: Path, postgres: PostgresServer
+) -> None:
+    service = make_service('[messages]\nprefixes = ["mark"]\n')
+    service.sql("CREATE TABLE logs (line text)")
+    assert "ERROR" not in run_setup(service, postgres, tmp_path)
+    assert faults_of(service) == []
+    service.sidecar.start_and_stream()
+    service.sql("UPDATE logs SET line = 'x'")
+    service.await_published()
+
+
+def test_a_changed_key_beside_a_large_value_is_warned_of_until_the_identity_is_full(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service()
+    service.sql(
+        "CREATE TABLE notes (id int PRIMARY KEY, short varchar(20), n numeric, body text)",
+        "CREATE TABLE small (id int PRIMARY KEY, short varchar(20))",
+        "CREATE PUBLICATION cdc FOR ALL TABLES",
+    )
+    checked = service.sidecar.run("check").stdout
+    assert "public.notes: an update that changes the key but not a large value of body" in checked
+    assert "public.small: an update" not in checked
+    service.sql("ALTER TABLE notes REPLICA IDENTITY FULL")
+    assert "a large value of" not in service.sidecar.run("check").stdout

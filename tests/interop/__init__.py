@@ -1,0 +1,1 @@
+"""Programs of others read our topics: `make interop`."""
