@@ -1,31 +1,65 @@
 """Advice on keyed tables of which an update with a changed key may lack values."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.replica_identity import Identity, Member
+
+_FULL = Identity(ReplicaIdentity.FULL)
 
 
 def advise_on_large_values(
-    tables: Iterable[PublishedTable], large: Mapping[int, tuple[str, ...]], capture: Capture
+    tables: Iterable[PublishedTable],
+    members: Iterable[Member],
+    large: Mapping[int, tuple[str, ...]],
+    capture: Capture,
 ) -> list[str]:
     """Return a sentence for each captured table whose large values may be missing.
 
-    `large` has the columns that may be stored out of line, by the oid of the table.
+    `members` are the tables with their rows, and `large` has the columns that may be stored out of
+    line, by the oid of the table.
     """
+    lacking = [member for member in members if _lacks(member)]
     advice = []
     for table in tables:
-        name = table.relation.qualified_name
-        config = capture.table(name)
-        if config is None or capture.outbox(name) or config.unkeyed:
-            continue
-        sent = [column for column in large.get(table.relation.oid, ()) if config.sends(column)]
-        full = table.relation.replica_identity is ReplicaIdentity.FULL
-        if sent and table.facts.key_columns and not full:
+        columns = _large_columns(table, large, capture)
+        parts = [member for member in lacking if member.oid == table.relation.oid]
+        if columns and parts:
             advice.append(
-                f"{name}: an update that changes the key but not a large value of"
-                f" {', '.join(sent)} does not send the value; to send it, ALTER TABLE {name}"
-                " REPLICA IDENTITY FULL"
+                f"{table.relation.qualified_name}: an update that changes the key but not a large"
+                f" value of {', '.join(columns)} does not send the value; {_remedy(parts)}"
             )
     return advice
+
+
+def _lacks(member: Member) -> bool:
+    """Return whether updates of a table are sent without the whole old row."""
+    return "UPDATE" in member.changes and member.identity.kind is not ReplicaIdentity.FULL
+
+
+def _large_columns(
+    table: PublishedTable, large: Mapping[int, tuple[str, ...]], capture: Capture
+) -> list[str]:
+    """Return the large columns that are sent beside a key; a key is always sent whole."""
+    name = table.relation.qualified_name
+    config = capture.table(name)
+    if config is None or capture.outbox(name):
+        return []
+    key = config.key or table.facts.key_columns
+    columns = large.get(table.relation.oid, ())
+    return [column for column in columns if key and column not in key and config.sends(column)]
+
+
+def _remedy(parts: list[Member]) -> str:
+    """Return the SQL after which the value is sent, or why there is none."""
+    refusals = (replace(member, identity=_FULL).refusal for member in parts)
+    if refusal := next(filter(None, refusals), None):
+        return (
+            f"it cannot be sent, because {refusal}: readers must keep the values of a deleted row"
+            " until its transaction is over"
+        )
+    names = dict.fromkeys([parts[0].listed, *(member.name for member in parts)])
+    return "to send it, " + "; ".join(f"ALTER TABLE {name} REPLICA IDENTITY FULL" for name in names)

@@ -42,6 +42,12 @@ class LogicalRefused(TypeRefused):
     cure = "remove logical = false from {block}"
 
 
+class IsoRefused(TypeRefused):
+    """`as = "iso"` is set for a type that is no instant."""
+
+    cure = 'remove as = "iso" from {block}'
+
+
 @dataclass(frozen=True, slots=True)
 class AvroType:
     """A column's Avro type (without `postgres.type`), and the operation that writes it."""
@@ -140,7 +146,7 @@ def _map_iso(facts: TypeFacts) -> AvroType:
         base = base.base
     if base.oid != Builtin.TIMESTAMPTZ.value:
         message = f'{facts.name} with as = "iso", which only timestamptz can have'
-        raise TypeRefused(message)
+        raise IsoRefused(message)
     return _ISO_TIMESTAMPTZ
 
 

@@ -42,7 +42,9 @@ _BOOLEANS: Final = {b"t": b"\x01", b"f": b"\x00"}
 _DATE: Final = re.compile(rb"(\d{4,7})-(\d\d)-(\d\d)( BC)?")
 _TIME: Final = re.compile(rb"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
 _TIMESTAMP: Final = re.compile(rb"(\d{4,7}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(\+00)?( BC)?")
-_ISO_DATE: Final = len("2024-02-29")
+_DAY_AT: Final = -len("-02-29")  # in a date of any year
+_YEAR_DIGITS: Final = 4  # of a year that ISO 8601 spells without a sign
+_NOT_ISO: Final = "a timestamp in a form other than ISO"
 _TIMETZ: Final = re.compile(rb"(.+[+-]\d\d)")
 
 
@@ -218,11 +220,19 @@ def encode_timestamptz_iso(text: bytes) -> bytes:
     if text in (b"infinity", b"-infinity"):
         return encode_bytes(text)
     match = _TIMESTAMP.fullmatch(text)
-    if match is None or match[3] != b"+00" or match[4]:
-        message = "a timestamp BC, or in a form other than ISO"
-        raise ValueRefused(message)
-    sign = b"+" if len(match[1]) > _ISO_DATE else b""  # ISO 8601: a year beyond 9999 has a sign
-    return encode_bytes(sign + match[1] + b"T" + match[2] + b"Z")
+    if match is None or match[3] != b"+00":
+        raise ValueRefused(_NOT_ISO)
+    year, day = match[1][:_DAY_AT], match[1][_DAY_AT:]
+    if match[4] or len(year) > _YEAR_DIGITS:
+        year = _encode_rare_year(1 - int(year) if match[4] else int(year))
+    return encode_bytes(year + day + b"T" + match[2] + b"Z")
+
+
+def _encode_rare_year(year: int) -> bytes:
+    """Spell a year beyond 9999 or before 1 as ISO 8601 does: with a sign; 1 BC is 0000."""
+    if year > 0:
+        return b"+%d" % year
+    return b"-%04d" % -year if year else b"0000"
 
 
 def _encode_rare_timestamp(text: bytes, zone: bytes | None) -> bytes:
@@ -233,8 +243,7 @@ def _encode_rare_timestamp(text: bytes, zone: bytes | None) -> bytes:
         return encode_long(INT64_MIN)
     match = _TIMESTAMP.fullmatch(text)
     if match is None or match[3] != zone:
-        message = "a timestamp in a form other than ISO"
-        raise ValueRefused(message)
+        raise ValueRefused(_NOT_ISO)
     days = _days(match[1], before_christ=match[4] is not None)
     microseconds = days * DAY + _microseconds(match[2])
     if not INT64_MIN < microseconds < INT64_MAX:

@@ -16,6 +16,7 @@ JOIN pg_namespace n ON n.nspname = p.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE p.pubname = %(publication)s AND a.attstorage IN ('x', 'e')
+  AND (c.reltoastrelid <> 0 OR c.relkind = 'p')  -- a row of the others always fits
   AND NOT (a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype)
            AND a.atttypmod BETWEEN 0 AND %(short)s)
 GROUP BY 1

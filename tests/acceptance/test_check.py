@@ -1,6 +1,7 @@
 """`check` refuses what `run` refuses, for the same reason, and all of it at once."""
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,14 +144,26 @@ def test_the_configuration_of_a_message_service_needs_no_table(
 def test_a_changed_key_beside_a_large_value_is_warned_of_until_the_identity_is_full(
     make_service: Callable[..., Service],
 ) -> None:
-    service = make_service()
+    service = make_service(TABLES + "unkeyed = true\n")
     service.sql(
         "CREATE TABLE notes (id int PRIMARY KEY, short varchar(20), n numeric, body text)",
         "CREATE TABLE small (id int PRIMARY KEY, short varchar(20))",
-        "CREATE PUBLICATION cdc FOR ALL TABLES",
+        "CREATE TABLE named (code text PRIMARY KEY, n int)",
+        "CREATE TABLE keyless (body text)",
+        'CREATE TABLE "Parts" (id int PRIMARY KEY, body text) PARTITION BY RANGE (id)',
+        'CREATE TABLE "Part 1" PARTITION OF "Parts" FOR VALUES FROM (0) TO (9)',
+        "CREATE TABLE listed (id int PRIMARY KEY, n int, body text)",
+        'CREATE PUBLICATION cdc FOR TABLE notes, small, named, keyless, "Parts",'
+        " listed (id, body) WITH (publish_via_partition_root)",
+        "ALTER TABLE keyless REPLICA IDENTITY FULL",
     )
+    missing = "an update that changes the key but not a large value of body"
     checked = service.sidecar.run("check").stdout
-    assert "public.notes: an update that changes the key but not a large value of body" in checked
-    assert "public.small: an update" not in checked
-    service.sql("ALTER TABLE notes REPLICA IDENTITY FULL")
-    assert "a large value of" not in service.sidecar.run("check").stdout
+    for table in ("notes", "Parts", "listed"):
+        assert f"public.{table}: {missing}" in checked
+    assert checked.count(missing) == 3, checked
+    assert "it cannot be sent, because REPLICA IDENTITY FULL does not go with a column" in checked
+    hints = re.findall(r"ALTER TABLE \S+(?: 1\")? REPLICA IDENTITY FULL", checked)
+    assert len(hints) == 3, "the hint also names the partition"
+    service.sql(*hints)
+    assert service.sidecar.run("check").stdout.count(missing) == 1, "that of the column list"

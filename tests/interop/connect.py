@@ -13,16 +13,22 @@ from tests.waiting import await_true
 class Sink:
     """One sink connector; `database` is the connection string of its target."""
 
-    def __init__(self, connect: Connect, name: str, topic: str, database: str) -> None:
+    def __init__(
+        self, connect: Connect, name: str, topic: str, registry: str, database: str
+    ) -> None:
         self._connect = connect
         self._name = name
-        self._config = _config(topic, database)
+        self._config = _config(topic, database) | _converters(registry)
 
     def start(self) -> None:
         """Create the connector, and wait until its task runs."""
         body = {"name": self._name, "config": self._config}
         self._ask("POST", "/connectors", body)
         await_true(self._runs, deadline=60, what="the sink runs")
+
+    def close(self) -> None:
+        """Remove the connector."""
+        self._ask("DELETE", f"/connectors/{self._name}")
 
     def _runs(self) -> bool:
         try:
@@ -50,6 +56,15 @@ class Sink:
         )
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
             return json.loads(answer.read() or b"null")
+
+
+def _converters(registry: str) -> dict[str, str]:
+    converter = "io.confluent.connect.avro.AvroConverter"
+    return {
+        f"{part}.converter{setting}": value
+        for part in ("key", "value")
+        for setting, value in (("", converter), (".schema.registry.url", registry))
+    }
 
 
 def _config(topic: str, database: str) -> dict[str, str]:

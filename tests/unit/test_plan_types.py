@@ -158,6 +158,10 @@ def test_a_smallint_is_a_short_for_kafka_connect() -> None:
         (b"2024-02-29 10:11:12.5+00", b"2024-02-29T10:11:12.5Z"),
         (b"0001-01-01 00:00:00+00", b"0001-01-01T00:00:00Z"),
         (b"10000-01-01 00:00:00.000001+00", b"+10000-01-01T00:00:00.000001Z"),
+        (b"294276-12-31 23:59:59.999999+00", b"+294276-12-31T23:59:59.999999Z"),
+        (b"0001-12-31 23:59:59+00 BC", b"0000-12-31T23:59:59Z"),
+        (b"0044-03-15 12:00:00+00 BC", b"-0043-03-15T12:00:00Z"),
+        (b"4714-11-24 00:00:00+00 BC", b"-4713-11-24T00:00:00Z"),
         (b"infinity", b"infinity"),
         (b"-infinity", b"-infinity"),
     ],
@@ -169,12 +173,17 @@ def test_a_timestamptz_as_iso_is_what_debezium_sends(text: bytes, iso: bytes) ->
     assert column.operation(text) == encode_bytes(iso)
 
 
-def test_iso_text_has_no_years_bc_and_is_for_timestamptz_only() -> None:
-    with pytest.raises(ValueRefused, match="BC"):
-        encode_timestamptz_iso(b"0044-03-15 12:00:00+00 BC")
+@pytest.mark.parametrize("text", [b"2024-02-29 10:11:12", b"2024-02-29 10:11:12+02", b"x"])
+def test_iso_text_is_made_of_an_instant_in_utc_alone(text: bytes) -> None:
+    with pytest.raises(ValueRefused, match="other than ISO"):
+        encode_timestamptz_iso(text)
+
+
+def test_iso_is_for_timestamptz_only_and_the_refusal_says_how_to_go_on() -> None:
     described = layout("t", {"id": BIGINT, "v": TEXT}, key=("id",))
     plan, mistakes = compile_plan(
         described.relation, described.facts, shop.table("public.t", column={"v": {"as": "iso"}})
     )
     assert plan is None
     assert "only timestamptz" in mistakes[0]
+    assert 'remove as = "iso" from [tables.column.v]' in mistakes[0]
