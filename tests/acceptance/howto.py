@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.acceptance.events import read_topics
 from tests.acceptance.sidecar import Sidecar
 from tests.waiting import await_true
 
-_DOCS = Path(__file__).parents[2] / "docs" / "how-to"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 _README = Path(__file__).parents[2] / "README.md"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUN = "cdc-sidecar run --config orders.toml"
@@ -35,8 +36,8 @@ class Page:
     """The blocks of a page. Each must be taken, so that no block of a page is left untried."""
 
     def __init__(self, name: str) -> None:
-        text = (_DOCS / f"{name}.md").read_text(encoding="utf-8")
-        self._blocks: list[tuple[str, str]] = _BLOCK.findall(text)
+        self._text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+        self._blocks: list[tuple[str, str]] = _BLOCK.findall(self._text)
         self._taken: set[int] = set()
 
     def take(self, kind: str, containing: str) -> str:
@@ -56,6 +57,14 @@ class Page:
         assert numbers
         self._taken.update(numbers)
         return [self._blocks[number][1] for number in numbers]
+
+    def rows(self, heading: str) -> list[list[str]]:
+        """Return the cells of the table whose last column has a heading."""
+        lines = self._text.split(f"| {heading} |\n", 1)[1].splitlines()[1:]
+        return [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in takewhile(lambda line: line.startswith("|"), lines)
+        ]
 
     def assert_taken(self) -> None:
         """Check that every block was taken."""
@@ -155,6 +164,12 @@ class Operator:
         with self.config.open("a", encoding="utf-8") as file:
             file.write(f"\n{block}")
 
+    def replace(self, old: str, new: str) -> None:
+        """Replace a part of the configuration."""
+        text = self.config.read_text(encoding="utf-8")
+        assert text.count(old) == 1, text
+        self.config.write_text(text.replace(old, new), encoding="utf-8")
+
     def stop(self) -> None:
         """Stop the sidecar in order."""
         assert self.sidecar.terminate() == 0, self.sidecar.log_text()
@@ -174,6 +189,30 @@ class Operator:
         events = self.json_lines(f"{_TAIL} {topic} --limit {records()}")
         ops = ((event["value"] or {"op": "tombstone"})["op"] for event in events)
         return sorted(zip(ops, (event["key"]["id"] for event in events), strict=True))
+
+    def values(self, table: str, count: int) -> list[dict[str, Any]]:
+        """Return the values of the first records of a table."""
+        topic = f"{self.service}.public.{table}"
+        return [line["value"] for line in self.json_lines(f"{_TAIL} {topic} --limit {count}")]
+
+    def assert_halts(self, code: str, status: int = 3) -> None:
+        """Start the sidecar; check that it ends with this status and error."""
+        self.sidecar.start()
+        assert self.sidecar.await_exit() == status, self.sidecar.log_text()
+        assert self.sidecar.events("sidecar_halted")[-1]["code"] == code
+
+    def lose_slot(self, name: str) -> None:
+        """Let the server invalidate a slot, as it does when its disk would become full."""
+        self.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'; SELECT pg_reload_conf();")
+
+        def lost() -> bool:
+            self.sql("SELECT pg_logical_emit_message(false, 'noise', ''), pg_switch_wal();")
+            self.sql("CHECKPOINT;")
+            query = f"SELECT wal_status FROM pg_replication_slots WHERE slot_name = '{name}'"
+            return self.ask(query) == "lost"
+
+        await_true(lost, what="the slot is lost")
+        self.sql("ALTER SYSTEM RESET max_slot_wal_keep_size; SELECT pg_reload_conf();")
 
     def ask(self, query: str) -> object:
         """Return the first column of the first row of a query."""

@@ -9,7 +9,7 @@ import pytest
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
-from tests.acceptance.howto import Operator, Page
+from tests.acceptance.howto import DOCS, Operator, Page
 
 
 @pytest.fixture
@@ -80,28 +80,29 @@ def test_an_outbox_row_is_published_though_it_is_deleted_at_once(operator: Opera
     page.assert_taken()
 
 
-@pytest.mark.parametrize("code", ["CDC-204", "CDC-504"])
+@pytest.mark.parametrize("code", ["CDC-204", "CDC-205", "CDC-504"])
 def test_a_slot_that_is_gone_is_replaced_and_the_gap_is_accepted(
     operator: Operator, code: str
 ) -> None:
     page = Page("recover-a-lost-slot")
-    drop, create = page.take("sql", "pg_create_logical").splitlines()
+    both = page.take("sql", "pg_create_logical")
+    drop, create = both.splitlines()
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1, 'seen')")
     assert operator.rows("orders", 1) == [("c", 1)]
     operator.stop()
-    operator.sql(drop)
     operator.sql("INSERT INTO orders VALUES (2, 'in the gap')")
+    if code == "CDC-205":
+        operator.lose_slot("orders_cdc")
+    else:
+        operator.sql(drop)
     if code == "CDC-504":
         operator.sql(create)
-    operator.sidecar.start()
-    assert operator.sidecar.await_exit() == 3
-    assert operator.sidecar.events("sidecar_halted")[-1]["code"] == code
+    operator.assert_halts(code)
     assert code in operator.sh("cdc-sidecar status --config orders.toml", status=1)
-    meaning = operator.sh(page.take("sh", "position show"))
-    assert code in meaning
-    if code == "CDC-204":
-        operator.sql(create)
+    assert code in operator.sh(page.take("sh", "position show"))
+    if code != "CDC-504":
+        operator.sql(both if code == "CDC-205" else create)
     operator.sh(page.take("sh", "accept-gap"))
     operator.sql("INSERT INTO orders VALUES (3, 'after')")
     operator.sql(page.take("sql", "UPDATE public.orders"))
@@ -126,4 +127,80 @@ def test_every_alert_asks_for_series_that_a_sidecar_has_and_status_answers(
     assert "streams and is up to date" in operator.sh(text)
     assert json.loads(operator.sh(as_json))["ready"] is True
     assert "<title>cdc-sidecar" in operator.sidecar.get("/")[1]
+    page.assert_taken()
+
+
+def test_every_how_to_is_followed_by_a_test() -> None:
+    tests = Path(__file__).parent.glob("test_howto*.py")
+    text = "".join(path.read_text(encoding="utf-8") for path in tests)
+    pages = {path.stem for path in DOCS.glob("*.md")}
+    assert pages == set(re.findall(r'Page\("([a-z-]+)"\)', text))
+
+
+def test_a_listed_column_is_renamed_and_dropped(operator: Operator) -> None:
+    renamed = Page("change-a-schema").take("toml", "public.tasks")
+    operator.sql("CREATE TABLE public.tasks (id int PRIMARY KEY, status text, note text)")
+    operator.configure(renamed)
+    _publish_what_is_missing(operator)
+    operator.sidecar.start_and_stream()
+    operator.sql("INSERT INTO tasks VALUES (1, 'old', 'x')")
+    operator.sql("ALTER TABLE tasks RENAME COLUMN status TO state")
+    operator.sql("INSERT INTO tasks VALUES (2, 'new', 'x')")
+    operator.sql("ALTER TABLE tasks DROP COLUMN note")
+    assert operator.rows("tasks", 2) == [("c", 1), ("c", 2)]
+    fields = [set(event["after"]) for event in operator.values("tasks", 2)]
+    assert fields == [{"id", "status"}] * 2, "rename keeps the name that consumers know"
+    operator.stop()
+    operator.sql("ALTER TABLE tasks DROP COLUMN state")
+    operator.assert_halts("CDC-110", status=2)
+    operator.replace('columns = ["id", ["state", "status"]]', 'columns = ["id"]')
+    operator.replace('[tables.column.state]\nrename = "status"', "")
+    operator.sidecar.start_and_stream()
+    operator.sql("INSERT INTO tasks VALUES (3)")
+    assert operator.rows("tasks", 3)[-1] == ("c", 3)
+
+
+def test_rows_of_a_table_that_had_another_name_are_sent_as_the_page_says(
+    operator: Operator,
+) -> None:
+    former = Page("change-a-schema").take("toml", "former_names")
+    operator.sidecar.start_and_stream()
+    operator.sql("INSERT INTO orders VALUES (1)")
+    assert operator.rows("orders", 1) == [("c", 1)]
+    operator.stop()
+    operator.sql("ALTER TABLE orders RENAME TO orders_2024")
+    operator.sql("INSERT INTO orders_2024 VALUES (2)")
+    operator.sql("CREATE TABLE orders (LIKE orders_2024 INCLUDING ALL); DROP TABLE orders_2024;")
+    _publish_what_is_missing(operator)
+    operator.assert_halts("CDC-303")
+    operator.replace('[[tables]]\nname = "public.orders"\ncolumns = ["*"]', former)
+    operator.sidecar.start_and_stream()
+    operator.sql("INSERT INTO orders VALUES (3)")
+    assert operator.rows("orders", 3) == [("c", 1), ("c", 2), ("c", 3)]
+
+
+def _publish_what_is_missing(operator: Operator) -> None:
+    operator.sh("cdc-sidecar setup-sql --config orders.toml --diff > add.sql")
+    operator.sh('psql "$OWNER" --set ON_ERROR_STOP=1 --file add.sql')
+
+
+def test_the_configuration_beside_a_service_streams_and_its_graces_fit(operator: Operator) -> None:
+    page = Page("deploy-beside-a-service")
+    (toml,) = page.take_all("toml")
+    operator.config.write_text(toml, encoding="utf-8")
+    build, run = page.take_all("bash")
+    (pod,) = page.take_all("yaml")
+    assert " 0 faults" in operator.sh("cdc-sidecar check --config orders.toml")
+    operator.sidecar.start_and_stream()
+    operator.sql("INSERT INTO orders VALUES (1, 'placed')")
+    assert operator.rows("orders", 1) == [("c", 1)]
+    for path, port in re.findall(r"path: (\S+), port: (\S+)", pod):
+        assert operator.sidecar.get(path.rstrip(","))[0] == 200
+        assert f"name: {port}, containerPort: 9464" in pod
+    operator.stop()
+    (grace,) = re.findall(r'grace = "(\d+)s"', toml)
+    (platform,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", pod)
+    (container,) = re.findall(r"--stop-timeout (\d+)", run)
+    assert int(grace) + 10 < min(int(platform), int(container))
+    assert "docker build" in build
     page.assert_taken()
