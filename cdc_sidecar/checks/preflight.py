@@ -134,13 +134,18 @@ def check_operations(
     missing = _missing_operations(publication)
     if missing and (config.tables or (config.outboxes and "insert" in missing)):
         name = quoted(publication.name)
-        would_be = (replace(member, changes=("UPDATE", "DELETE")) for member in members)
-        first = [member.cure for member in would_be if member.refusal]
+        first = _identities_first(members)
         every = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         raise PublicationIncomplete(
             f"{publication.name} does not publish {', '.join(missing)}",
-            hint="; ".join([*dict.fromkeys(first), every]),
+            hint="; ".join([*first, every]),
         )
+
+
+def _identities_first(members: Iterable[Member]) -> list[str]:
+    """Return the SQL after which the service can change members that are sent with all changes."""
+    whole = (replace(member, changes=("UPDATE", "DELETE")) for member in members)
+    return list(dict.fromkeys(member.cure for member in whole if member.refusal))
 
 
 def _missing_operations(publication: Publication) -> list[str]:
@@ -177,7 +182,7 @@ def check_absentees(
     """
     if not absentees:
         return
-    first = [member.cure for member in would_be if member.refusal]
+    first = _identities_first(would_be)
     late = "" if all(absentee.exists for absentee in absentees) else f"; {_DROPPED}"
     names = ", ".join(absentee.name for absentee in absentees)
     raise PublicationIncomplete(

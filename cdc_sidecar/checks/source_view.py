@@ -40,21 +40,28 @@ class SourceView:
     @property
     def changed_members(self) -> list[Member]:
         """The members whose rows are captured, and that the service is known to change."""
-        oids = {table.relation.oid for table in self.captured}
-        return [m for m in self.members if m.oid in oids and not self._is_only_written(m)]
+        names = self._names
+        return [member for member in self.members if self._is_changed(member, names)]
 
     @property
     def other_members(self) -> list[Member]:
         """The members that are not captured, or to which the service may only add rows."""
-        changed = self.changed_members
-        return [member for member in self.members if member not in changed]
+        names = self._names
+        return [member for member in self.members if not self._is_changed(member, names)]
 
-    def _is_only_written(self, member: Member) -> bool:
-        """Return whether rows without an identity may be all that was meant: logs and outboxes."""
-        name = next(t.relation.qualified_name for t in self.tables if t.relation.oid == member.oid)
+    @property
+    def _names(self) -> dict[int, str]:
+        """The captured tables by oid."""
+        return {table.relation.oid: table.relation.qualified_name for table in self.captured}
+
+    def _is_changed(self, member: Member, names: dict[int, str]) -> bool:
+        """Return whether old rows are needed; logs and outboxes without identity only grow."""
+        name = names.get(member.oid)
+        if name is None:
+            return False
         table = self.capture.table(name)
-        unkeyed = table is not None and table.unkeyed
-        return member.has_no_identity and (unkeyed or self.capture.outbox(name) is not None)
+        grows = self.capture.outbox(name) is not None or (table is not None and table.unkeyed)
+        return not (grows and member.has_no_identity)
 
 
 def read_view(
