@@ -5,6 +5,7 @@ condition and raises an error if it does not hold. No function writes anything.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -17,7 +18,7 @@ from cdc_sidecar.errors import (
     WalLevelTooLow,
 )
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.own_block import cure_of_table
+from cdc_sidecar.events.own_block import cure_of_table, toml_key
 from cdc_sidecar.events.plan import Circumstances
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
@@ -119,8 +120,12 @@ def find_publication(connection: Connection, name: str) -> Publication:
     return publication
 
 
-def check_operations(publication: Publication, config: Config) -> None:
+def check_operations(
+    publication: Publication, config: Config, members: Iterable[Member] = ()
+) -> None:
     """Check that the publication sends every operation on rows.
+
+    Members that the service could not change any more get a replica identity first.
 
     Raises:
         PublicationIncomplete: it leaves out operations.
@@ -129,9 +134,12 @@ def check_operations(publication: Publication, config: Config) -> None:
     missing = _missing_operations(publication)
     if missing and (config.tables or (config.outboxes and "insert" in missing)):
         name = quoted(publication.name)
+        would_be = (replace(member, changes=("UPDATE", "DELETE")) for member in members)
+        first = [member.cure for member in would_be if member.refusal]
+        every = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         raise PublicationIncomplete(
             f"{publication.name} does not publish {', '.join(missing)}",
-            hint=f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')",
+            hint="; ".join([*dict.fromkeys(first), every]),
         )
 
 
@@ -264,6 +272,6 @@ def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
         if config.sends(column.name) and dimensions > 1 and not as_text:
             mistakes.append(
                 f"{table.relation.qualified_name}: column {column.name} is an array of"
-                f' {dimensions} dimensions: set [tables.column.{column.name}] as = "text"'
+                f' {dimensions} dimensions: set [tables.column.{toml_key(column.name)}] as = "text"'
             )
     return mistakes

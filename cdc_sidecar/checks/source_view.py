@@ -97,7 +97,7 @@ OF_SERVER: Final[tuple[Condition[SourceServer], ...]] = (
 OF_SOURCE: Final[tuple[Condition[SourceView], ...]] = (
     Condition(
         "publication",
-        lambda view: preflight.check_operations(view.publication, view.config),
+        lambda view: preflight.check_operations(view.publication, view.config, view.members),
         lambda view: f"{view.publication.name} sends every operation",
     ),
     Condition(

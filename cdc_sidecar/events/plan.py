@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from cdc_sidecar.config.model import Column, Table
 from cdc_sidecar.events.mapping import TypeRefused, map_column
 from cdc_sidecar.events.names import avro_name
+from cdc_sidecar.events.own_block import toml_key
 from cdc_sidecar.events.schema import Field
 from cdc_sidecar.events.values import Operation
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
@@ -35,6 +36,7 @@ class Plan:
     steps: tuple[tuple[Operation | None, bool], ...]  # the same, as (operation, nullable)
     key: tuple[int, ...]  # places among the *sent* columns, in key order; empty: no key
     width: bytes  # the number of columns, as a TupleData begins
+    where_to_set: str = "then restart"  # where a setting for one of the columns belongs
 
     @property
     def sent(self) -> tuple[PlanColumn, ...]:
@@ -135,7 +137,7 @@ def _compile_column(
     try:
         avro = map_column(known, config, facts)
     except TypeRefused as refused:
-        cure = refused.cure.format(block=f"[tables.column.{name}]")
+        cure = refused.cure.format(block=f"[tables.column.{toml_key(name)}]")
         mistakes.append(f"column {name} is of {refused}: {cure}")
         return None
     postgres_type = known.name if known else f"oid {relation.columns[place].type_oid}"

@@ -5,8 +5,10 @@ parameters are ignored: nothing is deleted here, and schemas are always compared
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import unquote
 
 from cdc_sidecar.events.registry.records import SchemaVersion
 from cdc_sidecar.events.registry.subjects import Subjects
@@ -15,12 +17,12 @@ Answer = tuple[int, Any]
 """Status and body: bytes as they are sent, anything else as JSON."""
 
 _LARGEST_VERSION: Final = 2**31 - 1
+_NUMBER: Final = re.compile("[0-9]{1,10}")
 _NO_SUBJECT: Final = (404, {"error_code": 40401, "message": "Subject not found."})
 _NO_VERSION: Final = (404, {"error_code": 40402, "message": "Version not found."})
 _NO_SCHEMA: Final = (404, {"error_code": 40403, "message": "Schema not found"})
 _BAD_SCHEMA: Final = (422, {"error_code": 42201, "message": "Input schema is an invalid schema"})
 _BAD_VERSION: Final = (422, {"error_code": 42202, "message": "The specified version is not valid."})
-_READ_ONLY: Final = (422, {"error_code": 42205, "message": "This registry is in read-only mode"})
 
 
 def refusal(status: int, phrase: str) -> Answer:
@@ -28,11 +30,18 @@ def refusal(status: int, phrase: str) -> Answer:
     return status, {"error_code": status, "message": f"HTTP {status} {phrase}"}
 
 
-def answer_get(subjects: Subjects, path: str) -> Answer:  # noqa: PLR0911 - a table of paths
+_FOUND: Final = 200
+_NOT_FOUND: Final = refusal(404, "Not Found")
+_NOT_ALLOWED: Final = refusal(405, "Method Not Allowed")
+
+
+def answer_get(subjects: Subjects, path: str) -> Answer:  # noqa: C901, PLR0911 - a table
     """Return status and body of a GET."""
-    match path.strip("/").split("/"):
+    match _parts(path):
         case ["subjects"]:
             return 200, subjects.names()
+        case ["subjects", _]:  # a POST looks a schema up
+            return _NOT_ALLOWED
         case ["subjects", subject, "versions"]:
             return _versions(subjects, subject)
         case ["subjects", subject, "versions", version]:
@@ -41,7 +50,7 @@ def answer_get(subjects: Subjects, path: str) -> Answer:  # noqa: PLR0911 - a ta
             return _version(subjects, subject, version, lambda found: found.schema.encode())
         case ["schemas", "types"]:
             return 200, ["AVRO"]
-        case ["schemas", "ids", identifier, *rest] if identifier.isdecimal():
+        case ["schemas", "ids", identifier, *rest] if _NUMBER.fullmatch(identifier):
             return _by_id(subjects, int(identifier), rest)
         case ["config"]:
             return 200, {"compatibilityLevel": "FULL"}
@@ -51,32 +60,43 @@ def answer_get(subjects: Subjects, path: str) -> Answer:  # noqa: PLR0911 - a ta
         case ["mode"] | ["mode", _]:
             return 200, {"mode": "READONLY"}
         case _:
-            return refusal(404, "Not Found")
+            return _NOT_FOUND
 
 
 def answer_post(subjects: Subjects, path: str, content: bytes) -> Answer:
     """Return status and body of a POST, which asks for the version of a schema."""
-    match path.strip("/").split("/"):
+    match _parts(path):
         case ["subjects", subject]:
-            return _find(subjects, subject, content, _body, _NO_SCHEMA)
+            return _find(subjects, subject, content, _body)
         case ["subjects", subject, "versions"]:  # a producer that registers what is there already
-            return _find(subjects, subject, content, lambda found: {"id": found.id}, _READ_ONLY)
+            status, body = _find(subjects, subject, content, lambda found: {"id": found.id})
+            return (status, body) if status == _FOUND else _NOT_ALLOWED
         case _:
             return answer_other(subjects, path)
 
 
 def answer_other(subjects: Subjects, path: str) -> Answer:
     """Return status and body of a method that changes something."""
-    known = answer_get(subjects, path)[0] != _NO_SUBJECT[0]
-    return refusal(405, "Method Not Allowed") if known else refusal(404, "Not Found")
+    return _NOT_FOUND if answer_get(subjects, path) is _NOT_FOUND else _NOT_ALLOWED
+
+
+def methods_of(path: str) -> str:
+    """Return the methods of a path, for the header `Allow`."""
+    match _parts(path):
+        case ["subjects", _]:
+            return "POST"
+        case ["subjects", _, "versions"]:
+            return "GET, HEAD, POST"
+        case _:
+            return "GET, HEAD"
+
+
+def _parts(path: str) -> list[str]:
+    return [unquote(part) for part in path.strip("/").split("/")]
 
 
 def _find(
-    subjects: Subjects,
-    subject: str,
-    content: bytes,
-    say: Callable[[SchemaVersion], object],
-    missing: Answer,
+    subjects: Subjects, subject: str, content: bytes, say: Callable[[SchemaVersion], object]
 ) -> Answer:
     """Find the version of a subject whose schema is the one in the body of a request."""
     try:
@@ -85,9 +105,8 @@ def _find(
     except (ValueError, KeyError, TypeError, RecursionError):
         return _BAD_SCHEMA
     if found:
-        return 200, say(found)
-    known = subjects.versions(subject) or missing is _READ_ONLY
-    return missing if known else _NO_SUBJECT
+        return _FOUND, say(found)
+    return _NO_SCHEMA if subjects.versions(subject) else _NO_SUBJECT
 
 
 def _versions(subjects: Subjects, subject: str) -> Answer:
@@ -103,7 +122,7 @@ def _version(
         return _NO_SUBJECT
     if version in ("latest", "-1"):
         return 200, say(versions[-1])
-    if not version.isdecimal() or not 1 <= int(version) <= _LARGEST_VERSION:
+    if not _NUMBER.fullmatch(version) or not 1 <= int(version) <= _LARGEST_VERSION:
         return _BAD_VERSION
     found = next((known for known in versions if known.version == int(version)), None)
     return (200, say(found)) if found else _NO_VERSION
@@ -134,4 +153,4 @@ def _by_id(subjects: Subjects, identifier: int, rest: list[str]) -> Answer:
         case ["subjects"]:
             return 200, [use.subject for use in subjects.uses(identifier)]
         case _:
-            return refusal(404, "Not Found")
+            return _NOT_FOUND

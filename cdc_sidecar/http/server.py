@@ -8,10 +8,10 @@ other request is answered in the form of that API's errors.
 import json
 import threading
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from cdc_sidecar.config.model import Http
 from cdc_sidecar.errors import HttpUnavailable
@@ -22,8 +22,10 @@ from cdc_sidecar.http.registry_api import (
     answer_get,
     answer_other,
     answer_post,
+    methods_of,
     refusal,
 )
+from cdc_sidecar.http.request import BodyRefused, path_of, read_body
 from cdc_sidecar.http.status_page import render_status
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.runtime.status import Status, StatusBoard
@@ -32,8 +34,6 @@ _JSON: Final = "application/json"
 _REGISTRY: Final = "application/vnd.schemaregistry.v1+json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PAGES: Final = ("/", "/metrics", "/livez", "/readyz", "/status")
-_LARGEST_BODY: Final = 4_000_000
-"""Bytes of a request's body: the schema of a table with 1,600 columns has less than a megabyte."""
 
 Page = tuple[int, str, bytes]
 """HTTP status, content type and body."""
@@ -140,26 +140,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a GET."""
-        self._answer(self.pages.get(self._asked))
+        self._serve(lambda path, _: self.pages.get(path))
 
     def do_HEAD(self) -> None:
         """Answer a HEAD."""
         self.do_GET()
 
     def do_POST(self) -> None:
-        """Answer a POST, whose body must have a length that is given and not too large."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            self.send_error(HTTPStatus.LENGTH_REQUIRED)
-        elif int(length) > _LARGEST_BODY:
-            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        else:
-            self._answer(self.pages.post(self._asked, self.rfile.read(int(length))))
+        """Answer a POST."""
+        self._serve(self.pages.post)
 
-    @property
-    def _asked(self) -> str:
-        """The path of the request, without its query."""
-        return unquote(urlsplit(self.path).path)
+    def _serve(self, page: Callable[[str, bytes], Page]) -> None:
+        """Read the whole request, and answer it with the page of its path and its body."""
+        try:
+            content = read_body(self.headers, self.rfile)
+        except BodyRefused as refused:
+            self._fail(refused.status)
+        else:
+            self._answer(page(path_of(self.path), content))
 
     def _answer(self, page: Page) -> None:
         self.server.clients.use(self.connection)
@@ -167,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", methods_of(path_of(self.path)))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
@@ -174,16 +174,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer in the form of the registry's errors; the rest of the request is not read.
+        """Answer in the form of the registry's errors.
 
         Its base calls this with 501 for every method that this class has no function for.
         """
         del message, explain  # they repeat what the client has sent
-        self.close_connection = True
         if code == HTTPStatus.NOT_IMPLEMENTED:
-            self._answer(self.pages.refuse(self._asked))
+            self._serve(lambda path, _: self.pages.refuse(path))
         else:
-            self._answer(_registry_page(refusal(code, HTTPStatus(code).phrase)))
+            self._fail(HTTPStatus(code))
+
+    def _fail(self, status: HTTPStatus) -> None:
+        """Refuse a request that was not read to its end."""
+        self.close_connection = True
+        self._answer(_registry_page(refusal(status, status.phrase)))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - its base's
         """Log nothing: probes and scrapes would hide the other events."""

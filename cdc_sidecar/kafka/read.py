@@ -19,6 +19,7 @@ from cdc_sidecar.kafka.client import (
     REQUEST_TIMEOUT,
     Asked,
     client_settings,
+    outcome,
     translate,
     translated,
 )
@@ -54,7 +55,7 @@ def high_watermark(admin: AdminClient, topic: str) -> int:
         request_timeout=REQUEST_TIMEOUT,
     )
     with translated(admin, Asked("Describe", f"topic {topic}")):
-        return int(next(iter(answers.values())).result().offset)
+        return int(outcome(next(iter(answers.values()))).offset)
 
 
 def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader:

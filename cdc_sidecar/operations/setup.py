@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cdc_sidecar.checks import preflight
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PostgresRefused
 from cdc_sidecar.events.capture import Capture
@@ -76,9 +77,7 @@ class _Comparison:
         self._prepared = prepared
         self._role = role
         self._capture = Capture.of(config)
-        tables = (table for table in config.tables if not (table.is_glob or table.dropped))
-        self._listed = [table.name for table in tables]
-        self._listed += [box.table for box in config.outboxes if not box.dropped]
+        self._listed = preflight.wanted_names(config)
         self._wanted = {found.relation.qualified_name: found for found in self._find_wanted()}
 
     def _find_wanted(self) -> Iterator[Candidate]:

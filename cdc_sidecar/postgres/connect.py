@@ -50,6 +50,7 @@ PINNED: Final = {
     "extra_float_digits": "1",
     "search_path": "",
     "client_min_messages": "warning",  # one of the warnings reports that rows are skipped
+    "jit": "off",  # compiling a query on the catalog takes longer than running it
 }
 """Settings of every connection: the text of values, type names and warnings depends on them."""
 

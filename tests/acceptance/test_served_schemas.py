@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Iterator
 
 from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import Service
@@ -35,15 +36,19 @@ def test_a_schema_of_an_aborted_transaction_is_served_only_once_a_later_one_has_
     ]
 
 
-def _ask(service: Service, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", service.sidecar.port, timeout=20)
-    try:
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        assert answer.headers["Content-Type"] == "application/vnd.schemaregistry.v1+json"
-        return answer.status, answer.read()
-    finally:
-        connection.close()
+def _converse(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | Iterator[bytes] | None = None,
+) -> tuple[int, bytes]:
+    """Send a request over a connection that stays open; an iterator is sent in chunks."""
+    chunked = body is not None and not isinstance(body, bytes)
+    connection.request(method, path, body, encode_chunked=chunked)
+    answer = connection.getresponse()
+    assert answer.headers["Content-Type"] == "application/vnd.schemaregistry.v1+json"
+    assert (answer.status == 405) == ("Allow" in answer.headers)
+    return answer.status, answer.read()
 
 
 def test_the_avro_converter_finds_a_version_and_every_other_request_has_confluents_errors(
@@ -53,20 +58,28 @@ def test_the_avro_converter_finds_a_version_and_every_other_request_has_confluen
     service.sql("INSERT INTO items VALUES (1, 1, 'a')")
     service.await_published()
     subject = f"/subjects/{service.name}.public.items-value"
-    status, schema = _ask(service, "GET", f"{subject}/versions/latest/schema")
+    connection = http.client.HTTPConnection("127.0.0.1", service.sidecar.port, timeout=20)
+    status, schema = _converse(connection, "GET", f"/{subject}/versions/latest/schema")
     assert (status, schema[:1]) == (200, b"{"), "the bare text of the schema"
     body = json.dumps({"schema": json.dumps(json.loads(schema), indent=1)}).encode()
-    status, found = _ask(service, "POST", f"{subject}?normalize=false&deleted=true", body)
-    assert (status, json.loads(found)["version"]) == (200, 1)
+    for spelled in (body, iter([body[:100], body[100:]])):
+        path = f"{subject}?normalize=false&deleted=true"
+        status, found = _converse(connection, "POST", path, spelled)
+        assert (status, json.loads(found)["version"]) == (200, 1)
     for method, path, code in (
         ("POST", "/nothing", 404),
         ("PUT", "/config", 405),
         ("DELETE", f"{subject}/versions/1", 405),
+        ("DELETE", subject, 405),
+        ("GET", subject, 405),
+        ("POST", f"{subject}/versions", 405),
         ("POST", "/metrics", 405),
         ("BREW", "/status", 405),
         ("GET", "/associations/subjects/x", 404),
         ("GET", "/nothing", 404),
     ):
-        status, answer = _ask(service, method, path, b"{}" if method != "GET" else None)
-        assert (status, json.loads(answer)["error_code"]) == (code, code), (method, path)
+        for sent in (None, b"{}"):
+            status, answer = _converse(connection, method, path, sent)
+            assert (status, json.loads(answer)["error_code"]) == (code, code), (method, path)
+    connection.close()
     assert service.sidecar.get("/livez")[0] == 200

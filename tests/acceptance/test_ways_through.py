@@ -228,3 +228,19 @@ def test_the_last_rows_of_a_table_that_was_dropped_are_published(
     _reconfigure(service, '["*"]\n', '["*"]\ndropped = true\n')
     assert faults_of(service) == []
     assert _rows(service, f"{service.name}.public.tasks") == [({"id": 1}, {"id": 1, "n": 1})]
+
+
+def test_a_value_without_a_form_in_one_table_of_a_glob(
+    make_service: Callable[..., Service],
+) -> None:
+    service = _made(
+        make_service,
+        TABLES,
+        "CREATE TABLE tasks (id int PRIMARY KEY, price numeric(9, 2))",
+        "CREATE TABLE others (id int PRIMARY KEY)",
+        _ALL,
+    )
+    service.sql("INSERT INTO tasks VALUES (1, 'NaN')", "INSERT INTO others VALUES (1)")
+    assert _follow_halt(service)["code"] == "CDC-301"
+    rows = _rows(service, f"{service.name}.public.tasks")
+    assert rows == [({"id": 1}, {"id": 1, "price": "NaN"})]

@@ -8,7 +8,7 @@ import pytest
 from cdc_sidecar.events.registry.records import SchemaVersion
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.events.schema import canonical_json, schema_id
-from cdc_sidecar.http.registry_api import answer_get, answer_other, answer_post
+from cdc_sidecar.http.registry_api import answer_get, answer_other, answer_post, methods_of
 from tests.unit.orders import DESCRIBE, INSERT, TOPIC, capture_orders
 
 _INNER: dict[str, Any] = {
@@ -46,12 +46,13 @@ def _post(schema: object, path: str = "/subjects/t-value") -> tuple[int, Any]:
 def _printed(**changes: object) -> str:
     """Return the outer schema as another library prints it."""
     inner = {key: value for key, value in _INNER.items() if key != "namespace"}
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"name": "first", "type": inner},
         {"default": None, "type": ["null", "Inner"], "name": "second"},
         {"name": "at", "type": {"logicalType": "timestamp-micros", "type": "long"}},
         {"name": "all", "type": {"items": "string", "type": "array"}},
     ]
+    fields[0] |= {"order": "ascending", "doc": None, "aliases": []}
     outer = {"name": "a.b.Outer", "type": "record", "connect.name": "a.b.Outer", "fields": fields}
     return json.dumps({**outer, **changes}, indent=2)
 
@@ -76,13 +77,13 @@ def test_a_schema_that_another_library_printed_is_found_with_its_version() -> No
 )
 def test_another_schema_is_not_found(text: str) -> None:
     assert (_post(text)[0], _post(text)[1]["error_code"]) == (404, 40403)
-    registered = _post(text, "/subjects/t-value/versions")
-    assert (registered[0], registered[1]["error_code"]) == (422, 42205)
+    assert _post(text, "/subjects/t-value/versions")[1]["error_code"] == 405, "read-only"
 
 
 def test_an_unknown_subject_and_a_body_that_is_no_schema_have_confluents_codes() -> None:
     assert _post(_printed(), "/subjects/other")[1]["error_code"] == 40401
-    for schema in ("{", 7, None, json.dumps({"name": "x"}), json.dumps(7), "[" * 100_000):
+    undefined = json.dumps(["null", "Nowhere"])
+    for schema in ("{", 7, None, undefined, '{"name": "x"}', "7", "[" * 100_000):
         assert _post(schema)[1]["error_code"] == 42201
     assert answer_post(_subjects(), "/subjects/t-value", b"\xff")[1]["error_code"] == 42201
 
@@ -98,7 +99,7 @@ def test_the_schema_alone_is_bare_text() -> None:
         assert answer_get(subjects, path) == (200, text)
 
 
-@pytest.mark.parametrize("version", ["0", "-2", "x", "99999999999", "²"])
+@pytest.mark.parametrize("version", ["0", "-2", "x", "99999999999", "9" * 5000, "²"])
 def test_a_version_that_cannot_be_is_not_valid(version: str) -> None:
     status, body = answer_get(_subjects(), f"/subjects/t-value/versions/{version}")
     assert (status, body["error_code"]) == (422, 42202)
@@ -113,6 +114,9 @@ def test_methods_that_change_something_are_refused_by_what_the_path_is() -> None
         "message": "HTTP 404 Not Found",
     }
     assert answer_post(subjects, "/schemas/types", b"")[0] == 405
+    assert answer_get(subjects, "/subjects/t-value")[0] == 405, "it is a path, of POST alone"
+    assert methods_of("/subjects/t-value") == "POST"
+    assert answer_get(subjects, "/subjects/a%2Fb/versions")[1]["error_code"] == 40401
 
 
 def test_our_own_envelope_is_found_as_avro_for_java_prints_it() -> None:

@@ -1,70 +1,102 @@
 """Equality of Avro schemas, whatever library has printed them.
 
-A library prints a schema that it has parsed in its own way: names with or without their namespace,
-types as a string or as an object, attributes in another order. Apache Avro 1.11 specification,
-"Names".
+A client does not send a schema as it received it: it parses the schema and prints it again. The
+order of keys, the place of a namespace and the spelling of a plain type may then differ (Apache
+Avro 1.11 specification, "Schema Declaration" and "Names"). All else is part of the schema.
 """
 
 import json
+from typing import Any, Final
 
-_NESTED = ("items", "values")
-_NAMED = ("record", "enum", "fixed", "error")
+from cdc_sidecar.events.schema import canonical_json
+
+_PRIMITIVE: Final = frozenset(
+    ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
+)
+_NAMED: Final = ("record", "error", "enum", "fixed")
+_NOTHING: Final[tuple[object, ...]] = (None, [])  # as `doc` and `aliases`
 
 
-def resolve(text: str) -> object:
-    """Return a schema with every name in full, as a value that can be compared.
+def resolve(text: str) -> str:
+    """Return the spelling of a schema in which every name is in full.
 
     Raises:
         ValueError: the text is not JSON, or not a schema.
 
     """
     try:
-        return _resolve(json.loads(text), "")
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        return canonical_json(_Resolver().resolve(json.loads(text), ""))
+    except (KeyError, TypeError, RecursionError) as error:
         message = "not an Avro schema"
         raise ValueError(message) from error
 
 
-def _resolve(schema: object, namespace: str) -> object:
-    match schema:
-        case str():
-            return _full_name(schema, namespace)
-        case list():
-            return [_resolve(branch, namespace) for branch in schema]
-        case {"type": kind, **rest} if kind in _NAMED:
-            return _resolve_named(str(kind), {str(key): rest[key] for key in rest}, namespace)
-        case {"type": kind, **rest}:
-            resolved = {
-                key: _resolve(value, namespace) if key in _NESTED else value
-                for key, value in rest.items()
-            }
-            plain = _resolve(kind, namespace)
-            return {**resolved, "type": plain} if resolved else plain
-        case _:
-            raise TypeError
+class _Resolver:
+    """Resolves the names of one schema."""
 
+    def __init__(self) -> None:
+        self._defined: set[str] = set()
 
-def _resolve_named(kind: str, schema: dict[str, object], namespace: str) -> object:
-    name = str(schema.pop("name"))
-    own = schema.pop("namespace", None)
-    full = name if "." in name else _join(namespace if own is None else str(own), name)
-    resolved: dict[str, object] = {**schema, "type": kind, "name": full}
-    fields = schema.get("fields")
-    if isinstance(fields, list):
+    def resolve(self, schema: Any, namespace: str) -> object:  # noqa: ANN401 - JSON
+        """Return a schema that occurs inside `namespace`, with full names alone."""
+        match schema:
+            case str():
+                return self._reference(schema, namespace)
+            case list():
+                return [self.resolve(branch, namespace) for branch in schema]
+            case {"type": kind} if kind in _NAMED:
+                return self._named(schema, namespace)
+            case {"type": "array", "items": items}:
+                return {**schema, "items": self.resolve(items, namespace)}
+            case {"type": "map", "values": values}:
+                return {**schema, "values": self.resolve(values, namespace)}
+            case {"type": kind}:
+                return _plain({**schema, "type": self.resolve(kind, namespace)})
+            case _:
+                raise TypeError
+
+    def _reference(self, name: str, namespace: str) -> str:
+        if name in _PRIMITIVE:
+            return name
+        full = _full_name(name, namespace)
+        if full not in self._defined:
+            message = f"undefined name: {full}"
+            raise ValueError(message)
+        return full
+
+    def _named(self, schema: dict[str, Any], namespace: str) -> object:
+        own = schema.get("namespace")
+        full = _full_name(schema["name"], namespace if own is None else own)
+        self._defined.add(full)
         inner = full.rpartition(".")[0]
-        resolved["fields"] = [{**each, "type": _resolve(each["type"], inner)} for each in fields]
-    return resolved
+        resolved = _without_nothing({**schema, "name": full})
+        resolved.pop("namespace", None)
+        if "aliases" in resolved:
+            resolved["aliases"] = [_full_name(alias, inner) for alias in schema["aliases"]]
+        if "fields" in schema or schema["type"] in ("record", "error"):
+            resolved["fields"] = [self._field(field, inner) for field in schema["fields"]]
+        return resolved
+
+    def _field(self, field: dict[str, Any], namespace: str) -> object:
+        resolved = _without_nothing({**field, "type": self.resolve(field["type"], namespace)})
+        if resolved.get("order") == "ascending":  # the default
+            del resolved["order"]
+        return resolved
 
 
-_PRIMITIVE = frozenset(
-    {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
-    | {"array", "map"}  # they name the kind of an object
-)
+def _plain(schema: dict[str, object]) -> object:
+    """Return a type without properties by its name alone."""
+    return schema["type"] if schema.keys() == {"type"} else schema
+
+
+def _without_nothing(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a record or a field without documentation and aliases that say nothing."""
+    return {
+        key: value
+        for key, value in schema.items()
+        if key not in ("doc", "aliases") or value not in _NOTHING
+    }
 
 
 def _full_name(name: str, namespace: str) -> str:
-    return name if name in _PRIMITIVE or "." in name else _join(namespace, name)
-
-
-def _join(namespace: str, name: str) -> str:
-    return f"{namespace}.{name}" if namespace else name
+    return f"{namespace}.{name}" if namespace and "." not in name else name
