@@ -13,7 +13,8 @@ RUN /opt/cdc-sidecar/bin/python -P -c "from cdc_sidecar.events import _envelope,
 
 FROM python:3.13-slim
 COPY --from=builder /opt/cdc-sidecar /opt/cdc-sidecar
-ENV PATH=/opt/cdc-sidecar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/cdc-sidecar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    CDC_SIDECAR_CONFIG=/etc/cdc-sidecar/config.toml
 USER 65532:65532
 EXPOSE 9464
 STOPSIGNAL SIGTERM
@@ -21,4 +22,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/livez', timeout=4)"]
 ENTRYPOINT ["cdc-sidecar"]
-CMD ["run", "--config", "/etc/cdc-sidecar/config.toml"]
+CMD ["run"]

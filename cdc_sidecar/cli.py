@@ -4,6 +4,7 @@ Exit statuses are public API: 0 success, 1 the answer is no, 2 wrong usage or co
 halted, 4 gave up (a restart may help).
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ ReasonOption = Annotated[
 
 def main() -> None:
     """Run the command line; a `SidecarError` is printed without a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a row may hold what the locale cannot write
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except SidecarError as error:
@@ -138,7 +141,11 @@ def run(
 @app.command(epilog=examples("tail"))
 def tail(
     topic: Annotated[
-        str | None, typer.Argument(help="The topic to read. Default: all topics of the service.")
+        str | None,
+        typer.Argument(
+            help="A topic, a table such as public.orders, or an outbox. Default: all of the "
+            "service."
+        ),
     ] = None,
     config: ConfigOption = CONFIG,
     committed: Annotated[
@@ -152,24 +159,20 @@ def tail(
         bool, typer.Option(help="Start at the first event instead of the next one.")
     ] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", help="Stop after this many events.")
+        int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many events.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Stop when no event arrived for this many seconds.")
+        float | None, typer.Option(min=0, help="Stop when no event arrived for this many seconds.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON on a terminal too, as a pipe gets it.")
+    ] = False,
 ) -> None:
-    """Print events as JSON, one line for each event, as they arrive."""
+    """Print events as they arrive, one line for each: readable on a terminal, JSON in a pipe."""
     from cdc_sidecar.commands import tail as command  # noqa: PLC0415 - fast start
 
-    status = command.tail(
-        config,
-        topic,
-        committed=committed,
-        from_beginning=from_beginning,
-        limit=limit,
-        timeout=timeout,
-    )
-    raise typer.Exit(status)
+    wishes = command.Wishes(topic, committed, from_beginning, limit, timeout, as_json)
+    raise typer.Exit(command.tail(config, wishes))
 
 
 @app.command(epilog=examples("check"))

@@ -34,6 +34,7 @@ class SidecarError(Exception):
     code: ClassVar[str] = "CDC-000"
     title: ClassVar[str] = "error"
     disposition: ClassVar[Disposition] = Disposition.HALT
+    advice: ClassVar[str] = ""  # the hint where an error has none of its own
 
     def __init_subclass__(cls, *, code: str = "", title: str = "") -> None:
         if code:
@@ -44,7 +45,7 @@ class SidecarError(Exception):
         self.fact = fact
         self.where = where
         self.cause = cause
-        self.hint = hint
+        self.hint = hint or self.advice
         self.may_mend = False
         self.final: SidecarError | None = None
 
@@ -61,6 +62,7 @@ class RetryError(SidecarError):
     """The cause may pass: the session ends, and a new one begins after a back-off."""
 
     disposition = Disposition.RETRY
+    advice = "nothing needs to be done: a running sidecar retries by itself"
 
 
 class UsageError(SidecarError):
@@ -117,6 +119,11 @@ class ServerFailed(UsageError, code="CDC-131", title="local server failed"):
 
 class PostgresUnavailable(RetryError, code="CDC-201", title="Postgres is not available"):
     """Postgres cannot be reached, refuses connections for now, or closed the connection."""
+
+    advice = (
+        "start the server, or correct postgres.dsn and the network; a running sidecar retries by"
+        " itself"
+    )
 
 
 class PostgresRefused(HaltError, code="CDC-202", title="Postgres refuses the connection"):
@@ -178,6 +185,8 @@ class ServiceEndangered(HaltError, code="CDC-214", title="service would be harme
 class ProtocolViolation(HaltError, code="CDC-220", title="replication stream is not understood"):
     """A message of the replication protocol is unknown or contradicts another."""
 
+    advice = "there is no cure: report it with the log"
+
 
 # --- 3xx: rows and schemas
 
@@ -213,6 +222,11 @@ class SchemaIdClash(HaltError, code="CDC-306", title="two schemas have the same 
 
 class KafkaUnavailable(RetryError, code="CDC-401", title="Kafka is not available"):
     """The brokers cannot be reached or do not answer in time."""
+
+    advice = (
+        "start the brokers, or correct kafka.bootstrap_servers and the network; a running sidecar"
+        " retries by itself"
+    )
 
 
 class KafkaRefused(HaltError, code="CDC-402", title="Kafka refuses the client"):
@@ -254,6 +268,8 @@ class FencedTooOften(SidecarError, code="CDC-410", title="producer was fenced to
 class SchemasUnreadable(HaltError, code="CDC-408", title="schemas topic cannot be read"):
     """The schemas topic holds a record that this version does not understand."""
 
+    advice = "run the newest version of the sidecar that this service has used"
+
 
 # --- 5xx: the position and the source
 
@@ -261,9 +277,13 @@ class SchemasUnreadable(HaltError, code="CDC-408", title="schemas topic cannot b
 class PositionMissing(HaltError, code="CDC-501", title="slot has no saved position"):
     """A slot exists without a position; the position topic may have been lost."""
 
+    advice = "restore the topic; if it is lost, call `cdc-sidecar run --bootstrap` once"
+
 
 class PositionUnreadable(HaltError, code="CDC-502", title="position cannot be read"):
     """The position record has an unknown version or is malformed."""
+
+    advice = "run the newest version of the sidecar that this service has used"
 
 
 class SourceChanged(HaltError, code="CDC-503", title="source is a different database"):
@@ -307,6 +327,8 @@ class PositionOutOfReach(UsageError, code="CDC-511", title="slot cannot serve th
 
 class InternalError(HaltError, code="CDC-901", title="internal error"):
     """A state that must never occur. It is reported as an error and never skipped (I6)."""
+
+    advice = "there is no cure: report it with the log"
 
 
 class FailpointHit(RetryError, code="CDC-902", title="failpoint raised"):

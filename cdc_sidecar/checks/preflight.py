@@ -5,6 +5,7 @@ condition and raises an error if it does not hold. No function writes anything.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -17,7 +18,7 @@ from cdc_sidecar.errors import (
     WalLevelTooLow,
 )
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.own_block import cure_of_table
+from cdc_sidecar.events.own_block import cure_of_table, toml_key
 from cdc_sidecar.events.plan import Circumstances
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable, read_publication
 from cdc_sidecar.postgres.connect import Connection
@@ -119,8 +120,12 @@ def find_publication(connection: Connection, name: str) -> Publication:
     return publication
 
 
-def check_operations(publication: Publication, config: Config) -> None:
+def check_operations(
+    publication: Publication, config: Config, members: Iterable[Member] = ()
+) -> None:
     """Check that the publication sends every operation on rows.
+
+    Members that the service could not change any more get a replica identity first.
 
     Raises:
         PublicationIncomplete: it leaves out operations.
@@ -129,10 +134,18 @@ def check_operations(publication: Publication, config: Config) -> None:
     missing = _missing_operations(publication)
     if missing and (config.tables or (config.outboxes and "insert" in missing)):
         name = quoted(publication.name)
+        first = _identities_first(members)
+        every = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         raise PublicationIncomplete(
             f"{publication.name} does not publish {', '.join(missing)}",
-            hint=f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')",
+            hint="; ".join([*first, every]),
         )
+
+
+def _identities_first(members: Iterable[Member]) -> list[str]:
+    """Return the SQL after which the service can change members that are sent with all changes."""
+    whole = (replace(member, changes=("UPDATE", "DELETE")) for member in members)
+    return list(dict.fromkeys(member.cure for member in whole if member.refusal))
 
 
 def _missing_operations(publication: Publication) -> list[str]:
@@ -169,7 +182,7 @@ def check_absentees(
     """
     if not absentees:
         return
-    first = [member.cure for member in would_be if member.refusal]
+    first = _identities_first(would_be)
     late = "" if all(absentee.exists for absentee in absentees) else f"; {_DROPPED}"
     names = ", ".join(absentee.name for absentee in absentees)
     raise PublicationIncomplete(
@@ -228,10 +241,11 @@ def check_tables(
 def _circumstances(member: Member | None) -> Circumstances:
     """Return how to give a table a key, and how to publish the columns that are not."""
     if member is None:  # a partitioned table without partitions
-        return Circumstances()
+        return Circumstances(is_present=True)
     return Circumstances(
         keyless=_key_cure(member),
         unsent={column: member.cure_of_column(column) for column in member.unsent_columns},
+        is_present=True,
     )
 
 
@@ -263,6 +277,6 @@ def _dimension_mistakes(table: PublishedTable, capture: Capture) -> list[str]:
         if config.sends(column.name) and dimensions > 1 and not as_text:
             mistakes.append(
                 f"{table.relation.qualified_name}: column {column.name} is an array of"
-                f' {dimensions} dimensions: set [tables.column.{column.name}] as = "text"'
+                f' {dimensions} dimensions: set [tables.column.{toml_key(column.name)}] as = "text"'
             )
     return mistakes

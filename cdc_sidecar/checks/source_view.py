@@ -38,16 +38,30 @@ class SourceView:
         return preflight.captured(self.tables, self.capture)
 
     @property
-    def captured_members(self) -> list[Member]:
-        """Those members whose rows are published as rows of a captured table."""
-        oids = {table.relation.oid for table in self.captured}
-        return [member for member in self.members if member.oid in oids]
+    def changed_members(self) -> list[Member]:
+        """The members whose rows are captured, and that the service is known to change."""
+        names = self._names
+        return [member for member in self.members if self._is_changed(member, names)]
 
     @property
     def other_members(self) -> list[Member]:
-        """The members that are published and not captured."""
-        oids = {table.relation.oid for table in self.captured}
-        return [member for member in self.members if member.oid not in oids]
+        """The members that are not captured, or to which the service may only add rows."""
+        names = self._names
+        return [member for member in self.members if not self._is_changed(member, names)]
+
+    @property
+    def _names(self) -> dict[int, str]:
+        """The captured tables by oid."""
+        return {table.relation.oid: table.relation.qualified_name for table in self.captured}
+
+    def _is_changed(self, member: Member, names: dict[int, str]) -> bool:
+        """Return whether old rows are needed; logs and outboxes without identity only grow."""
+        name = names.get(member.oid)
+        if name is None:
+            return False
+        table = self.capture.table(name)
+        grows = self.capture.outbox(name) is not None or (table is not None and table.unkeyed)
+        return not (grows and member.has_no_identity)
 
 
 def read_view(
@@ -90,7 +104,7 @@ OF_SERVER: Final[tuple[Condition[SourceServer], ...]] = (
 OF_SOURCE: Final[tuple[Condition[SourceView], ...]] = (
     Condition(
         "publication",
-        lambda view: preflight.check_operations(view.publication, view.config),
+        lambda view: preflight.check_operations(view.publication, view.config, view.members),
         lambda view: f"{view.publication.name} sends every operation",
     ),
     Condition(
@@ -110,7 +124,7 @@ OF_SOURCE: Final[tuple[Condition[SourceView], ...]] = (
     ),
     Condition(
         "captured tables of the service",
-        lambda view: harm.check_members(view.captured_members),
+        lambda view: harm.check_members(view.changed_members),
         lambda _: "can be changed",
     ),
 )

@@ -8,7 +8,7 @@ import typer
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Log, Postgres
 from cdc_sidecar.logs import configure_logging
-from cdc_sidecar.operations.setup import Difference, read_difference
+from cdc_sidecar.operations.setup import Difference, PublicationSql, read_difference
 from cdc_sidecar.postgres.connect import Database, dsn_words
 
 _ROLE = "cdc_sidecar"
@@ -86,7 +86,8 @@ def setup_diff(path: Path, dsn: str | None) -> int:
     role = dsn_words(config.postgres).get("user") or (dsn and _ROLE)
     database = Database(config.postgres if dsn is None else _other(config, dsn))
     try:
-        found = read_difference(config, database, role, _create(config))
+        sql = PublicationSql(_create(config), _guard(config))
+        found = read_difference(config, database, role, sql)
     finally:
         database.close()
     typer.echo(render_difference(found))
@@ -116,8 +117,12 @@ def _create(config: Config) -> str:
     return (
         f"BEGIN;\nCREATE PUBLICATION {_quote(name)}{_published(_names(config))}\n"
         "    WITH (publish_via_partition_root = true);\n"
-        f"{_GUARD.format(literal=_literal(name))}\nCOMMIT;"
+        f"{_guard(config)}\nCOMMIT;"
     )
+
+
+def _guard(config: Config) -> str:
+    return _GUARD.format(literal=_literal(config.postgres.publication))
 
 
 def _names(config: Config) -> list[str]:

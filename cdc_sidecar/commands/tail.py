@@ -1,79 +1,85 @@
-"""`cdc-sidecar tail`: prints the events of the topics as lines of JSON."""
+"""`cdc-sidecar tail`: prints events as they arrive, for people on a terminal and else as JSON."""
 
 import json
+import shutil
 import signal
-from collections.abc import Mapping
+import sys
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from cdc_sidecar.commands.tail_text import line_of
+from cdc_sidecar.commands.tail_topics import TopicChoice
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import TopicMissing
-from cdc_sidecar.events.names import message_topic, topic_part
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translated
+from cdc_sidecar.config.model import Log
+from cdc_sidecar.kafka.following import Follower
 from cdc_sidecar.kafka.messages import DecodedMessage, MessageDecoder, Undecodable
-from cdc_sidecar.kafka.read import assign, committed_reader, follow
+from cdc_sidecar.kafka.read import Message
 from cdc_sidecar.kafka.schemas import CommittedSchemas
+from cdc_sidecar.logs import configure_logging
 
 
-def tail(
-    path: Path,
-    topic: str | None,
-    *,
-    committed: bool,
-    from_beginning: bool,
-    limit: int | None,
-    timeout: float | None,
-) -> int:
-    """Print events until `limit` are printed, `timeout` seconds pass without one, or Ctrl-C.
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The options of the command."""
+
+    topic: str | None
+    committed: bool
+    from_beginning: bool
+    limit: int | None
+    timeout: float | None
+    as_json: bool
+
+
+def tail(path: Path, wishes: Wishes) -> int:
+    """Print events until the limit is reached, the time-out passes without one, or Ctrl-C.
 
     Raises:
-        TopicMissing: the topic does not exist, or the service has no topic yet.
+        TopicMissing: the wanted topic does not exist.
         KafkaUnavailable: the brokers cannot be reached.
 
     """
     config = load_config(path)
+    configure_logging(Log(level="error"))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    topics = [topic] if topic else topics_of(config)
-    isolation = "read_committed" if committed else "read_uncommitted"
-    consumer = committed_reader(config.kafka, isolation)
+    isolation = "read_committed" if wishes.committed else "read_uncommitted"
+    follower = Follower(config.kafka, isolation, TopicChoice(config, wishes.topic).choose)
     try:
-        assign(consumer, topics, from_beginning=from_beginning)
+        follower.begin(from_beginning=wishes.from_beginning)
+        typer.echo(_announcement(follower.topics, config.service.name, wishes), err=True)
         decoder = MessageDecoder(CommittedSchemas(config).find)
-        for message in islice(follow(consumer, timeout), limit):
-            _print(as_json(decoder.decode(message)))
+        for_programs = wishes.as_json or not sys.stdout.isatty()
+        for message in islice(follower.messages(wishes.timeout), wishes.limit):
+            typer.echo(_line(decoder, message, for_programs=for_programs))
+            sys.stdout.flush()
     except KeyboardInterrupt:
         pass
     finally:
-        consumer.close()
+        follower.close()
     return 0
 
 
-def _print(line: Mapping[str, Any]) -> None:
-    print(json.dumps(line, ensure_ascii=False), flush=True)  # noqa: T201 - the command's output
+def _announcement(topics: list[str], service: str, wishes: Wishes) -> str:
+    """Return the line that says what is read, so that silence is understood."""
+    if not topics:
+        return f"{service} has no topic yet; waiting for one (Ctrl-C ends)"
+    what = topics[0] if len(topics) == 1 else f"{len(topics)} topics of {service}"
+    if wishes.from_beginning:
+        return f"reading {what} from the beginning, then waiting for more (Ctrl-C ends)"
+    return (
+        f"waiting for the next event of {what} (Ctrl-C ends; --from-beginning shows earlier ones)"
+    )
 
 
-def topics_of(config: Config) -> list[str]:
-    """Return the existing topics that carry the service's events.
-
-    Raises:
-        TopicMissing: there are none.
-
-    """
-    admin = admin_client(config.kafka)
-    with translated(admin):
-        listed = admin.list_topics(timeout=REQUEST_TIMEOUT).topics
-    service = topic_part(config.service.name)
-    boxes = tuple(box.topic.split("{", 1)[0] for box in config.outboxes)
-    known = (f"{service}.", message_topic(config.service.name))
-    found = sorted(name for name in listed if name.startswith((*known, *boxes)))
-    if not found:
-        raise TopicMissing(
-            f"service {config.service.name} has no topic yet",
-            hint="start the sidecar and change a row",
-        )
-    return found
+def _line(decoder: MessageDecoder, message: Message, *, for_programs: bool) -> str:
+    decoded = decoder.decode(message)
+    if for_programs:
+        return json.dumps(as_json(decoded), ensure_ascii=False)
+    _, written = message.timestamp()
+    return line_of(decoded, written, shutil.get_terminal_size().columns)
 
 
 def as_json(message: DecodedMessage) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The captured relations: the configuration of each one, and the mistakes in it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cdc_sidecar.config.model import Config, Outbox, Table
@@ -130,7 +130,8 @@ class Capture:
             gone = catalog.lineage(relation.oid).name is None
             name = relation.qualified_name
             raise _refusal(relation, mistakes, cure_of_table(table, name, gone=gone))
-        return plan
+        where = cure_of_table(table, relation.qualified_name, gone=False)
+        return replace(plan, where_to_set=where)
 
     def check_outbox(
         self, relation: Relation, facts: LayoutFacts, outbox: Outbox, catalog: Catalog

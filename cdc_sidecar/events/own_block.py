@@ -16,6 +16,11 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _GONE: Final = "the table no longer exists, so add dropped = true to its block"
 
 
+def toml_key(name: str) -> str:
+    """Return a name as a key of TOML."""
+    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
 def cure_of_table(table: Table, name: str, *, gone: bool) -> str:
     """Return where the settings go that the mistakes name; `gone`: the table was dropped."""
     if not table.is_glob:
@@ -42,7 +47,7 @@ def _lines(table: Table, name: str, *, gone: bool) -> Iterator[str]:
     yield "[[tables]]"
     yield from _settings({**settings, "name": name, **({"dropped": True} if gone else {})})
     for column, values in columns.items():
-        yield f"[tables.column.{column if _BARE.fullmatch(column) else json.dumps(column)}]"
+        yield f"[tables.column.{toml_key(column)}]"
         yield from _settings(values)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from cdc_sidecar.config.model import Column, Table
 from cdc_sidecar.events.mapping import TypeRefused, map_column
 from cdc_sidecar.events.names import avro_name
+from cdc_sidecar.events.own_block import toml_key
 from cdc_sidecar.events.schema import Field
 from cdc_sidecar.events.values import Operation
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
@@ -35,6 +36,7 @@ class Plan:
     steps: tuple[tuple[Operation | None, bool], ...]  # the same, as (operation, nullable)
     key: tuple[int, ...]  # places among the *sent* columns, in key order; empty: no key
     width: bytes  # the number of columns, as a TupleData begins
+    where_to_set: str = "then restart"  # where a setting for one of the columns belongs
 
     @property
     def sent(self) -> tuple[PlanColumn, ...]:
@@ -60,6 +62,7 @@ class Circumstances:
     later: frozenset[str] = frozenset()  # columns that were added after this layout
     keyless: str = "set key = [...] to the columns that identify a row, or unkeyed = true"
     unsent: Mapping[str, str] = field(default_factory=dict)  # how to publish other columns
+    is_present: bool = False  # whether the layout is the table's present one
 
 
 def compile_plan(
@@ -134,7 +137,7 @@ def _compile_column(
     try:
         avro = map_column(known, config, facts)
     except TypeRefused as refused:
-        cure = refused.cure.format(block=f"[tables.column.{name}]")
+        cure = refused.cure.format(block=f"[tables.column.{toml_key(name)}]")
         mistakes.append(f"column {name} is of {refused}: {cure}")
         return None
     postgres_type = known.name if known else f"oid {relation.columns[place].type_oid}"
@@ -182,7 +185,7 @@ def _help(names: tuple[str, ...], table: Table, there: list[str], known: Circums
     unlisted = [name for name in there if not table.sends(name)]
     free = [name for name in there if name not in table.column] if "*" in table.columns else []
     meant = similar(names[0], unlisted or free)
-    guess = f" (did you mean {meant}?)" if meant else ""
+    guess = f" (did you mean {meant}?)" if meant and known.is_present else ""
     late = f'; if only some rows have it, set optional = ["{names[0]}"]'
     return guess + _renamed(names, unlisted, meant) + late
 

@@ -12,9 +12,10 @@ from typing import Final
 
 from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
 from cdc_sidecar.events.binary import NULL, SOME
+from cdc_sidecar.events.own_block import toml_key
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.ports import Transcoded
-from cdc_sidecar.events.values import ValueRefused
+from cdc_sidecar.events.values import NullInKey, ValueRefused
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, ColumnData
 
 _length_at = struct.Struct(">I").unpack_from
@@ -114,7 +115,7 @@ def _encode_null(*, nullable: bool) -> bytes:
 
 def null_in_key() -> ValueRefused:
     """Return the error of NULL in a key."""
-    return ValueRefused("NULL in a key")
+    return NullInKey("NULL in a key")
 
 
 def from_old(plan: Plan, frame: bytes, old: int, place: int) -> bytes | None:
@@ -139,7 +140,17 @@ def refused(plan: Plan, place: int, error: Exception) -> Unrepresentable:
     reason = (
         str(error) if isinstance(error, ValueRefused) else "a text that is not a value of this type"
     )
+    cure = _OTHER_KEY if isinstance(error, NullInKey) else f'set {_block(column.name)} as = "text"'
     return Unrepresentable(
         f"{reason}, in column {column.name} ({column.field.postgres_type})",
-        hint=f'set [tables.column.{column.name}] as = "text", or correct the row and replay',
+        hint=f"{cure}; {plan.where_to_set}",
     )
+
+
+_OTHER_KEY: Final = (
+    "choose columns for key = [...] that are never NULL, or leave key out and set unkeyed = true"
+)
+
+
+def _block(column: str) -> str:
+    return f"[tables.column.{toml_key(column)}]"

@@ -52,6 +52,10 @@ class ValueRefused(ValueError):
     """A value without an exact Avro form; the message names the kind of value, never the value."""
 
 
+class NullInKey(ValueRefused):
+    """NULL in a column of the key, for which no type has a form."""
+
+
 def encode_boolean(text: bytes) -> bytes:
     """Encode `t` or `f`."""
     return _BOOLEANS[text]

@@ -6,7 +6,7 @@ from typing import Final
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from cdc_sidecar.errors import KafkaRefused
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, outcome, translated
 
 _OF_BROKER: Final = {
     "cleanup.policy": "log.cleanup.policy",
@@ -30,7 +30,7 @@ def broker_defaults(admin: AdminClient) -> dict[str, str]:
         resource = ConfigResource(ResourceType.BROKER, str(number))
         answers = admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT)
         with suppress(KafkaRefused), translated():
-            entries = answers[resource].result()
+            entries = outcome(answers[resource])
             found = {name: entries.get(theirs) for name, theirs in _OF_BROKER.items()}
             settings = {name: str(entry.value) for name, entry in found.items() if entry}
     return settings

@@ -1,8 +1,9 @@
 """The settings of all Kafka clients of the sidecar, and the translation of their errors."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -23,6 +24,8 @@ from cdc_sidecar.errors import (
 from cdc_sidecar.kafka.listener import ask_listener
 from cdc_sidecar.kafka.reason import CREDENTIALS, Reason
 from cdc_sidecar.kafka.verdicts import AUTHENTICATE, GENERAL_HINTS, HINTS, Verdict, verdict_on
+
+T = TypeVar("T")
 
 REQUEST_TIMEOUT: Final = 20.0
 """Seconds for one admin request: the brokers answer in milliseconds, and an election of leaders or
@@ -112,6 +115,18 @@ def translated(client: AnyClient | None = None, asked: Asked | None = None) -> I
         raise translate(error.args[0], client, asked) from error
 
 
+def outcome(answer: "Future[T]") -> T:
+    """Return the result of an admin request.
+
+    The exception that a future keeps would collect the frames of its callers, and each frame keeps
+    the clients in it. A new one is raised instead.
+    """
+    error = answer.exception()
+    if isinstance(error, KafkaException):
+        raise KafkaException(*error.args)
+    return answer.result()
+
+
 def translate(
     error: KafkaError, client: AnyClient | None = None, asked: Asked | None = None
 ) -> SidecarError:
@@ -162,7 +177,7 @@ def _translate_reason(reason: Reason, fact: str) -> SidecarError:
         return _credentials(reason.code, reason.text)
     return _mismatch(reason) or KafkaUnavailable(
         f"{reason.text} ({fact})",
-        hint=HINTS.get(reason.code or 0, GENERAL_HINTS[Verdict.AWAY]),
+        hint=HINTS.get(reason.code or 0, ""),
     )
 
 

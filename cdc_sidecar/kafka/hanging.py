@@ -20,6 +20,7 @@ from cdc_sidecar.kafka.client import (
     PARTITION_EOF,
     REQUEST_TIMEOUT,
     Asked,
+    outcome,
     translate,
     translated,
 )
@@ -93,7 +94,7 @@ def _known(
     ends: dict[Partition, int] = {}
     for partition, answer in answers.items():
         try:
-            ends[partition.topic, partition.partition] = int(answer.result().offset)
+            ends[partition.topic, partition.partition] = int(outcome(answer).offset)
         except KafkaException as exception:
             asked = Asked("Describe", f"topic {partition.topic}")
             error = translate(exception.args[0], admin, asked)

@@ -1,4 +1,4 @@
-"""Reading topics: an internal topic from an offset to its end, or events as they arrive.
+"""Reading topics: an internal topic from an offset to its end, and the assignment of others.
 
 For a `read_committed` consumer librdkafka reports the last *stable* offset as the end, both in its
 EOF event and in its watermarks. Only an admin request returns the high watermark.
@@ -19,6 +19,7 @@ from cdc_sidecar.kafka.client import (
     REQUEST_TIMEOUT,
     Asked,
     client_settings,
+    outcome,
     translate,
     translated,
 )
@@ -54,7 +55,7 @@ def high_watermark(admin: AdminClient, topic: str) -> int:
         request_timeout=REQUEST_TIMEOUT,
     )
     with translated(admin, Asked("Describe", f"topic {topic}")):
-        return int(next(iter(answers.values())).result().offset)
+        return int(outcome(next(iter(answers.values()))).offset)
 
 
 def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader:
@@ -148,22 +149,6 @@ def assign(consumer: Reader, topics: Iterable[str], *, from_beginning: bool) -> 
             partitions.append(partition)
     with translated():
         consumer.assign(partitions)
-
-
-def follow(consumer: Reader, timeout: float | None) -> Iterator[Message]:
-    """Yield messages as they arrive, until nothing has arrived for `timeout` seconds."""
-    last = time.monotonic()
-    while timeout is None or time.monotonic() - last < timeout:
-        with translated(consumer):
-            message = consumer.poll(0.2)
-        if message is None:
-            continue
-        error = message.error()
-        if error is None:
-            last = time.monotonic()
-            yield message
-        elif error.code() != PARTITION_EOF and not error.retriable():
-            raise translate(error, consumer, _reading(message))
 
 
 def _reading(message: Message) -> Asked | None:

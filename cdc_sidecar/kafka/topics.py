@@ -20,6 +20,7 @@ from cdc_sidecar.kafka.client import (
     REQUEST_TIMEOUT,
     Admin,
     Asked,
+    outcome,
     translate,
     translated,
 )
@@ -46,6 +47,8 @@ INTERNAL_SETTINGS: Final = {
 """Settings of the position and schemas topics. A segment that is open is not compacted, so segments
 are small, and a start reads little."""
 
+_COMPACT: Final = "kafka-configs --alter --topic {} --add-config cleanup.policy=compact"
+_SINGLE: Final = "no topic loses partitions: if it holds no position yet, delete {} and start again"
 _DURABLE: Final = ("min.insync.replicas",)
 """The configured settings that internal topics have too: a position must not be lost either."""
 
@@ -114,7 +117,7 @@ class TopicCatalog:
             ).values()
             try:
                 with translated(self._admin, Asked("DescribeConfigs", "cluster")):
-                    value = answer.result()[REQUEST_LIMIT].value
+                    value = outcome(answer)[REQUEST_LIMIT].value
             except (KafkaRefused, KafkaUnavailable, KeyError):
                 continue  # not allowed to, or the broker is away: the other limits still count
             if value is not None:
@@ -151,7 +154,7 @@ class TopicCatalog:
         described = {}
         for resource, answer in answers.items():
             with translated(self._admin, Asked("DescribeConfigs", f"topic {resource.name}")):
-                entries = answer.result()
+                entries = outcome(answer)
             described[resource.name] = {
                 name: str(entry.value) for name, entry in entries.items() if entry.value is not None
             }
@@ -241,7 +244,7 @@ class TopicCatalog:
                     f"{name} has cleanup.policy={topic.cleanup_policy} and "
                     f"{topic.partitions} partition(s)",
                     cause="with a policy other than compact the position would be deleted",
-                    hint="give it one partition, and cleanup.policy=compact alone",
+                    hint=(_COMPACT if topic.partitions == 1 else _SINGLE).format(name),
                 )
 
     def _check_room(self, topic: Topic) -> None:
@@ -311,7 +314,7 @@ class TopicCatalog:
         created = []
         for name, answer in answers.items():
             try:
-                answer.result()
+                outcome(answer)
                 created.append(name)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -331,7 +334,7 @@ class TopicCatalog:
     def _unless_unknown(self, answer: Future[T], asked: Asked) -> T | None:
         """Return the answer about a topic, or None if the topic does not exist."""
         try:
-            return answer.result()
+            return outcome(answer)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise translate(error.args[0], self._admin, asked) from error

@@ -163,17 +163,11 @@ HINTS: Final[Mapping[int, str]] = {
 """What to do about single codes; the others have the hint of their verdict."""
 
 GENERAL_HINTS: Final[Mapping[Verdict, str]] = {
-    Verdict.AWAY: (
-        "start the brokers, or correct kafka.bootstrap_servers and the network; the sidecar"
-        " retries by itself"
-    ),
-    Verdict.TRANSACTION: "nothing needs to be done: the next session begins at the position",
     Verdict.FENCED: "look for another producer with this transactional id",
     Verdict.CREDENTIALS: AUTHENTICATE,
     Verdict.REFUSED: "there is no general cure: the message names what the brokers refuse",
     Verdict.SETTING: "correct the setting that the message names in [kafka.client]",
     Verdict.TOO_LARGE: "raise max.message.bytes of the topic, or leave out a column",
-    Verdict.FOREIGN: "there is no cure: report it with this message",
 }
 
 

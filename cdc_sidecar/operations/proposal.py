@@ -10,7 +10,7 @@ from cdc_sidecar.events.outbox import outbox_mistakes
 from cdc_sidecar.postgres.candidates import Candidate, read_candidates, sidecar_dsn
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
-from cdc_sidecar.postgres.quoting import quote, quote_table
+from cdc_sidecar.postgres.sql_names import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _notes(candidate: Candidate) -> Iterator[str]:
 def _obstacles(candidate: Candidate, *, is_outbox: bool) -> Iterator[str]:
     """Yield what must be changed before the table can be captured, with the statement."""
     relation = candidate.relation
-    table = quote_table(relation.namespace, relation.name)
+    table = sql_name(candidate)
     if "." in relation.namespace:
         yield from ambiguity(relation.namespace, relation.name)
     if any(character in relation.name for character in "*?["):
@@ -107,6 +107,11 @@ def _obstacles(candidate: Candidate, *, is_outbox: bool) -> Iterator[str]:
         yield "it has no key: name the columns of its key in key = [...]"
 
 
+def sql_name(candidate: Candidate) -> str:
+    """Return the name of a table as SQL."""
+    return f"{quoted(candidate.relation.namespace)}.{quoted(candidate.relation.name)}"
+
+
 def harm(candidate: Candidate) -> str | None:
     """Return why Postgres would refuse UPDATE and DELETE once the table is published, and the cure.
 
@@ -115,9 +120,9 @@ def harm(candidate: Candidate) -> str | None:
     fault = _identity_fault(candidate)
     if fault is None:
         return None
-    table = quote_table(candidate.relation.namespace, candidate.relation.name)
+    table = sql_name(candidate)
     if candidate.unique_index:
-        identity = f"REPLICA IDENTITY USING INDEX {quote(candidate.unique_index)}"
+        identity = f"REPLICA IDENTITY USING INDEX {quoted(candidate.unique_index)}"
         return f"{fault}: ALTER TABLE {table} {identity}"
     return f"{fault}: ALTER TABLE {table} ADD PRIMARY KEY (…)"
 

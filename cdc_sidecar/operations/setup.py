@@ -1,17 +1,17 @@
 """The difference between a database and the configuration: the SQL that is missing."""
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cdc_sidecar.checks import preflight
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PostgresRefused
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.operations.proposal import harm
+from cdc_sidecar.operations.proposal import harm, sql_name
 from cdc_sidecar.postgres.candidates import Candidate
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.prepared import Coverage, Prepared, read_prepared
-from cdc_sidecar.postgres.quoting import quote, quote_literal, quote_table
+from cdc_sidecar.postgres.sql_names import quoted, similar
 
 _LOCK_TIMEOUT = "5s"
 """For the lock that precedes ADD TABLE: writers of the table queue behind a lock that waits."""
@@ -26,13 +26,20 @@ class Difference:
     remarks: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PublicationSql:
+    """The statement that creates the publication, and the block that refuses one that does harm."""
+
+    create: str
+    guard: str
+
+
 def read_difference(
-    config: Config, database: Database, role: str | None, create: str
+    config: Config, database: Database, role: str | None, sql: PublicationSql
 ) -> Difference:
     """Compare a database with the configuration.
 
-    `role` is the role of the sidecar; None is the one that is connected. `create` is the
-    statement that creates the publication.
+    `role` is the role of the sidecar; None is the one that is connected.
 
     Raises:
         SidecarError: Postgres is not available, or refuses the connection.
@@ -49,16 +56,16 @@ def read_difference(
             cause="the role does not exist yet, or its password is not the configured one",
             hint="run what `cdc-sidecar setup-sql` prints, or name another role with --dsn",
         ) from error
-    return compare(config, prepared, name, create)
+    return compare(config, prepared, name, sql)
 
 
-def compare(config: Config, prepared: Prepared, role: str, create: str) -> Difference:
+def compare(config: Config, prepared: Prepared, role: str, sql: PublicationSql) -> Difference:
     """Return what is missing in a database that was read."""
     comparison = _Comparison(config, prepared, role)
     statements = [
         *comparison.role_statements(),
         *comparison.grants(),
-        *comparison.publication_statements(create),
+        *comparison.publication_statements(sql),
         *comparison.slot_statements(),
     ]
     return Difference(prepared.database, tuple(statements), tuple(comparison.remarks()))
@@ -70,8 +77,7 @@ class _Comparison:
         self._prepared = prepared
         self._role = role
         self._capture = Capture.of(config)
-        self._listed = [table.name for table in config.tables if not table.is_glob]
-        self._listed += [box.table for box in config.outboxes]
+        self._listed = preflight.wanted_names(config)
         self._wanted = {found.relation.qualified_name: found for found in self._find_wanted()}
 
     def _find_wanted(self) -> Iterator[Candidate]:
@@ -87,30 +93,30 @@ class _Comparison:
         """Yield what makes the role one that may log in and replicate."""
         role = self._prepared.role
         if role is None:
-            yield f"CREATE ROLE {quote(self._role)} LOGIN REPLICATION;"
+            yield f"CREATE ROLE {quoted(self._role)} LOGIN REPLICATION;"
         elif not (role.may_login and role.may_replicate):
-            yield f"ALTER ROLE {quote(self._role)} LOGIN REPLICATION;"
+            yield f"ALTER ROLE {quoted(self._role)} LOGIN REPLICATION;"
 
     def grants(self) -> Iterator[str]:
         """Yield the missing privileges."""
-        role, prepared = quote(self._role), self._prepared
+        role, prepared = quoted(self._role), self._prepared
         if prepared.role is None or not prepared.role.may_connect:
-            yield f"GRANT CONNECT ON DATABASE {quote(prepared.database)} TO {role};"
+            yield f"GRANT CONNECT ON DATABASE {quoted(prepared.database)} TO {role};"
         schemas = {found.relation.namespace for found in self._wanted.values()}
         for schema in sorted(schemas - set(prepared.usable_schemas)):
-            yield f"GRANT USAGE ON SCHEMA {quote(schema)} TO {role};"
+            yield f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {role};"
         for name, found in self._wanted.items():
             if name not in prepared.readable:
-                yield f"GRANT SELECT ON {_table(found)} TO {role};"
+                yield f"GRANT SELECT ON {sql_name(found)} TO {role};"
 
     # --- publication
 
-    def publication_statements(self, create: str) -> Iterator[str]:
+    def publication_statements(self, sql: PublicationSql) -> Iterator[str]:
         """Yield what the publication lacks."""
-        coverage, name = self._prepared.coverage, quote(self._config.postgres.publication)
+        coverage, name = self._prepared.coverage, quoted(self._config.postgres.publication)
         if coverage is None:
             if not self._harmed():
-                yield create
+                yield sql.create
             return
         if self._config.tables:
             yield from _operations(coverage, name)
@@ -119,7 +125,7 @@ class _Comparison:
             yield f"ALTER PUBLICATION {name} SET (publish_via_partition_root = true);"
         added = [found for found in self._unpublished(coverage) if not self._harm(found)]
         if added:
-            yield _add_tables(name, [_table(found) for found in added])
+            yield _add_tables(name, [sql_name(found) for found in added], sql.guard)
 
     def _unpublished(self, coverage: Coverage) -> Iterator[Candidate]:
         for name, found in self._wanted.items():
@@ -139,11 +145,11 @@ class _Comparison:
     def slot_statements(self) -> Iterator[str]:
         """Yield the slot, if the sidecar does not create it."""
         if not self._prepared.has_slot and not self._config.postgres.create_slot:
-            name = quote_literal(self._config.postgres.slot)
+            name = self._config.postgres.slot  # letters, digits and _
             yield (
                 "-- Only if the service has no position yet. Otherwise changes are lost: see"
                 " docs/how-to/recover-a-lost-slot.md\n"
-                f"SELECT pg_create_logical_replication_slot({name}, 'pgoutput');"
+                f"SELECT pg_create_logical_replication_slot('{name}', 'pgoutput');"
             )
 
     # --- what no statement of ours mends
@@ -168,17 +174,13 @@ class _Comparison:
                 if coverage is None or not _covers(coverage, name):
                     yield f"{name} is a partition: configure the partitioned table instead"
             elif name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                yield f"{name} does not exist" + (f": did you mean {close[0]}?" if close else "")
+                close = similar(name, known)
+                yield f"{name} does not exist" + (f": did you mean {close}?" if close else "")
 
 
 def _covers(coverage: Coverage, name: str) -> bool:
     listed = name in coverage.tables or name.split(".", 1)[0] in coverage.schemas
     return coverage.all_tables or listed
-
-
-def _table(candidate: Candidate) -> str:
-    return quote_table(candidate.relation.namespace, candidate.relation.name)
 
 
 def _operations(coverage: Coverage, name: str) -> Iterator[str]:
@@ -188,7 +190,7 @@ def _operations(coverage: Coverage, name: str) -> Iterator[str]:
         yield f"ALTER PUBLICATION {name} SET (publish = '{operations}');"
 
 
-def _add_tables(publication: str, tables: list[str]) -> str:
+def _add_tables(publication: str, tables: list[str], guard: str) -> str:
     """Return the transaction that adds tables; no transaction of a table is captured in part."""
     listed = ", ".join(tables)
     return "\n".join(
@@ -197,6 +199,7 @@ def _add_tables(publication: str, tables: list[str]) -> str:
             f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}';  -- try again later if this fails",
             f"LOCK TABLE {listed} IN SHARE ROW EXCLUSIVE MODE;",
             f"ALTER PUBLICATION {publication} ADD TABLE {listed};",
+            guard,
             "COMMIT;",
         ]
     )

@@ -50,6 +50,7 @@ PINNED: Final = {
     "extra_float_digits": "1",
     "search_path": "",
     "client_min_messages": "warning",  # one of the warnings reports that rows are skipped
+    "jit": "off",  # compiling a query on the catalog takes longer than running it
 }
 """Settings of every connection: the text of values, type names and warnings depends on them."""
 
@@ -70,6 +71,18 @@ def dsn_words(config: Postgres) -> dict[str, str]:
             hint='use the form of libpq: "host=db dbname=orders user=cdc_sidecar"',
         ) from error
     return {word: str(value) for word, value in words.items() if value is not None}
+
+
+def server_of(config: Postgres) -> str:
+    """Return host and port of the dsn as it has them: `host=db port=5432`.
+
+    Raises:
+        SecretUnavailable, PostgresRefused: as in `dsn_words`.
+
+    """
+    words = dsn_words(config)
+    known = (f"{word}={words[word]}" for word in ("host", "hostaddr", "port") if word in words)
+    return " ".join(known)
 
 
 def connection_string(config: Postgres, **more: str) -> str:
@@ -121,7 +134,7 @@ class Database:
             SidecarError: the error of the server or the network, translated.
 
         """
-        with translated():
+        with translated(server_of(self._config)):
             self._open()
             try:
                 with self._pool.connection(timeout=timeout) as connection:

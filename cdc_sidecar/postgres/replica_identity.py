@@ -82,6 +82,11 @@ class Member:
         return None
 
     @property
+    def has_no_identity(self) -> bool:
+        """Whether the rows cannot be told from each other when they are changed."""
+        return self.identity.kind is not ReplicaIdentity.FULL and not self.identity.columns
+
+    @property
     def cure(self) -> str:
         """The SQL after which the service can change rows: as few changes as possible."""
         for change in (_nothing, _generated_sent, _listed_anew, _both):

@@ -10,7 +10,7 @@ import select
 import psycopg
 
 from cdc_sidecar.config.model import Postgres
-from cdc_sidecar.postgres.connect import connection_string, translated
+from cdc_sidecar.postgres.connect import connection_string, server_of, translated
 
 
 class Sentinel:
@@ -24,7 +24,7 @@ class Sentinel:
 
         """
         self._config = config
-        with translated():
+        with translated(server_of(config)):
             self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection:

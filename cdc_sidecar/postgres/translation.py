@@ -30,10 +30,7 @@ SLOT_LOST_HINT: Final = (
 )
 _FULL_HINT: Final = (
     "end other connections, or raise max_connections (max_wal_senders for replication) and restart"
-    " the server; the sidecar retries by itself"
-)
-_AWAY_HINT: Final = (
-    "start the server, or correct postgres.dsn and the network; the sidecar retries by itself"
+    " the server; a running sidecar retries by itself"
 )
 _BUSY_HINTS: Final[Mapping[str, str]] = {
     "57014": "look in pg_stat_activity for what keeps the server busy; if statement_timeout of the"
@@ -42,16 +39,21 @@ _BUSY_HINTS: Final[Mapping[str, str]] = {
     "53100": "free space on the server's disk",
     "53200": "give the server more memory, or fewer connections",
 }
-_BUSY_HINT: Final = "look at the server's log; the sidecar retries by itself"
+_BUSY_HINT: Final = "look at the server's log; a running sidecar retries by itself"
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Translate psycopg's errors into ours."""
+def translated(server: str = "") -> Iterator[None]:
+    """Translate psycopg's errors into ours; `server` is named where the library does not name it.
+
+    libpq names the server of a failed connection; psycopg's own time-out does not.
+    """
     try:
         yield
     except psycopg.Error as error:
-        raise translate(error.sqlstate, str(error)) from error
+        message = str(error)
+        unnamed = server and error.sqlstate is None and "connection to server" not in message
+        raise translate(error.sqlstate, f"{message} ({server})" if unnamed else message) from error
 
 
 def translate(sqlstate: str | None, message: str) -> SidecarError:
@@ -72,14 +74,14 @@ def _translate_connection(fact: str) -> SidecarError:
     if verdict is Verdict.FULL:
         return _full(fact)
     if verdict is Verdict.AWAY:
-        return PostgresUnavailable(fact, hint=hint or _AWAY_HINT)
+        return PostgresUnavailable(fact, hint=hint)
     refused = PostgresRefused(fact, hint=hint)
     refused.may_mend = verdict is Verdict.CREDENTIALS
     return refused
 
 
 def _away(fact: str) -> SidecarError:
-    return PostgresUnavailable(fact, hint=_AWAY_HINT)
+    return PostgresUnavailable(fact)
 
 
 def _full(fact: str) -> SidecarError:
@@ -136,7 +138,7 @@ def _value(fact: str) -> SidecarError:
 def _foreign(sqlstate: str, fact: str) -> SidecarError:
     """Return the error that no statement of ours should meet; it halts if it comes twice."""
     busy = PostgresBusy(f"{fact} (SQLSTATE {sqlstate})", hint=_BUSY_HINT)
-    busy.final = InternalError(busy.fact, hint="there is no cure: report it with this message")
+    busy.final = InternalError(busy.fact)
     return busy
 
 

@@ -15,7 +15,7 @@ from psycopg import pq, sql
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.postgres import exchange
-from cdc_sidecar.postgres.connect import connection_string, translate, translated
+from cdc_sidecar.postgres.connect import connection_string, server_of, translate, translated
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
 from cdc_sidecar.postgres.waiting import SocketWaiter
 
@@ -54,7 +54,7 @@ class WalsenderConnection:
             SidecarError: the error of the server or the network, translated.
 
         """
-        with translated():
+        with translated(server_of(config)):
             self._connection = psycopg.Connection.connect(
                 connection_string(config, replication="database"), autocommit=True
             )

@@ -210,12 +210,19 @@ class Daemon:
             self._session = None
             self._telemetry.stream_ended()
             forget_frames(error)
-            counted = self._counted(error, streamed=session.streaming_since is not None)
-            status = self._judge(counted)
-            if status is None:
-                self._back_off(counted, session.streaming_since)
-            return status
+            return self._ended(error, session.streaming_since)
         return None
+
+    def _ended(self, error: SidecarError, since: float | None) -> int | None:
+        """Judge the end of a session that streamed `since`; return the exit status, or None.
+
+        The caller's frame is in the traceback: a variable there would keep the session's clients.
+        """
+        counted = self._counted(error, streamed=since is not None)
+        status = self._judge(counted)
+        if status is None:
+            self._back_off(counted, since)
+        return status
 
     def _stay(self, status: int) -> None:
         """After a halt, wait for the signal to end if configured; the pages show the error."""

@@ -13,8 +13,9 @@ from cdc_sidecar.logs import Logger, flush_log
 from cdc_sidecar.process import hold_signals, leave, taken_signals
 from cdc_sidecar.runtime.crash import thread_stacks
 
-BEAT_INTERVAL: Final = 1.0
-"""Seconds for which the thread waits before it beats."""
+POLL: Final = 0.1
+"""Seconds between two looks for a pending signal. `signal.sigtimedwait` would wait without them,
+but in a process that was frozen and continued it can return a signal that nobody has sent."""
 OVERTIME: Final = 10.0
 """Seconds that a stop may take beyond the grace period before the process is ended at once: the
 last requests to the servers have time-outs of their own."""
@@ -25,7 +26,7 @@ GAVE_UP: Final = 4
 class SignalThread:
     """Waits for signals; `stop` is called with the name of the first that asks for a stop.
 
-    `beat` is called every second. A process whose stop takes `grace` seconds and more is ended.
+    `beat` is called at each look. A process whose stop takes `grace` seconds and more is ended.
     """
 
     def __init__(
@@ -40,21 +41,22 @@ class SignalThread:
     def take_pending(self) -> None:
         """Take a signal that has arrived already; called before any thread is started."""
         hold_signals()
-        self._take(0.0)
+        self._take()
 
     def run(self) -> None:
         """Take signals until the process ends."""
         while True:
             self._beat()
-            self._take(BEAT_INTERVAL)
+            time.sleep(POLL)
+            self._take()
             if self._end_by is not None and time.monotonic() > self._end_by:
                 self._give_up()
 
-    def _take(self, timeout: float) -> None:
-        taken = signal.sigtimedwait(taken_signals(), timeout)
-        if taken is None:
+    def _take(self) -> None:
+        pending = signal.sigpending() & taken_signals()
+        if not pending:
             return
-        number = signal.Signals(taken.si_signo)
+        number = signal.Signals(signal.sigwait(pending))
         if number is signal.SIGQUIT:
             self._log.warning("threads_reported", threads=thread_stacks())
         elif self._end_by is None:

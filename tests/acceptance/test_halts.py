@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -110,5 +111,8 @@ def test_wrong_usage_ends_the_process_even_where_halts_stay(
 
 def _kafka_threads(service: Service) -> list[str]:
     """Return the names of librdkafka's threads. Without a client there are none."""
-    tasks = Path(f"/proc/{service.sidecar.process.pid}/task").glob("*/comm")
-    return [name for name in (task.read_text() for task in tasks) if name.startswith("rdk:")]
+    names = []
+    for task in Path(f"/proc/{service.sidecar.process.pid}/task").glob("*/comm"):
+        with suppress(OSError):  # the thread has ended meanwhile
+            names.append(task.read_text())
+    return [name for name in names if name.startswith("rdk:")]

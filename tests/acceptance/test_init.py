@@ -113,12 +113,12 @@ def test_a_table_that_cannot_be_captured_is_a_comment_with_its_cure(folder: Fold
     folder.run("init", "--dsn", "")
     text = folder.config.read_text(encoding="utf-8")
     for cure in (
-        'has no key: ALTER TABLE "public"."keyless" ADD PRIMARY KEY',
-        'ALTER TABLE "public"."indexed" REPLICA IDENTITY USING INDEX "by code"',
-        'ALTER TABLE "public"."silent" REPLICA IDENTITY USING INDEX "silent_pkey"',
+        "has no key: ALTER TABLE public.keyless ADD PRIMARY KEY",
+        'ALTER TABLE public.indexed REPLICA IDENTITY USING INDEX "by code"',
+        "ALTER TABLE public.silent REPLICA IDENTITY USING INDEX silent_pkey",
         "has no key: name the columns of its key in key = [...]",
-        'ALTER TABLE "public"."computed" REPLICA IDENTITY USING INDEX "computed_pkey"',
-        'ALTER TABLE "public"."cache" SET LOGGED',
+        "ALTER TABLE public.computed REPLICA IDENTITY USING INDEX computed_pkey",
+        "ALTER TABLE public.cache SET LOGGED",
         "its name would be read as a glob",
     ):
         assert cure in text

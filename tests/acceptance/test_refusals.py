@@ -184,7 +184,8 @@ def test_a_compacted_topic_refuses_events_without_a_key(
     make_service: Callable[..., Service],
 ) -> None:
     service = make_service(
-        TABLES, **{"[publish]": '[topics.config]\n"cleanup.policy" = "compact"\n[publish]'}
+        f'{TABLES}truncate = "event"\n',
+        **{"[publish]": '[topics.config]\n"cleanup.policy" = "compact"\n[publish]'},
     )
     service.sql(*CREATE)
     halt = _halt(service)

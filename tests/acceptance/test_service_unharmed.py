@@ -72,6 +72,23 @@ def test_a_publication_that_breaks_the_service_is_refused_until_the_hint_is_foll
     service.await_published()
 
 
+def test_no_step_of_a_hint_breaks_the_service_for_a_moment(
+    make_service: Callable[..., Service],
+) -> None:
+    unkeyed = '\n[[tables]]\nname = "public.{}"\ncolumns = ["*"]\nunkeyed = true\n'
+    service = make_service(unkeyed.format("sent") + unkeyed.format("unsent"))
+    service.sql(
+        "CREATE TABLE sent (n int)",
+        "CREATE TABLE unsent (n int)",
+        "CREATE PUBLICATION cdc FOR TABLE sent WITH (publish = 'insert')",
+    )
+    hints = [fault["hint"] for fault in faults_of(service)]
+    assert len(hints) == 2
+    for statement in "; ".join(hints).split("; "):
+        service.sql(statement, *(f"UPDATE {name} SET n = 1" for name in ("sent", "unsent")))
+    assert faults_of(service) == []
+
+
 def test_check_finds_tables_that_the_sidecar_does_not_capture_too(
     make_service: Callable[..., Service],
 ) -> None:

@@ -114,7 +114,6 @@ def test_after_a_change_of_the_configuration_only_what_is_missing_is_printed(set
     setup.configure(_MORE)
     printed = setup.diff()
     assert "public.items" not in printed
-    assert '"items"' not in printed
     assert "CREATE" not in printed
     assert "scratch" not in printed
     setup.apply(printed)

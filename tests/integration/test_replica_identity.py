@@ -121,7 +121,7 @@ def test_an_older_server_is_judged_by_its_own_rules() -> None:
         pytest.skip("no Debian package postgresql-15 here")
     tables = [_TABLES[name] for name in ("no key", "unique", "generated", "generated key")]
     with (
-        PostgresServer(bin_folder=folder, fsync=False) as server,
+        PostgresServer(bin_folder=folder, settings={"jit": "off"}, fsync=False) as server,
         _connected(server) as connection,
     ):
         assert min(_try_all(connection, tables).values()) > 10

@@ -1,5 +1,6 @@
 """Which configuration a relation has, and why a relation is refused."""
 
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.events.envelope import Source
+from cdc_sidecar.events.own_block import cure_of_table
 from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.relations import Relations
@@ -36,6 +38,37 @@ def test_a_glob_is_recognised_by_its_characters() -> None:
         True,
         False,
     ]
+
+
+def test_a_glob_does_not_match_what_it_excludes() -> None:
+    capture = _capture(shop.table("public.*", exclude=["public.audit", "public.tmp_*"]))
+    names = ("public.orders", "public.audit", "public.tmp_1", "public.audits")
+    assert [capture.captures(name) for name in names] == [True, False, False, True]
+
+
+def test_exclude_and_dropped_are_refused_where_they_mean_nothing() -> None:
+    with pytest.raises(ValueError, match="exclude is only for a glob"):
+        shop.table("public.orders", exclude=["public.x"])
+    with pytest.raises(ValueError, match="dropped is only for one table"):
+        shop.table("public.*", dropped=True)
+    with pytest.raises(ValueError, match="column emial is optional, but neither listed nor"):
+        shop.table("public.orders", optional=["emial"])
+
+
+def test_the_hint_for_a_table_of_a_glob_is_a_block_that_says_what_the_glob_says() -> None:
+    column = {"Odd name": {"mask": "hash"}, "status": {"as": "text"}}
+    glob = shop.table("public.*", truncate="halt", column=column, exclude=["public.x"])
+    hint = cure_of_table(glob, "public.orders", gone=True)
+    block = tomllib.loads(hint[hint.index("[[tables]]") :])["tables"][0]
+    assert block == {
+        "name": "public.orders",
+        "columns": ["*"],
+        "truncate": "halt",
+        "dropped": True,
+        "column": column,
+    }
+    assert "dropped" not in cure_of_table(glob, "public.orders", gone=False)
+    assert "dropped = true" in cure_of_table(shop.table(), "public.orders", gone=True)
 
 
 def test_an_outbox_is_captured_and_is_no_topic_of_its_own() -> None:

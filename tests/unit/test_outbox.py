@@ -201,3 +201,23 @@ def test_all_mistakes_of_an_outbox_are_reported_at_once() -> None:
         assert part in reported
     with pytest.raises(LayoutRefused, match="payload must be"):
         _publish(_insert(), outbox=poor)
+
+
+def test_a_renamed_column_has_both_names_and_one_of_them_in_each_layout() -> None:
+    columns = {"payload": ["body", "payload"]}
+    assert _publish(_insert(), columns=columns).values == ['{"total": 1}']
+    names = {"id": UUID, "aggregatetype": TEXT, "aggregateid": TEXT, "type": TEXT}
+    renamed = layout("outbox", {**names, "body": JSONB}, key=("id",), oid=OUTBOX.oid)
+    assert _publish(_insert(), outbox=renamed, columns=columns).values == ['{"total": 1}']
+    both = layout("outbox", {**names, "body": JSONB, "payload": JSONB}, key=("id",))
+    config = shop.outbox(columns=columns)
+    assert outbox_mistakes(both.relation, both.facts, config) == [
+        "public.outbox: the outbox has each of the columns body and payload (payload)"
+    ]
+    (mistake,) = outbox_mistakes(renamed.relation, renamed.facts, shop.outbox())
+    assert mistake.endswith('[outboxes.columns] payload = ["payload", "body"])')
+
+
+def test_the_name_in_an_error_is_the_one_that_the_column_has() -> None:
+    with pytest.raises(OutboxUnroutable, match="column type is NULL"):
+        _publish(_with(type=None), columns={"type": ["kind", "type"]})

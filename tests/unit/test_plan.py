@@ -1,9 +1,11 @@
 """A table and its configuration make a plan, or all mistakes at once."""
 
+from dataclasses import replace
+
 import pytest
 
 from cdc_sidecar.config.model import Table
-from cdc_sidecar.events.plan import compile_plan
+from cdc_sidecar.events.plan import Circumstances, compile_plan
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
 from cdc_sidecar.postgres.types import TypeFacts, TypeKind
 from tests.unit import shop
@@ -168,8 +170,17 @@ def test_a_configured_column_that_the_table_lacks_is_a_mistake() -> None:
         "public.orders: column emial does not exist or is not published;"
         ' if only some rows have it, set optional = ["emial"]'
     )
-    (mistake,) = _mistakes(shop.ORDERS, column={"statuz": {"mask": "hash"}})
-    assert "(did you mean status?)" in mistake
+
+
+def test_a_misspelt_column_of_the_present_layout_is_answered_with_the_right_one() -> None:
+    config = shop.table(columns=["*"], column={"statuz": {"mask": "hash"}})
+    known = Circumstances(is_present=True)
+    for circumstances, guessed in ((known, True), (None, False)):
+        plan, mistakes = compile_plan(
+            shop.ORDERS.relation, shop.ORDERS.facts, config, circumstances
+        )
+        assert plan is None
+        assert ("(did you mean status?)" in mistakes[0]) == guessed
 
 
 def test_two_columns_of_one_name_are_a_mistake() -> None:
@@ -225,3 +236,45 @@ def test_columns_listed_as_one_are_refused_where_both_are_there() -> None:
     both = layout("tasks", {"id": BIGINT, "state": TEXT, "status": TEXT}, key=("id",))
     (mistake,) = _mistakes(both, columns=["id", ["state", "status"]])
     assert "state and status are listed as one column, but the table has each of them" in mistake
+
+
+# --- columns that some layouts lack
+
+
+def test_a_column_that_was_added_later_is_left_out_of_an_older_layout() -> None:
+    config = shop.table("public.tasks", columns=["id", "status", "note"])
+    known = Circumstances(later=frozenset({"note"}))
+    plan, mistakes = compile_plan(_BEFORE.relation, _BEFORE.facts, config, known)
+    assert mistakes == []
+    assert [field.name for field in plan.fields] == ["id", "status"] if plan else False
+
+
+def test_an_optional_column_may_be_missing_in_any_layout() -> None:
+    settings = {"columns": ["id", "status"], "optional": ["status"]}
+    assert _field_names(_BEFORE, **settings) == ["id", "status"]
+    assert _field_names(_AFTER, **settings) == ["id"]
+    block = {"columns": ["*"], "column": {"status": {"mask": "hash"}}, "optional": ["status"]}
+    assert _field_names(_AFTER, **block) == ["id", "state"]
+
+
+def test_a_column_that_is_not_published_is_named_with_its_cure() -> None:
+    config = shop.table("public.tasks", columns=["id", "status", "note"], key=["nr"])
+    known = Circumstances(unsent={"note": "ALTER PUBLICATION p …", "nr": "ALTER PUBLICATION q …"})
+    _, mistakes = compile_plan(_BEFORE.relation, _BEFORE.facts, config, known)
+    assert mistakes == [
+        "public.tasks: key column nr is not published: ALTER PUBLICATION q …",
+        "public.tasks: column note does not exist or is not published: ALTER PUBLICATION p …",
+    ]
+
+
+@pytest.mark.parametrize("identity", [ReplicaIdentity.INDEX, ReplicaIdentity.NOTHING])
+def test_without_a_replica_identity_any_column_can_be_the_key(identity: ReplicaIdentity) -> None:
+    described = layout("log", {"code": TEXT, "what": TEXT}, identity=identity)
+    assert _key_names(described, key=["code"]) == ["code"]
+
+
+def test_a_key_of_unknown_order_is_named_by_its_columns() -> None:
+    described = layout("t", {"a": BIGINT, "b": BIGINT}, key=("a", "b"))
+    unknown = replace(described, facts=replace(described.facts, key_columns=()))
+    (mistake,) = _mistakes(unknown)
+    assert mistake.endswith('set key = ["a", "b"]')

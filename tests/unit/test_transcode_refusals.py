@@ -43,6 +43,7 @@ def test_a_refused_value_names_its_column_and_never_the_value(
     assert "4711" not in told
     assert "294276-12" not in told
     assert refused.value.__suppress_context__
+    assert ('as = "text"' in refused.value.hint) == (reason != "NULL in a key")
 
 
 def test_a_value_refused_in_a_later_column_is_not_blamed_on_one_that_is_not_sent() -> None:

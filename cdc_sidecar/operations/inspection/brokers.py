@@ -10,6 +10,7 @@ from cdc_sidecar.events.names import position_topic, schemas_topic
 from cdc_sidecar.kafka.claim import read_current_position
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.position import PositionRecord
+from cdc_sidecar.kafka.privileges import READ_BACK, WRITTEN, Operations, check_allowed
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.topic import Topic
 from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, TopicCatalog
@@ -68,9 +69,20 @@ class BrokerInspection:
             self._ensure(topics, name, existing.get(name), internal=True)
         for name in events:
             self._ensure(topics, name, existing.get(name), internal=False)
+        self._check_privileges([name for name in internal if name in existing], READ_BACK)
+        self._check_privileges([name for name in events if name in existing], WRITTEN)
         if view:
             known = topics.known([*internal, *events])
             self._report.judge(OF_TOPICS, TopicView(known, view))
+
+    def _check_privileges(self, topics: list[str], operations: Operations) -> None:
+        if topics:
+            names = " and ".join(operation.name.title() for operation in operations)
+            self._report.attempt(
+                f"privileges on {len(topics)} topic(s)",
+                lambda: check_allowed(admin_client(self._config.kafka), topics, operations),
+                lambda _: names,
+            )
 
     def _ensure(
         self, topics: TopicCatalog, name: str, existing: Topic | None, *, internal: bool

@@ -6,6 +6,7 @@ from cdc_sidecar.checks.source import identity_of
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionMissing, SidecarError
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.operations.inspection.brokers import SeenPosition
 from cdc_sidecar.operations.inspection.report import Report
 from cdc_sidecar.operations.inspection.source import SeenSource
@@ -18,9 +19,26 @@ def inspect_history(
     config: Config, capture: Capture, report: Report, source: SeenSource, position: SeenPosition
 ) -> None:
     """Make every check that needs both sides; each one only if both answered."""
-    if source.server is None or source.system is None or not position.is_known:
+    if not position.is_known:
         return
-    record = position.record
+    view = source.view
+    if view:
+        report.attempt(
+            "earlier events",
+            lambda: check_history(view.captured, capture, read_log(config)),
+            lambda _: "the tables continue them",
+        )
+    if source.server and source.system:
+        _compare_positions(config, capture, report, source, position.record)
+
+
+def _compare_positions(
+    config: Config,
+    capture: Capture,
+    report: Report,
+    source: SeenSource,
+    record: PositionRecord | None,
+) -> None:
     if record is None or record.position is None:
         if source.slot and record is None:
             report.attempt("first start", lambda: _refuse_first_start(config), lambda _: "")
@@ -29,18 +47,10 @@ def inspect_history(
     system = report.attempt(
         "WAL", lambda: _identify(config), lambda seen: format_lsn(seen.flushed_lsn)
     )
-    if system is None:
-        return
-    identity = identity_of(system, source.server, config)
-    state = SourceState(identity, source.slot, system.flushed_lsn, source.history)
-    _judge(report, Continuity(record, state), capture, slot_is_known=source.slot_is_known)
-    view = source.view
-    if view:
-        report.attempt(
-            "earlier events",
-            lambda: check_history(view.captured, capture, read_log(config)),
-            lambda _: "the tables continue them",
-        )
+    if system and source.server:
+        identity = identity_of(system, source.server, config)
+        state = SourceState(identity, source.slot, system.flushed_lsn, source.history)
+        _judge(report, Continuity(record, state), capture, slot_is_known=source.slot_is_known)
 
 
 def _identify(config: Config) -> SystemIdentity:
