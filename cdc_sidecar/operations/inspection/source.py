@@ -88,7 +88,7 @@ class SourceInspection:
     def _warn_of_large_values(self, view: SourceView) -> None:
         with self._database.connection() as connection:
             large = read_large_columns(connection, self._config.postgres.publication)
-        members = view.captured_members
+        members = view.changed_members
         for advice in advise_on_large_values(view.captured, members, large, self._capture):
             self._report.warn("large values", "some are not sent again", advice)
 
