@@ -4,10 +4,16 @@ The HTTP pages and the readers of events use it. It holds what is loaded into it
 served is fed with committed records only.
 """
 
+from functools import lru_cache
+from typing import Final
+
 from cdc_sidecar.errors import SchemaIdClash
 from cdc_sidecar.events.registry.equality import resolve
 from cdc_sidecar.events.registry.records import SchemaVersion, decode_schema_record
 from cdc_sidecar.events.schema import SchemaId
+
+_REMEMBERED: Final = 256  # schemas: every task of a Kafka Connect worker asks when it starts
+_resolved = lru_cache(_REMEMBERED)(resolve)
 
 
 class Subjects:
@@ -62,7 +68,7 @@ class Subjects:
         """
         wanted = resolve(schema)
         versions = reversed(self.versions(subject))
-        return next((known for known in versions if resolve(known.schema) == wanted), None)
+        return next((known for known in versions if _resolved(known.schema) == wanted), None)
 
     def schema(self, identifier: int) -> str | None:
         """Return the canonical JSON of the schema with this id."""
