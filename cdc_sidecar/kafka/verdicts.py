@@ -172,7 +172,13 @@ GENERAL_HINTS: Final[Mapping[Verdict, str]] = {
 
 
 def verdict_on(error: KafkaError) -> Verdict:
-    """Return the verdict on an error."""
+    """Return the verdict on an error.
+
+    A broker that has just started is fenced by the controller for a moment, and a topic that is
+    created then seems to have too many replicas.
+    """
+    if error.code() == KafkaError.INVALID_REPLICATION_FACTOR and "fenced" in error.str():
+        return Verdict.AWAY
     known = VERDICTS.get(error.code())
     if known is not None:
         return known

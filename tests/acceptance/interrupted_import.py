@@ -32,5 +32,7 @@ class Interruption(MetaPathFinder):
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # inherited, as in a shell's background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.meta_path.insert(0, Interruption(signal.Signals[sys.argv.pop(1)], sys.argv.pop(1)))
     main()

@@ -137,6 +137,7 @@ def test_every_how_to_is_followed_by_a_test() -> None:
     tests = Path(__file__).parent.glob("test_howto*.py")
     text = "".join(path.read_text(encoding="utf-8") for path in tests)
     pages = {path.stem for path in DOCS.glob("*.md") if "```" in path.read_text(encoding="utf-8")}
+    pages.discard("read-the-events")  # its only block is JavaScript, which this suite cannot run
     assert pages == set(re.findall(r'Page\("([a-z-]+)"\)', text))
 
 

@@ -107,7 +107,7 @@ def test_replaced_secrets_are_used_without_a_restart(
     service.sidecar.await_phase("streaming")
     service.await_published()
     assert service.assert_exactly_once(oracle, "items") == 2
-    other = services(strict, "crowded")
+    other = services(strict, "no_slot_left")
     other.sql(*ITEMS)
     other.sidecar.start()
     halt = halt_of(other.sidecar)

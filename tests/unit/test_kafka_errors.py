@@ -23,7 +23,7 @@ from cdc_sidecar.kafka.client import Asked, translate
 from cdc_sidecar.kafka.failure import failure, too_slow
 from cdc_sidecar.kafka.listener import Listener
 from cdc_sidecar.kafka.reason import Reason
-from cdc_sidecar.kafka.verdicts import _GROUPS, VERDICTS
+from cdc_sidecar.kafka.verdicts import _GROUPS, VERDICTS, Verdict, verdict_on
 
 _CODES = {
     name: getattr(KafkaError, name)
@@ -188,3 +188,9 @@ def test_a_file_of_certificates_that_is_being_replaced_is_tried_again() -> None:
     assert isinstance(error, KafkaSettingInvalid)
     assert '"ssl.ca.location"' in error.hint
     assert error.may_mend
+
+
+def test_brokers_that_are_fenced_for_a_moment_are_away_and_not_too_few() -> None:
+    code = KafkaError.INVALID_REPLICATION_FACTOR
+    assert verdict_on(KafkaError(code, "All brokers are currently fenced")) is Verdict.AWAY
+    assert verdict_on(KafkaError(code, "larger than available brokers: 1")) is not Verdict.AWAY
