@@ -183,11 +183,21 @@ def reset(path: Path, to: str, *, yes: bool, reason: str | None) -> int:
 def _move(config: Config, planner: Planner, reason: str | None, *, yes: bool) -> int:
     outcome = make_move(config, planner, reason) if yes else plan_move(config, planner)
     if isinstance(outcome, NothingToMove):
-        typer.echo(f"nothing to move: {outcome.reason}")
-        return 1
-    typer.echo("\n".join(_describe(outcome)))
+        return _report_nothing(outcome)
+    return _report(_describe(outcome), f"the position is {format_lsn(outcome.goal)}", yes=yes)
+
+
+def _report_nothing(outcome: NothingToMove) -> int:
+    """Print why there is nothing to move; return the exit status."""
+    typer.echo(f"nothing to move: {outcome.reason}")
+    return 1
+
+
+def _report(effect: list[str], moved: str, *, yes: bool) -> int:
+    """Print the effect of a move, and whether it was made; return the exit status."""
+    typer.echo("\n".join(effect))
     if yes:
-        typer.secho(f"moved: the position is {format_lsn(outcome.goal)}", fg="green")
+        typer.secho(f"moved: {moved}", fg="green")
     else:
         typer.secho("this was a dry run: add --yes to move the position", bold=True)
     return 0
@@ -214,14 +224,9 @@ def move_slot(path: Path, *, yes: bool, reason: str | None, chosen: str | None) 
     config = _load(path)
     move = slot_move.move_slot(config, chosen, reason) if yes else plan_slot_move(config, chosen)
     if isinstance(move, NothingToMove):
-        typer.echo(f"nothing to move: {move.reason}")
-        return 1
-    typer.echo("\n".join(_describe_slot_move(move)))
-    if yes:
-        typer.secho(f"moved: the position belongs to slot {config.postgres.slot}", fg="green")
-    else:
-        typer.secho("this was a dry run: add --yes to move the position", bold=True)
-    return 0
+        return _report_nothing(move)
+    moved = f"the position belongs to slot {config.postgres.slot}"
+    return _report(_describe_slot_move(move), moved, yes=yes)
 
 
 def _describe_slot_move(move: SlotMove) -> list[str]:

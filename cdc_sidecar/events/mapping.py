@@ -111,7 +111,6 @@ _BUILTIN = {
     Builtin.INTERVAL: _plain("string", encode_bytes, "io.debezium.time.Interval"),
     Builtin.UUID: _plain("string", encode_bytes, "io.debezium.data.Uuid", logicalType="uuid"),
 }
-_WITHOUT_LOGICAL = (Builtin.DATE, Builtin.TIME, Builtin.TIMESTAMP, Builtin.TIMESTAMPTZ)
 
 
 def map_column(facts: TypeFacts | None, config: Column, layout: LayoutFacts) -> AvroType:

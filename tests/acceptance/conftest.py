@@ -40,6 +40,13 @@ class Service:
         """Make a second slot. Events are expected from the next commit on."""
         return Oracle(self.dsn, self.name, f"oracle_{secrets.token_hex(4)}")
 
+    def reconfigure(self, old: str, new: str) -> None:
+        """Replace a text in the configuration."""
+        config = self.sidecar.config
+        text = config.read_text()
+        assert old in text
+        config.write_text(text.replace(old, new))
+
     def current_lsn(self) -> int:
         """Return the server's WAL position."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:

@@ -22,13 +22,6 @@ def _records(service: Service, table: str) -> list[tuple[Any, Any]]:
     return [(key, row) for _, key, row in sorted(found, key=lambda event: event[0])]
 
 
-def _reconfigure(service: Service, old: str, new: str) -> None:
-    config = service.sidecar.config
-    text = config.read_text()
-    assert old in text
-    config.write_text(text.replace(old, new))
-
-
 def test_a_renamed_column_halts_and_listed_by_both_names_it_loses_nothing(
     make_service: Callable[..., Service],
 ) -> None:
@@ -45,13 +38,13 @@ def test_a_renamed_column_halts_and_listed_by_both_names_it_loses_nothing(
         "INSERT INTO tasks VALUES (2, 'done', 'x')",
     )
     for listed, code in (("status", 2), ("state", 3)):
-        _reconfigure(service, '["id", "status"]', f'["id", "{listed}"]')
+        service.reconfigure('["id", "status"]', f'["id", "{listed}"]')
         service.sidecar.start()
         assert service.sidecar.await_exit() == code
         fact = service.sidecar.events("sidecar_halted")[-1]["fact"]
         assert f"column {listed} does not exist" in fact
         assert '["status", "state"]' in fact or '["state", "status"]' in fact
-    _reconfigure(service, '["id", "state"]', '["id", ["state", "status"]]')
+    service.reconfigure('["id", "state"]', '["id", ["state", "status"]]')
     service.sidecar.start_and_stream()
     service.await_published()
     assert _records(service, "tasks") == [
@@ -82,7 +75,7 @@ def test_a_primary_key_made_anew_in_another_order_is_refused_until_the_key_is_sa
     halt = service.sidecar.events("sidecar_halted")[-1]
     assert halt["code"] == "CDC-303"
     assert halt["fact"] == "the key was (a, b) and is (b, a)"
-    _reconfigure(service, TABLES, f'{TABLES}key = ["b", "a"]\n')
+    service.reconfigure(TABLES, f'{TABLES}key = ["b", "a"]\n')
     service.sidecar.start_and_stream()
     service.sql("INSERT INTO pairs VALUES (5, 6)")
     service.await_published()

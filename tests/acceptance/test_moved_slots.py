@@ -20,15 +20,8 @@ def stopped(service: Service) -> Service:
     return service
 
 
-def _reconfigure(service: Service, old: str, new: str) -> None:
-    config = service.sidecar.config
-    text = config.read_text()
-    assert old in text
-    config.write_text(text.replace(old, new))
-
-
 def _rename_slot(service: Service) -> None:
-    _reconfigure(service, f'slot = "{service.name}_cdc"', f'slot = "{service.name}_new"')
+    service.reconfigure(f'slot = "{service.name}_cdc"', f'slot = "{service.name}_new"')
 
 
 def _slots(service: Service) -> list[str]:
@@ -65,7 +58,7 @@ def test_another_slot_is_refused_everywhere_until_the_position_is_moved_and_then
     stopped.await_published()
     assert published_ids(stopped) == [1, 2]
     assert stopped.sidecar.terminate() == 0
-    _reconfigure(stopped, f"{stopped.name}_new", f"{stopped.name}_cdc")
+    stopped.reconfigure(f"{stopped.name}_new", f"{stopped.name}_cdc")
     stopped.sidecar.start()
     assert halt_of(stopped.sidecar)["code"] == "CDC-507"
 
@@ -104,7 +97,7 @@ def test_a_slot_that_begins_after_the_position_is_adopted_with_its_gap(stopped: 
 def test_another_transactional_id_on_the_same_slot_is_refused_and_moved_in_the_same_way(
     stopped: Service,
 ) -> None:
-    _reconfigure(stopped, "[topics]", f'transactional_id = "other-{stopped.name}"\n[topics]')
+    stopped.reconfigure("[topics]", f'transactional_id = "other-{stopped.name}"\n[topics]')
     stopped.sidecar.start()
     assert halt_of(stopped.sidecar)["code"] == "CDC-507"
     _run(stopped, "position move-slot", "--yes")

@@ -30,13 +30,6 @@ def _rows(service: Service, table: str) -> list[Any]:
     return [number for _, number in sorted(found)]
 
 
-def _reconfigure(service: Service, old: str, new: str) -> None:
-    config = service.sidecar.config
-    text = config.read_text()
-    assert old in text
-    config.write_text(text.replace(old, new, 1))
-
-
 @pytest.fixture
 def items(make_service: Callable[..., Service]) -> Service:
     """Yield a service that has captured one row of `items`; its sidecar is stopped."""
@@ -53,7 +46,7 @@ def test_unread_rows_under_the_old_name_follow_the_new_one_that_is_configured(
     items: Service,
 ) -> None:
     items.sql(_insert("items", 2), "ALTER TABLE items RENAME TO things", _insert("things", 3))
-    _reconfigure(items, '"public.items"', '"public.things"')
+    items.reconfigure('"public.items"', '"public.things"')
     items.sidecar.start_and_stream()
     items.await_published()
     assert _rows(items, "things") == [2, 3]
@@ -104,7 +97,7 @@ def test_a_table_that_was_swapped_and_dropped_halts_until_a_person_says_where_it
     assert halt["code"] == "CDC-303"
     assert 'former_names = ["public.items_old"]' in halt["hint"]
     named = '"public.items"\nformer_names = ["public.items_old"]'
-    _reconfigure(items, '"public.items"', named)
+    items.reconfigure('"public.items"', named)
     items.sidecar.start_and_stream()
     items.await_published()
     assert _rows(items, "items") == [1, 2, 3]
@@ -132,7 +125,7 @@ def test_an_outbox_that_was_moved_and_renamed_loses_no_event(
         insert.format("other.box", service.name),
         "ALTER TABLE other.box RENAME TO outbox",
     )
-    _reconfigure(service, '"public.box"', '"other.outbox"')
+    service.reconfigure('"public.box"', '"other.outbox"')
     service.sidecar.start_and_stream()
     service.await_published()
     (records,) = _records(service, f"events.{service.name}")

@@ -28,13 +28,6 @@ def _made(make_service: Callable[..., Service], more: str, *sql: str) -> Service
     return service
 
 
-def _reconfigure(service: Service, old: str, new: str) -> None:
-    config = service.sidecar.config
-    text = config.read_text()
-    assert old in text
-    config.write_text(text.replace(old, new))
-
-
 def _follow_halt(service: Service) -> dict[str, Any]:
     """Start the sidecar, and follow the hint with which it halts."""
     service.sidecar.start()
@@ -94,7 +87,7 @@ def test_a_table_of_a_glob_can_be_excluded(make_service: Callable[..., Service])
     )
     (fault,) = faults_of(service)
     assert 'exclude = ["public.odd"]' in fault["hint"]
-    _reconfigure(service, 'columns = ["*"]\n', 'columns = ["*"]\nexclude = ["public.odd"]\n')
+    service.reconfigure('columns = ["*"]\n', 'columns = ["*"]\nexclude = ["public.odd"]\n')
     assert faults_of(service) == []
     assert _rows(service, f"{service.name}.public.tasks") == [({"id": 1}, {"id": 1})]
 
@@ -116,7 +109,7 @@ def test_a_listed_column_that_came_with_a_migration_is_left_out_of_older_rows(
         "ALTER TABLE tasks DROP COLUMN other",
         "INSERT INTO tasks VALUES (3, 'newer', 'n')",
     )
-    _reconfigure(service, '["id", "label"]\n', f'["id", "label", "note"]\n{masked}')
+    service.reconfigure('["id", "label"]\n', f'["id", "label", "note"]\n{masked}')
     assert faults_of(service) == []
     rows = [row for _, row in _rows(service, f"{service.name}.public.tasks")]
     assert [sorted(row) for row in rows] == [["id", "label"], *[["id", "label", "note"]] * 2]
@@ -137,7 +130,7 @@ def test_a_column_that_may_be_a_renamed_one_needs_a_persons_word(
         "ALTER TABLE tasks DROP COLUMN other, ADD COLUMN note text",
         "INSERT INTO tasks VALUES (2, 'n')",
     )
-    _reconfigure(service, '["id"]', '["id", "note"]')
+    service.reconfigure('["id"]', '["id", "note"]')
     assert '["note", "other"]' in _follow_halt(service)["fact"]
     rows = [row for _, row in _rows(service, f"{service.name}.public.tasks")]
     assert rows == [{"id": 1}, {"id": 2, "note": "n"}]
@@ -182,7 +175,7 @@ def test_rows_that_were_inserted_without_an_identity_index_keep_their_key(
     assert faults.keys() == {"CDC-110", "CDC-214"}
     follow(service, faults["CDC-214"])
     service.sql("INSERT INTO tasks VALUES ('c', 3)")
-    _reconfigure(service, '["*"]\n', '["*"]\nkey = ["code"]\n')
+    service.reconfigure('["*"]\n', '["*"]\nkey = ["code"]\n')
     assert faults_of(service) == []
     keys = [key for key, _ in _rows(service, f"{service.name}.public.tasks")]
     assert keys == [{"code": "a"}, {"code": "b"}, {"code": "c"}]
@@ -225,7 +218,7 @@ def test_the_last_rows_of_a_table_that_was_dropped_are_published(
     service.sql("INSERT INTO tasks VALUES (1, 1)", "DROP TABLE tasks")
     (fault,) = faults_of(service)
     assert "dropped = true" in fault["hint"]
-    _reconfigure(service, '["*"]\n', '["*"]\ndropped = true\n')
+    service.reconfigure('["*"]\n', '["*"]\ndropped = true\n')
     assert faults_of(service) == []
     assert _rows(service, f"{service.name}.public.tasks") == [({"id": 1}, {"id": 1, "n": 1})]
 
