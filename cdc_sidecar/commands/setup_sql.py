@@ -10,6 +10,7 @@ from cdc_sidecar.config.model import Config, Log, Postgres
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.setup import Difference, PublicationSql, read_difference
 from cdc_sidecar.postgres.connect import Database, dsn_words
+from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
 
 _ROLE = "cdc_sidecar"
 """The role if postgres.dsn names none."""
@@ -115,14 +116,14 @@ def _create(config: Config) -> str:
     """Return the statement that creates the publication."""
     name = config.postgres.publication
     return (
-        f"BEGIN;\nCREATE PUBLICATION {_quote(name)}{_published(_names(config))}\n"
+        f"BEGIN;\nCREATE PUBLICATION {always_quoted(name)}{_published(_names(config))}\n"
         "    WITH (publish_via_partition_root = true);\n"
         f"{_guard(config)}\nCOMMIT;"
     )
 
 
 def _guard(config: Config) -> str:
-    return _GUARD.format(literal=_literal(config.postgres.publication))
+    return _GUARD.format(literal=quote_literal(config.postgres.publication))
 
 
 def _names(config: Config) -> list[str]:
@@ -136,9 +137,9 @@ def render_sql(config: Config) -> str:
     words = dsn_words(config.postgres)
     role = words.get("user") or _ROLE
     return _SQL.format(
-        database=_quote(words.get("dbname") or role),
-        role=_quote(role),
-        role_literal=_literal(role),
+        database=always_quoted(words.get("dbname") or role),
+        role=always_quoted(role),
+        role_literal=quote_literal(role),
         grants="\n".join(_grants(_names(config), role)),
         create=_create(config),
         slot=_slot(config),
@@ -147,15 +148,18 @@ def render_sql(config: Config) -> str:
 
 def _grants(names: list[str], role: str) -> list[str]:
     schemas = sorted({name.split(".", 1)[0] for name in names})
-    grants = [f"GRANT USAGE ON SCHEMA {_quote(schema)} TO {_quote(role)};" for schema in schemas]
+    grants = [
+        f"GRANT USAGE ON SCHEMA {always_quoted(schema)} TO {always_quoted(role)};"
+        for schema in schemas
+    ]
     for name in names:
         schema, table = name.split(".", 1)
         target = (
-            f"ALL TABLES IN SCHEMA {_quote(schema)}"
+            f"ALL TABLES IN SCHEMA {always_quoted(schema)}"
             if _is_glob(table)
-            else f"{_quote(schema)}.{_quote(table)}"
+            else f"{always_quoted(schema)}.{always_quoted(table)}"
         )
-        grants.append(f"GRANT SELECT ON {target} TO {_quote(role)};")
+        grants.append(f"GRANT SELECT ON {target} TO {always_quoted(role)};")
     return list(dict.fromkeys(grants))
 
 
@@ -166,33 +170,25 @@ def _published(names: list[str]) -> str:
     exact = [name.split(".", 1) for name in names if not _is_glob(name)]
     schemas = sorted({name.split(".", 1)[0] for name in names if _is_glob(name)})
     parts = []
-    listed = [f"{_quote(s)}.{_quote(t)}" for s, t in exact if s not in schemas]
+    listed = [f"{always_quoted(s)}.{always_quoted(t)}" for s, t in exact if s not in schemas]
     if listed:
         parts.append("TABLE " + ", ".join(listed))
     if schemas:
-        parts.append("TABLES IN SCHEMA " + ", ".join(_quote(schema) for schema in schemas))
+        parts.append("TABLES IN SCHEMA " + ", ".join(always_quoted(schema) for schema in schemas))
     return " FOR " + ", ".join(parts)
 
 
 def _slot(config: Config) -> str:
     if config.postgres.create_slot:
         return f"create_slot = true: the sidecar creates {config.postgres.slot} at its first start."
-    name = _literal(config.postgres.slot)
+    name = quote_literal(config.postgres.slot)
     return (
         "Then start the sidecar once with `cdc-sidecar run --bootstrap`.\n"
         "-- From here on the server keeps WAL until the sidecar has read it.\n"
         f"SELECT pg_create_logical_replication_slot({name}, 'pgoutput') FROM pg_publication\n"
-        f"WHERE pubname = {_literal(config.postgres.publication)};"
+        f"WHERE pubname = {quote_literal(config.postgres.publication)};"
     )
 
 
 def _is_glob(name: str) -> bool:
     return any(character in name for character in "*?[")
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

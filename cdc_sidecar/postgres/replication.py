@@ -24,7 +24,8 @@ from cdc_sidecar.postgres.frames import (
     encode_status,
 )
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
-from cdc_sidecar.postgres.walsender import WalsenderConnection, quote_identifier, quote_literal
+from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
+from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 STATUS_TIMEOUT: Final = 0.05
 """Seconds. A status has 34 bytes, so the socket refuses it only while the server reads nothing. The
@@ -72,11 +73,11 @@ class ReplicationConnection(WalsenderConnection):
         self.query(f"SELECT pg_catalog.repeat(' ', {_READ_BYTES})")
         options = {
             "proto_version": "1",
-            "publication_names": quote_identifier(publication),
+            "publication_names": always_quoted(publication),
             "messages": "true",
         }
         spelled = ", ".join(f"{name} {quote_literal(value)}" for name, value in options.items())
-        name, start = quote_identifier(slot), format_lsn(position)
+        name, start = always_quoted(slot), format_lsn(position)
         result = self._send(f"START_REPLICATION SLOT {name} LOGICAL {start} ({spelled})")
         if result.status != pq.ExecStatus.COPY_BOTH.value:
             raise ProtocolViolation(f"START_REPLICATION answered with status {result.status}")

@@ -34,7 +34,17 @@ def quoted(name: str) -> str:
     """Return a name as Postgres's `quote_ident` does."""
     if _PLAIN.fullmatch(name) and name not in _RESERVED:
         return name
+    return always_quoted(name)
+
+
+def always_quoted(name: str) -> str:
+    """Return a name as a quoted identifier: the replication grammar has key words of its own."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def quoted_table(name: str) -> str:

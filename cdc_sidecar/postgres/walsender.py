@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import pq
 
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.postgres import exchange
 from cdc_sidecar.postgres.connect import connection_string, server_of, translate, translated
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
+from cdc_sidecar.postgres.sql_names import always_quoted
 from cdc_sidecar.postgres.waiting import SocketWaiter
 
 QUERY_TIMEOUT: Final = 30.0
@@ -147,7 +148,7 @@ class WalsenderConnection:
 
         The server waits until every transaction that is running now has ended.
         """
-        quoted = quote_identifier(name)
+        quoted = always_quoted(name)
         statement = f"CREATE_REPLICATION_SLOT {quoted} LOGICAL pgoutput NOEXPORT_SNAPSHOT"
         row = self.query(statement, timeout=CREATE_TIMEOUT, stopping=stopping)[0]
         return parse_lsn(row[1] or "0/0")
@@ -160,21 +161,11 @@ class WalsenderConnection:
             SlotMissing: it does not exist.
 
         """
-        self.query(f"DROP_REPLICATION_SLOT {quote_identifier(name)}")
+        self.query(f"DROP_REPLICATION_SLOT {always_quoted(name)}")
 
     def close(self) -> None:
         """Close the connection, which frees its lock and its slot."""
         self._connection.close()
-
-
-def quote_identifier(name: str) -> str:
-    """Return a name as an SQL identifier."""
-    return sql.Identifier(name).as_string()
-
-
-def quote_literal(text: str) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _ends_of_timelines(history: str) -> dict[int, Lsn]:
