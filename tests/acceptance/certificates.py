@@ -1,4 +1,4 @@
-"""An authority for tests, with certificates of a broker on 127.0.0.1 and of a client."""
+"""Certificates for tests: of an authority and those that it signs, and self-signed ones."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
+_CA = x509.BasicConstraints(ca=True, path_length=None)
+_HERE = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
 
 
 class Authority:
@@ -19,8 +21,7 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("authority")
-        basics = x509.BasicConstraints(ca=True, path_length=None)
-        builder = _builder("authority", self._name, self._key).add_extension(basics, critical=True)
+        builder = _builder("authority", self._name, self._key).add_extension(_CA, critical=True)
         self.certificate_path = folder / "kafka_ca.pem"
         self.certificate_path.write_bytes(self._sign(builder))
 
@@ -30,13 +31,22 @@ class Authority:
     def issue(self, name: str, password: bytes | None = None) -> tuple[Path, Path]:
         """Write a certificate and its key; return the paths of both."""
         key = ec.generate_private_key(ec.SECP256R1())
-        address = x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))
-        names = x509.SubjectAlternativeName([address])
-        builder = _builder(name, self._name, key).add_extension(names, critical=False)
+        builder = _builder(name, self._name, key).add_extension(_HERE, critical=False)
         certificate, private = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         certificate.write_bytes(self._sign(builder))
         private.write_bytes(_private(key, password))
         return certificate, private
+
+
+def write_self_signed(folder: Path, name: str) -> None:
+    """Write a key, its own certificate for 127.0.0.1, and both in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, _name(name), key).add_extension(_CA, critical=True)
+    signed = builder.add_extension(_HERE, critical=False).sign(key, hashes.SHA256())
+    certificate, private = signed.public_bytes(serialization.Encoding.PEM), _private(key, None)
+    (folder / f"{name}.crt").write_bytes(certificate)
+    (folder / f"{name}.key").write_bytes(private)
+    (folder / f"{name}.pem").write_bytes(private + certificate)
 
 
 def _name(text: str) -> x509.Name:

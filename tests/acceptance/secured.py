@@ -1,6 +1,5 @@
 """A broker with a listener for each security protocol, and what its clients need."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from confluent_kafka.admin import (
 
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker
+from tests.acceptance.certificates import write_self_signed
 
 PASSWORD = "first"  # noqa: S105 - of a broker that lives for a test
 _LOGIN = "org.apache.kafka.common.security"
@@ -60,7 +60,7 @@ def secured_broker(folder: Path) -> Iterator[Secured]:
     A session of SASL ends after two seconds unless the client proves its credentials again.
     """
     for name in ("server", "stranger"):
-        make_certificate(folder, name)
+        write_self_signed(folder, name)
     pem = folder / "server.pem"
     broker = KafkaBroker()
     ports = {name: broker.port if name == "plaintext" else free_port() for name in _PROTOCOLS}
@@ -84,21 +84,6 @@ def secured_broker(folder: Path) -> Iterator[Secured]:
     }
     with broker:
         yield Secured(broker, ports, folder)
-
-
-def make_certificate(folder: Path, name: str) -> None:
-    """Make a key, its certificate for 127.0.0.1, and both in one file."""
-    key, certificate = folder / f"{name}.key", folder / f"{name}.crt"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    (folder / f"{name}.pem").write_text(key.read_text() + certificate.read_text())
 
 
 def client_table(**settings: object) -> str:

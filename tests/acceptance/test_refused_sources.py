@@ -10,9 +10,9 @@ import pytest
 from cdc_sidecar.servers.host import server_user
 from cdc_sidecar.servers.postgres import PostgresServer, Setting
 from cdc_sidecar.servers.postgres_installation import installed_postgres
+from tests.acceptance.certificates import write_self_signed
 from tests.acceptance.conftest import MARKS, TABLES, Service, Services
 from tests.acceptance.own_postgres import ITEMS, halt_of
-from tests.acceptance.secured import make_certificate
 from tests.waiting import await_true
 
 _WITH_TLS = installed_postgres().get(15)
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the certificates of the server and of a stranger."""
     folder = tmp_path_factory.mktemp("certificates")
     for name in ("server", "stranger"):
-        make_certificate(folder, name)
+        write_self_signed(folder, name)
     return folder
 
 
