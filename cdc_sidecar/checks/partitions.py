@@ -11,6 +11,7 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.partitions import Leaf
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.sql_names import quoted_table
 
 
 def check_leaves(
@@ -41,7 +42,7 @@ def _mistakes(leaf: Leaf, root: PublishedTable, capture: Capture) -> list[str]:
     if not leaf.logged:
         mistake = (
             f"partition {leaf.name} of {name} is unlogged, so its changes are not sent:"
-            f" ALTER TABLE {leaf.name} SET LOGGED"
+            f" ALTER TABLE {quoted_table(leaf.name)} SET LOGGED"
         )
         return [mistake]
     missing = set(config.key or root.facts.key_columns) - leaf.identity_columns
@@ -64,4 +65,5 @@ def _mistakes(leaf: Leaf, root: PublishedTable, capture: Capture) -> list[str]:
 
 def _cure(leaf: Leaf, root: PublishedTable) -> str:
     default = root.relation.replica_identity is ReplicaIdentity.DEFAULT
-    return f"ALTER TABLE {leaf.name} REPLICA IDENTITY {'DEFAULT' if default else 'FULL'}"
+    identity = "DEFAULT" if default else "FULL"
+    return f"ALTER TABLE {quoted_table(leaf.name)} REPLICA IDENTITY {identity}"
