@@ -14,7 +14,7 @@ from cdc_sidecar.postgres.types import Membership
 _ENTRIES: Final = """
 SELECT 'table ' || r.oid FROM pg_publication_rel r
 WHERE r.prpubid = p.oid
-  AND (r.prrelid = c.oid OR r.prrelid IN (SELECT relid FROM pg_partition_ancestors(c.oid)))
+  AND r.prrelid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_ancestors(c.oid))
 """
 _SCHEMAS: Final = """
 UNION ALL SELECT 'schema ' || s.oid FROM pg_publication_namespace s
@@ -27,7 +27,9 @@ SELECT jsonb_object_agg(l.oid::text, concat_ws('/', coalesce(nullif(l.reltoastre
          WHERE d.refobjid = l.oid AND d.classid = 'pg_class'::regclass), ''),
          (SELECT i.xmin::text FROM pg_inherits i WHERE i.inhrelid = l.oid AND l.relispartition)))
 FROM pg_class l
-WHERE l.relkind = 'r' AND (l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))
+WHERE l.relkind = 'r'
+  AND l.oid = ANY (CASE c.relkind WHEN 'p' THEN ARRAY(SELECT relid FROM pg_partition_tree(c.oid))
+                                  ELSE ARRAY[c.oid::regclass] END::oid[])
   AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prrelid = l.oid)
 """
 _MEMBERSHIPS: Final = f"""

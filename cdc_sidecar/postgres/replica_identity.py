@@ -189,8 +189,9 @@ FROM pg_publication p
 JOIN pg_namespace s ON s.nspname = t.schemaname
 JOIN pg_class o ON o.relnamespace = s.oid AND o.relname = t.tablename
 {{entry}}
-JOIN pg_class c ON c.relkind = 'r' AND (c.oid = o.oid
-     OR o.relkind = 'p' AND c.oid IN (SELECT relid FROM pg_partition_tree(o.oid)))
+JOIN pg_class c ON c.relkind = 'r' AND c.oid = ANY (
+     CASE o.relkind WHEN 'p' THEN ARRAY(SELECT relid FROM pg_partition_tree(o.oid))
+                    ELSE ARRAY[o.oid::regclass] END::oid[])
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.pubname = %(publication)s ORDER BY 2, 3, 4, 5
 """  # noqa: S608 - constants only
