@@ -1,4 +1,4 @@
-"""Advice on keyed tables of which an update with a changed key may lack values."""
+"""Advice for keyed tables whose updates may lack a large value when the key changes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -1,6 +1,6 @@
-"""The way through for rows that do not fit the configuration: what to write, and where.
+"""Which settings let rows through that do not fit the configuration, and in which block.
 
-A setting for one table of a glob belongs into a block of its own, because a column that is named in
+A setting for one table of a glob belongs in a block of its own, because a column that is named in
 the block of the glob must be in each of its tables.
 """
 

@@ -21,7 +21,7 @@ class BodyRefused(Exception):
 
 
 def path_of(target: str) -> str:
-    """Return the path of a request target; a second slash at its begin is no name of a host."""
+    """Return the path of a request target; a second slash at its start begins no host name."""
     path = target if target.startswith("/") else urlsplit(target).path
     return "/" + path.partition("?")[0].partition("#")[0].lstrip("/")
 

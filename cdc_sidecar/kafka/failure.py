@@ -124,7 +124,7 @@ def _asked(error: KafkaError) -> Asked | None:
 
 
 def _lost(known: SidecarError, about: str = "") -> TransactionFailed:
-    """Return the error of a lost transaction; a halt only counts if the next attempt ends so too.
+    """Return the error of a lost transaction; it halts only if the next attempt ends alike.
 
     The next session reads the limits of the topics again, and may then name the row.
     """

@@ -91,7 +91,7 @@ class Follower:
 
 
 def _is_record(message: Message) -> bool:
-    """Return whether a message is a record; the end of a partition is none."""
+    """Return whether a message is a record; the end of a partition is not one."""
     error = message.error()
     if error is not None and error.code() != PARTITION_EOF and not error.retriable():
         raise translate(error)

@@ -1,4 +1,4 @@
-"""What a listener speaks: asked over a bare socket when it closes the connections of librdkafka.
+"""Asks a listener over a bare socket which protocol it speaks, when it closes our connections.
 
 A client whose `security.protocol` does not fit the listener sees only a lost connection, as it does
 while a proxy has no broker behind it. The listener's own answer to a SaslHandshake request tells

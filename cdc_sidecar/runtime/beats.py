@@ -39,6 +39,6 @@ class Beats:
 
     @property
     def stuck(self) -> tuple[str, ...]:
-        """The names of the threads that beat no more."""
+        """The names of the threads that have stopped beating."""
         ages = self.ages
         return tuple(name for name, limit in LIMITS.items() if ages.get(name, 0.0) > limit)

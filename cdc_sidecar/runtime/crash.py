@@ -1,4 +1,4 @@
-"""An exception that nobody expected becomes an InternalError: the one place that takes any.
+"""Turns unexpected exceptions into InternalError; only this module handles those of every type.
 
 The message of the exception is left out, because it may hold a row value.
 """

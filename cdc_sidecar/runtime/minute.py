@@ -1,4 +1,4 @@
-"""The minute of a sidecar that a person watches on a terminal: what was published in it."""
+"""One log line a minute for a person who watches a terminal: what was published in it."""
 
 import time
 from typing import Final
@@ -8,7 +8,7 @@ MINUTE: Final = 60.0
 
 
 class Minute:
-    """Counts for one line a minute; the publisher adds, and the thread of the signals asks."""
+    """Counts for one line a minute; the publisher adds, and the signal thread reads."""
 
     def __init__(self) -> None:
         self._events = 0

@@ -90,7 +90,7 @@ def _plain(schema: dict[str, object]) -> object:
 
 
 def _without_nothing(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a record or a field without documentation and aliases that say nothing."""
+    """Return a record or a field without empty documentation and aliases."""
     return {
         key: value
         for key, value in schema.items()
