@@ -1,8 +1,14 @@
-"""The settings of all Kafka clients of the sidecar, and the translation of their errors."""
+"""The settings of all Kafka clients of the sidecar, and the translation of their errors.
 
-from collections.abc import Iterator
+No client may be called while an exception is handled. confluent-kafka never frees an error that it
+raises, and the error refers to the exception that is handled at that time (its context), that one
+to its frames, and they to everything that a session has made. `error_of` helps to keep this rule.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -23,6 +29,8 @@ from cdc_sidecar.errors import (
 from cdc_sidecar.kafka.listener import ask_listener
 from cdc_sidecar.kafka.reason import CREDENTIALS, Reason
 from cdc_sidecar.kafka.verdicts import AUTHENTICATE, GENERAL_HINTS, HINTS, Verdict, verdict_on
+
+T = TypeVar("T")
 
 REQUEST_TIMEOUT: Final = 20.0
 """Seconds for one admin request: the brokers answer in milliseconds, and an election of leaders or
@@ -110,6 +118,42 @@ def translated(client: AnyClient | None = None, asked: Asked | None = None) -> I
         yield
     except KafkaException as error:
         raise translate(error.args[0], client, asked) from error
+
+
+def error_of(call: Callable[[], object]) -> KafkaException | SystemError | None:
+    """Make a call and return its error, so that nothing is handled when the error is dealt with.
+
+    A SystemError means that librdkafka had another report after a fatal error: confluent-kafka then
+    calls us while the exception of the error is set. It never frees this one, so its traceback, and
+    with that the frames, are taken off.
+    """
+    try:
+        call()
+    except (KafkaException, SystemError) as error:
+        return error.with_traceback(None)
+    return None
+
+
+def answer_of(future: Future[T], client: AnyClient | None = None, asked: Asked | None = None) -> T:
+    """Return the answer to an admin request.
+
+    The future must not raise its exception: the exception would refer to the frames of all callers,
+    and they to the future. Only the garbage collector, which runs rarely, could free the clients.
+
+    Raises:
+        SidecarError: the translated error of the request.
+
+    """
+    error = future.exception()
+    if isinstance(error, KafkaException):
+        raise translate(error.args[0], client, asked) from error
+    return future.result()
+
+
+def code_of(future: Future[T]) -> int | None:
+    """Return the code of the error with which a request failed; None if it succeeded."""
+    error = future.exception()
+    return error.args[0].code() if isinstance(error, KafkaException) else None
 
 
 def translate(

@@ -29,7 +29,12 @@ from cdc_sidecar.logs import get_logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.guardian import Guardian
-from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
+from cdc_sidecar.runtime.memory import (
+    calm_allocator,
+    calm_collector,
+    collect_leftovers,
+    forget_frames,
+)
 from cdc_sidecar.runtime.patience import Patience
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.session import Session
@@ -193,6 +198,7 @@ class Daemon:
             self._session = None
             self._telemetry.stream_ended()
             forget_frames(error)
+            collect_leftovers()
             counted = self._counted(error, streamed=session.streaming_since is not None)
             status = self._judge(counted)
             if status is None:

@@ -140,18 +140,30 @@ class Publisher:
     def run(self) -> None:
         """Publish until the queue is over; then leave no transaction open."""
         try:
-            while not self._queue.over:
-                self._step()
-            self._finish()
-        except SidecarError as error:
+            error = self._publish_all()
             self._abort()
-            self._fail(self._outlast(error))
-            forget_frames(error)
+            if error:
+                self._fail(self._outlast(error))
+                forget_frames(error)
         finally:
             self._abort()
             self._producer.drop()
             self._queue.break_off()
             self._acknowledgement.wake()
+
+    def _publish_all(self) -> SidecarError | None:
+        """Publish until the queue is over; return the error if one ends the session sooner.
+
+        It is returned so that nothing is handled while Kafka is asked about it: see
+        `cdc_sidecar.kafka.client`.
+        """
+        try:
+            while not self._queue.over:
+                self._step()
+            self._finish()
+        except SidecarError as error:
+            return error
+        return None
 
     def _outlast(self, error: SidecarError) -> SidecarError:
         """Keep the session while no broker answers: an outage of Kafka need not end the stream."""
