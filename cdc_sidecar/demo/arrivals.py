@@ -15,7 +15,7 @@ from cdc_sidecar.demo.received import Received, received
 from cdc_sidecar.demo.shop import SERVICE
 from cdc_sidecar.demo.verdict import TOMBSTONE, Event, Replica, Tally
 from cdc_sidecar.errors import SidecarError
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, translate, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, answer_of, translate, translated
 from cdc_sidecar.kafka.messages import MessageDecoder
 from cdc_sidecar.kafka.read import committed_reader
 from cdc_sidecar.kafka.schemas import CommittedSchemas
@@ -100,8 +100,10 @@ class Arrivals(threading.Thread):
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=REQUEST_TIMEOUT,
         )
-        with translated():
-            ends = {(key.topic, key.partition): future.result() for key, future in answers.items()}
+        ends = {
+            (key.topic, key.partition): answer_of(future, self._admin)
+            for key, future in answers.items()
+        }
         return all(self._next[partition] >= end.offset for partition, end in ends.items())
 
     def _assign_new_topics(self) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from cdc_sidecar.errors import KafkaRefused
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, outcome, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, answer_of, translated
 
 _OF_BROKER: Final = {
     "cleanup.policy": "log.cleanup.policy",
@@ -29,8 +29,8 @@ def broker_defaults(admin: AdminClient) -> dict[str, str]:
     for number in sorted(brokers)[:1]:
         resource = ConfigResource(ResourceType.BROKER, str(number))
         answers = admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT)
-        with suppress(KafkaRefused), translated():
-            entries = outcome(answers[resource])
+        with suppress(KafkaRefused):
+            entries = answer_of(answers[resource])
             found = {name: entries.get(theirs) for name, theirs in _OF_BROKER.items()}
             settings = {name: str(entry.value) for name, entry in found.items() if entry}
     return settings

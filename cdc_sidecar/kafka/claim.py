@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import TransactionFailed
+from cdc_sidecar.errors import SidecarError, TransactionFailed
 from cdc_sidecar.events.names import position_topic, schemas_topic
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.failpoints import Failpoint
@@ -51,6 +51,16 @@ class Claim:
     producer: TransactionalProducer
     record: PositionRecord | None
     aborted: tuple[Partition, ...] = ()  # on which a hanging one was aborted
+
+
+@contextmanager
+def dropped_on_error(producer: TransactionalProducer) -> Iterator[None]:
+    """Drop a producer that nobody gets because the block fails."""
+    try:
+        yield
+    except SidecarError:
+        producer.drop()
+        raise
 
 
 class Claimant:
@@ -95,7 +105,8 @@ class Claimant:
 
         """
         producer, aborted = self.fence()
-        return Claim(producer, self._read_decided(), aborted)
+        with dropped_on_error(producer):
+            return Claim(producer, self._read_decided(), aborted)
 
     def fence(self) -> tuple[TransactionalProducer, tuple[Partition, ...]]:
         """Fence every earlier producer and end its hanging transactions; return their partitions.
@@ -107,9 +118,12 @@ class Claimant:
 
         """
         producer = self._fenced()
-        hanging = self._find_hanging()
+        with dropped_on_error(producer):
+            hanging = self._find_hanging()
+            if hanging:
+                producer.abort_on(hanging)
         if hanging:
-            producer.abort_on(hanging)
+            producer.drop()
             producer = self._fenced()
         return producer, hanging
 
@@ -123,8 +137,9 @@ class Claimant:
             largest=self._topics.largest_limit(),
         )
         producer = TransactionalProducer(settings)
-        producer.fence(self._stopping)
-        failpoints.reach(Failpoint.AFTER_INIT_TRANSACTIONS)
+        with dropped_on_error(producer):
+            producer.fence(self._stopping)
+            failpoints.reach(Failpoint.AFTER_INIT_TRANSACTIONS)
         return producer
 
     def _find_hanging(self) -> tuple[Partition, ...]:
@@ -177,13 +192,15 @@ class Claimant:
             ProducerFenced: another producer has claimed the position.
 
         """
+        failed: TransactionFailed | None = None
         try:
             producer.begin()
             producer.produce([*before, self.internal.position_record(record)])
             return producer.commit()
-        except TransactionFailed:
-            producer.abort()
-            raise
+        except TransactionFailed as error:
+            failed = error  # the abort calls the client, so nothing may be handled
+        producer.abort()
+        raise failed
 
 
 def described_topics(config: Config) -> TopicCatalog:

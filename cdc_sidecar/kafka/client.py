@@ -1,6 +1,11 @@
-"""The settings of all Kafka clients of the sidecar, and the translation of their errors."""
+"""The settings of all Kafka clients of the sidecar, and the translation of their errors.
 
-from collections.abc import Iterator
+No client may be called while an exception is handled. confluent-kafka never frees an error that it
+raises, and the error refers to the exception that is handled at that time (its context), that one
+to its frames, and they to everything that a session has made. `error_of` helps to keep this rule.
+"""
+
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -115,16 +120,40 @@ def translated(client: AnyClient | None = None, asked: Asked | None = None) -> I
         raise translate(error.args[0], client, asked) from error
 
 
-def outcome(answer: "Future[T]") -> T:
-    """Return the result of an admin request.
+def error_of(call: Callable[[], object]) -> KafkaException | SystemError | None:
+    """Make a call and return its error, so that nothing is handled when the error is dealt with.
 
-    The exception that a future keeps would collect the frames of its callers, and each frame keeps
-    the clients in it. A new one is raised instead.
+    A SystemError means that librdkafka had another report after a fatal error: confluent-kafka then
+    calls us while the exception of the error is set. It never frees this one, so its traceback, and
+    with that the frames, are taken off.
     """
-    error = answer.exception()
+    try:
+        call()
+    except (KafkaException, SystemError) as error:
+        return error.with_traceback(None)
+    return None
+
+
+def answer_of(future: Future[T], client: AnyClient | None = None, asked: Asked | None = None) -> T:
+    """Return the answer to an admin request.
+
+    The future must not raise its exception: the exception would refer to the frames of all callers,
+    and they to the future. Only the garbage collector, which runs rarely, could free the clients.
+
+    Raises:
+        SidecarError: the translated error of the request.
+
+    """
+    error = future.exception()
     if isinstance(error, KafkaException):
-        raise KafkaException(*error.args)
-    return answer.result()
+        raise translate(error.args[0], client, asked) from error
+    return future.result()
+
+
+def code_of(future: Future[T]) -> int | None:
+    """Return the code of the error with which a request failed; None if it succeeded."""
+    error = future.exception()
+    return error.args[0].code() if isinstance(error, KafkaException) else None
 
 
 def translate(

@@ -20,7 +20,7 @@ from cdc_sidecar.kafka.client import (
     PARTITION_EOF,
     REQUEST_TIMEOUT,
     Asked,
-    outcome,
+    answer_of,
     translate,
     translated,
 )
@@ -93,13 +93,14 @@ def _known(
     """Return the offsets that were answered; a partition without a leader is left out."""
     ends: dict[Partition, int] = {}
     for partition, answer in answers.items():
+        asked = Asked("Describe", f"topic {partition.topic}")
         try:
-            ends[partition.topic, partition.partition] = int(outcome(answer).offset)
-        except KafkaException as exception:
-            asked = Asked("Describe", f"topic {partition.topic}")
-            error = translate(exception.args[0], admin, asked)
-            if last or not isinstance(error, KafkaUnavailable):
-                raise error from exception
+            found = answer_of(answer, admin, asked)
+        except KafkaUnavailable:
+            if last:
+                raise
+        else:
+            ends[partition.topic, partition.partition] = int(found.offset)
     return ends
 
 

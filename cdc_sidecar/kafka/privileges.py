@@ -7,7 +7,7 @@ from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
 from cdc_sidecar.errors import KafkaRefused
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, outcome, translated
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, answer_of
 
 Operations = tuple[AclOperation, ...]
 """Operations that an ACL allows or denies."""
@@ -31,8 +31,7 @@ def check_allowed(admin: AdminClient, topics: Iterable[str], operations: Operati
     )
     denied = []
     for name, answer in answers.items():
-        with translated():
-            allowed = outcome(answer).authorized_operations
+        allowed = answer_of(answer).authorized_operations
         if allowed is not None:
             denied += [f"{o.name.title()} on topic {name}" for o in operations if o not in allowed]
     if denied:

@@ -20,7 +20,7 @@ from cdc_sidecar.errors import (
     TransactionFailed,
 )
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.kafka.client import Asked, client_settings, translate, translated
+from cdc_sidecar.kafka.client import Asked, client_settings, error_of, translate, translated
 from cdc_sidecar.kafka.failure import (
     RECORD_OVERHEAD,
     check_credentials,
@@ -142,15 +142,19 @@ class TransactionalProducer:
         """
         begun = time.monotonic()
         while True:
-            try:
-                self._producer.init_transactions(SLICE)
-            except KafkaException as exception:
-                error, waited = exception.args[0], time.monotonic() - begun
-                if not error.retriable() or waited >= deadline or stopping():
-                    raise _unavailable(translate(error, self, self._identity)) from exception
-                check_credentials(self, waited)
-            else:
+            raised = error_of(lambda: self._producer.init_transactions(SLICE))
+            if raised is None:
                 return
+            waited = time.monotonic() - begun
+            if not _may_retry(raised) or waited >= deadline or stopping():
+                raise _unavailable(self._unfenced(raised)) from raised
+            check_credentials(self, waited)
+
+    def _unfenced(self, raised: KafkaException | SystemError) -> SidecarError:
+        """Return the error of a producer that could not fence."""
+        if isinstance(raised, SystemError):
+            return self._failure(raised)
+        return translate(raised.args[0], self, self._identity)
 
     def poll(self, timeout: float, /) -> object:
         """Let librdkafka report its reasons."""
@@ -163,10 +167,7 @@ class TransactionalProducer:
             TransactionFailed: the producer cannot begin one in its present state.
 
         """
-        try:
-            self._producer.begin_transaction()
-        except KafkaException as exception:
-            raise self._failure(exception) from exception
+        self._check(error_of(self._producer.begin_transaction))
 
     def produce(
         self, records: Iterable[Record], waiting: Callable[[float], None] = lambda _seconds: None
@@ -187,16 +188,16 @@ class TransactionalProducer:
             self._keep_waiting(waiting, begun)
             return not len(self._producer)
 
-        try:
-            for topic, records_of_topic in groupby(records, _BATCH_TOPIC):
-                run = list(records_of_topic)
-                if topic is None or len(run) == 1:
-                    self._produce_each(run, wait)
-                else:
-                    self._produce_run(topic, run, wait)
-            self._producer.poll(0)
-        except (KafkaException, SystemError) as exception:
-            raise self._failure(exception) from exception
+        self._check(error_of(lambda: self._hand_on(records, wait)))
+        self._check(error_of(lambda: self._producer.poll(0)))
+
+    def _hand_on(self, records: Iterable[Record], wait: Callable[[], bool]) -> None:
+        for topic, records_of_topic in groupby(records, _BATCH_TOPIC):
+            run = list(records_of_topic)
+            if topic is None or len(run) == 1:
+                self._produce_each(run, wait)
+            else:
+                self._produce_run(topic, run, wait)
 
     def _keep_waiting(self, waiting: Callable[[float], None], begun: float) -> None:
         """Report the time that the brokers have taken.
@@ -243,9 +244,10 @@ class TransactionalProducer:
                     )
                     break
                 except BufferError:
-                    if empty:
-                        raise too_large_for_queue(record, self._room) from None
-                    empty = wait()
+                    pass  # the client is not called before this is handled
+                if empty:
+                    raise too_large_for_queue(record, self._room)
+                empty = wait()
 
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; return whether the producer may be used again.
@@ -265,27 +267,20 @@ class TransactionalProducer:
     def _end(self, waiting: Callable[[float], None], begun: float, until: float) -> float:
         """End the transaction, and return the seconds that this alone took."""
         started = time.monotonic()
-        while True:
-            try:
-                self._producer.commit_transaction(SLICE)
-            except SystemError as exception:
-                raise self._failure(exception) from exception
-            except KafkaException as exception:
-                waited = time.monotonic() - begun
-                waiting(waited)
-                if not exception.args[0].retriable() or time.monotonic() > until:
-                    raise self._failure(exception) from exception
-                check_credentials(self, waited)
-            else:
-                return time.monotonic() - started
+        while raised := error_of(lambda: self._producer.commit_transaction(SLICE)):
+            waited = time.monotonic() - begun
+            waiting(waited)
+            if not _may_retry(raised) or time.monotonic() > until:
+                self._check(raised)
+            check_credentials(self, waited)
+        return time.monotonic() - started
 
     def _deliver(self, waiting: Callable[[float], None], begun: float) -> None:
         """Wait until the brokers have every record."""
-        try:
-            while self._producer.flush(SLICE):
-                self._keep_waiting(waiting, begun)
-        except (KafkaException, SystemError) as exception:
-            raise self._failure(exception) from exception
+        self._check(error_of(lambda: self._producer.flush(SLICE)))
+        while len(self._producer):
+            self._keep_waiting(waiting, begun)
+            self._check(error_of(lambda: self._producer.flush(SLICE)))
 
     def abort_on(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Abort a transaction that has one record on each topic partition.
@@ -305,41 +300,44 @@ class TransactionalProducer:
 
     def abort(self, timeout: float = ABORT_TIMEOUT) -> bool:
         """Abort the open transaction; return whether it is known to be aborted."""
-        try:
-            self._producer.abort_transaction(timeout)
-        except KafkaException as exception:
-            LOGGER.info("abort: %s", exception.args[0].str())
-            return False
-        return True
+        raised = error_of(lambda: self._producer.abort_transaction(timeout))
+        if raised:
+            LOGGER.info("abort: %s", raised.args)
+        return raised is None
 
     def drop(self) -> None:
         """Release librdkafka's producer with its threads and descriptors; no call may follow.
 
         A reference to this object, such as one in an error's traceback, then keeps none of them.
         """
-        del self._producer
+        vars(self).pop("_producer", None)  # also if it was dropped before
 
-    def _failure(self, exception: KafkaException | SystemError) -> SidecarError:
+    def _check(self, raised: KafkaException | SystemError | None) -> None:
+        """Raise the translated error of the open transaction, if there is one."""
+        if raised:
+            raise self._failure(raised) from raised
+
+    def _failure(self, raised: KafkaException | SystemError) -> SidecarError:
         """Translate an error of the open transaction; after any error its outcome is unknown.
 
-        A SystemError means that librdkafka logged another line after a fatal error:
-        confluent-kafka then calls our logger while the exception of the error is set.
+        The code of a fatal error, which `produce` and `flush` do not report, is asked for.
         """
-        if isinstance(exception, SystemError):
-            return self._fatal_cause() or TransactionFailed(
-                "a fatal error of librdkafka, without its code"
-            )
-        error = exception.args[0]
-        fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - its spelling
-        return (self._fatal_cause() if fatal else None) or failure(self, error)
+        if _is_fatal(raised):
+            raised = error_of(lambda: self._producer.abort_transaction(SLICE)) or raised
+        if isinstance(raised, SystemError):
+            return TransactionFailed("a fatal error of librdkafka, without its code")
+        return failure(self, raised.args[0])
 
-    def _fatal_cause(self) -> SidecarError | None:
-        """Ask for the code of a fatal error, which `produce` and `flush` do not report."""
-        try:
-            self._producer.abort_transaction(SLICE)
-        except KafkaException as exception:
-            return failure(self, exception.args[0])
-        return None
+
+def _may_retry(raised: KafkaException | SystemError) -> bool:
+    return isinstance(raised, KafkaException) and bool(raised.args[0].retriable())
+
+
+def _is_fatal(raised: KafkaException | SystemError) -> bool:
+    if isinstance(raised, SystemError):
+        return True
+    error = raised.args[0]
+    return bool(error.fatal()) or error.code() == KafkaError._FATAL  # noqa: SLF001 - its spelling
 
 
 def _unavailable(error: SidecarError) -> SidecarError:

@@ -18,8 +18,8 @@ from cdc_sidecar.kafka.client import (
     PARTITION_EOF,
     REQUEST_TIMEOUT,
     Asked,
+    answer_of,
     client_settings,
-    outcome,
     translate,
     translated,
 )
@@ -54,8 +54,8 @@ def high_watermark(admin: AdminClient, topic: str) -> int:
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=REQUEST_TIMEOUT,
     )
-    with translated(admin, Asked("Describe", f"topic {topic}")):
-        return int(outcome(next(iter(answers.values()))).offset)
+    (answer,) = answers.values()
+    return int(answer_of(answer, admin, Asked("Describe", f"topic {topic}")).offset)
 
 
 def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader:

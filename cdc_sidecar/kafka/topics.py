@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, TopicCollection
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from cdc_sidecar import failpoints
@@ -20,8 +20,8 @@ from cdc_sidecar.kafka.client import (
     REQUEST_TIMEOUT,
     Admin,
     Asked,
-    outcome,
-    translate,
+    answer_of,
+    code_of,
     translated,
 )
 from cdc_sidecar.kafka.hanging import Partition
@@ -115,13 +115,11 @@ class TopicCatalog:
             (answer,) = self._admin.describe_configs(
                 [resource], request_timeout=PROBE_TIMEOUT
             ).values()
-            try:
-                with translated(self._admin, Asked("DescribeConfigs", "cluster")):
-                    value = outcome(answer)[REQUEST_LIMIT].value
-            except (KafkaRefused, KafkaUnavailable, KeyError):
+            if code_of(answer) is not None:
                 continue  # not allowed to, or the broker is away: the other limits still count
-            if value is not None:
-                limits.append(int(value))
+            entry = answer_of(answer).get(REQUEST_LIMIT)
+            if entry and entry.value is not None:
+                limits.append(int(entry.value))
         return min(limits, default=None)
 
     def describe_matching(self, wanted: Callable[[str], bool]) -> None:
@@ -139,12 +137,12 @@ class TopicCatalog:
         names = [name for name in listed if name not in self._known and wanted(name)]
         if not names:
             return
-        try:
+        with suppress(KafkaRefused):
             self.describe(names)
-        except KafkaRefused:
-            for name in names:
-                with suppress(KafkaRefused):
-                    self.describe([name])
+            return
+        for name in names:
+            with suppress(KafkaRefused):
+                self.describe([name])
 
     def _settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
@@ -153,8 +151,8 @@ class TopicCatalog:
         answers = self._admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT)
         described = {}
         for resource, answer in answers.items():
-            with translated(self._admin, Asked("DescribeConfigs", f"topic {resource.name}")):
-                entries = outcome(answer)
+            asked = Asked("DescribeConfigs", f"topic {resource.name}")
+            entries = answer_of(answer, self._admin, asked)
             described[resource.name] = {
                 name: str(entry.value) for name, entry in entries.items() if entry.value is not None
             }
@@ -313,13 +311,9 @@ class TopicCatalog:
         )
         created = []
         for name, answer in answers.items():
-            try:
-                outcome(answer)
+            if code_of(answer) != KafkaError.TOPIC_ALREADY_EXISTS:
+                answer_of(answer, self._admin, Asked("Create", f"topic {name}"))
                 created.append(name)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    asked = Asked("Create", f"topic {name}")
-                    raise translate(error.args[0], self._admin, asked) from error
         return created
 
     def _plan(self, names: list[str], settings: Mapping[str, str], partitions: int) -> None:
@@ -333,12 +327,9 @@ class TopicCatalog:
 
     def _unless_unknown(self, answer: Future[T], asked: Asked) -> T | None:
         """Return the answer about a topic, or None if the topic does not exist."""
-        try:
-            return outcome(answer)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise translate(error.args[0], self._admin, asked) from error
-        return None
+        if code_of(answer) == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        return answer_of(answer, self._admin, asked)
 
     def _settings_of_new(self, internal: Mapping[str, str]) -> dict[str, str]:
         """Return the settings of a new topic; an internal one gets its own and the durable ones."""

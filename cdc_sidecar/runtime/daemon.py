@@ -28,7 +28,12 @@ from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
-from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
+from cdc_sidecar.runtime.memory import (
+    calm_allocator,
+    calm_collector,
+    collect_leftovers,
+    forget_frames,
+)
 from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.patience import Patience
 from cdc_sidecar.runtime.resources import Resources
@@ -210,6 +215,7 @@ class Daemon:
             self._session = None
             self._telemetry.stream_ended()
             forget_frames(error)
+            collect_leftovers()
             return self._ended(error, session.streaming_since)
         return None
 

@@ -19,6 +19,15 @@ def forget_frames(error: BaseException) -> None:
         each = each.__cause__ or each.__context__
 
 
+def collect_leftovers() -> None:
+    """Free what a session has left in cycles, Kafka clients with their threads among it.
+
+    The collector runs rarely (see `calm_collector`), and hardly ever while the brokers are away:
+    the clients of a hundred sessions would gather before it does.
+    """
+    gc.collect()
+
+
 def calm_collector() -> None:
     """Let the garbage collector run rarely: records form no cycles, but each counts towards a run.
 
@@ -40,10 +49,12 @@ def calm_allocator() -> None:
 
 
 def give_back() -> None:
-    """Return unused memory to the system (malloc_trim(3)).
+    """Free what earlier sessions have left, and return unused memory to the system.
 
+    A publisher may end after its session, and what it leaves is then found here (malloc_trim(3)).
     Measured before the stream of 1,000 tables begins: 11 MB that the lookups had used.
     """
+    collect_leftovers()
     _call("malloc_trim", 0)
 
 

@@ -14,7 +14,6 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Publish
 from cdc_sidecar.errors import Disposition, ProducerFenced, SidecarError, TransactionFailed
 from cdc_sidecar.events.batch import Batch
-from cdc_sidecar.events.counts import add_counts
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.failpoints import Failpoint
@@ -24,6 +23,7 @@ from cdc_sidecar.kafka.producer import Producer
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.handover import Handover
 from cdc_sidecar.runtime.memory import forget_frames
+from cdc_sidecar.runtime.open_transaction import OpenTransaction
 
 KAFKA_AWAY_AFTER: Final = 3.0
 """Seconds that a commit may take before readiness is withdrawn: a broker that moves its leaders
@@ -98,20 +98,6 @@ class Publishing:
     serve_schema: Callable[[bytes, bytes], None]  # called with each schema record once committed
 
 
-@dataclass(slots=True)
-class OpenTransaction:
-    """The open Kafka transaction."""
-
-    began: float  # time.monotonic()
-    batch: Batch  # the sum of everything produced so far, without the records
-    alone: bool  # it holds one source transaction only, which may take long
-    carries: bool = False  # its last batch ends inside a source transaction
-
-    def is_long(self, settings: Publish) -> bool:
-        """Whether it has been open for so long that it must be split."""
-        return time.monotonic() - self.began >= settings.split_seconds
-
-
 class Publisher:
     """The publisher of one session; `run` is its thread."""
 
@@ -144,18 +130,30 @@ class Publisher:
     def run(self) -> None:
         """Publish until the queue is over; then leave no transaction open."""
         try:
-            while not self._queue.over:
-                self._step()
-            self._finish()
-        except SidecarError as error:
+            error = self._publish_all()
             self._abort()
-            self._fail(self._outlast(error))
-            forget_frames(error)
+            if error:
+                self._fail(self._outlast(error))
+                forget_frames(error)
         finally:
             self._abort()
             self._producer.drop()
             self._queue.break_off()
             self._acknowledgement.wake()
+
+    def _publish_all(self) -> SidecarError | None:
+        """Publish until the queue is over; return the error if one ends the session sooner.
+
+        It is returned so that nothing is handled while Kafka is asked about it: see
+        `cdc_sidecar.kafka.client`.
+        """
+        try:
+            while not self._queue.over:
+                self._step()
+            self._finish()
+        except SidecarError as error:
+            return error
+        return None
 
     def _outlast(self, error: SidecarError) -> SidecarError:
         """Keep the session while no broker answers: an outage of Kafka need not end the stream."""
@@ -185,7 +183,9 @@ class Publisher:
             return
         elif self._open and not self._open.carries:
             self._commit(self._open)
-        elif self._open and not self._queue.over and self._open.is_long(self._settings):
+        elif (
+            self._open and not self._queue.over and self._open.is_long(self._settings.split_seconds)
+        ):
             self._split(self._open)
 
     def _patience(self) -> float:
@@ -221,7 +221,7 @@ class Publisher:
             end = batch.end.record(split + 1 if split else None)
             self._producer.produce([end], self._notice_delay)
         failpoints.reach(Failpoint.AFTER_PRODUCE)
-        open_.batch = _joined(open_.batch, batch)
+        open_.add(batch)
         self._close_if_due(open_, batch)
 
     def _begin(self, batch: Batch, *, alone: bool) -> OpenTransaction:
@@ -237,7 +237,7 @@ class Publisher:
         idle = not self._queue.size and now - self._committed_at >= self._delay
         open_.carries = batch.position.partial is not None
         if open_.carries:
-            if open_.is_long(self._settings):
+            if self._is_long(open_):
                 self._split(open_)
         elif (
             open_.alone
@@ -246,6 +246,9 @@ class Publisher:
             or open_.batch.size >= self._settings.max_batch_bytes
         ):
             self._commit(open_)
+
+    def _is_long(self, open_: OpenTransaction) -> bool:
+        return time.monotonic() - open_.began >= self._settings.split_seconds
 
     @property
     def _parts_committed(self) -> int:
@@ -332,16 +335,3 @@ class Publisher:
         self._open = None
         self._backlog.committing_since = None
         self._telemetry.transaction_aborted(certain=self._producer.abort())
-
-
-def _joined(whole: Batch, batch: Batch) -> Batch:
-    """Add a batch to the sum of those produced; librdkafka has its records now."""
-    add_counts(whole.counts, batch.counts)
-    return Batch(
-        batch.position,
-        schemas=whole.schemas + batch.schemas,
-        size=whole.size + batch.size,
-        transactions=whole.transactions + batch.transactions,
-        commit_time=batch.commit_time or whole.commit_time,
-        counts=whole.counts,
-    )

@@ -28,7 +28,7 @@ from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
-from cdc_sidecar.kafka.claim import Claim, Claimant
+from cdc_sidecar.kafka.claim import Claim, Claimant, dropped_on_error
 from cdc_sidecar.kafka.client import ask_brokers
 from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance
@@ -106,6 +106,10 @@ class SessionStart:
 
         """
         claim = self._claim()
+        with dropped_on_error(claim.producer):
+            return self._check_claim(connection, claim)
+
+    def _check_claim(self, connection: WalsenderConnection, claim: Claim) -> PositionedProducer:
         seen = Continuity(claim.record, self._read_source(connection))
         error = seen.mismatch or seen.fault(self._capture.fingerprint)
         if error:
@@ -137,6 +141,7 @@ class SessionStart:
         """
         claim = self._claim()
         if claim.record is None or claim.record.position is None:
+            claim.producer.drop()
             raise PositionMissing(f"topic {self.internal.position} no longer has the position")
         return PositionedProducer(claim.producer, claim.record)
 

@@ -28,7 +28,7 @@ _LEADER_CHANGED = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.OFFSET_NOT_AVAILABLE,  # the new leader does not know its high watermark yet
 }
-_IMPATIENT = """
+IMPATIENT = """
 [kafka.client]
 "socket.timeout.ms" = "1500"
 "socket.connection.setup.timeout.ms" = "1500"
@@ -50,7 +50,7 @@ def service_on(
     The sidecar reaches them at `seen_at` if that is another address than the tests'. It gives up
     on a request soon, and on a transaction after `timeout`.
     """
-    service = make_service(more + MARKS + _IMPATIENT, **{'"30s"': f'"{timeout}"', **replaced})
+    service = make_service(more + MARKS + IMPATIENT, **{'"30s"': f'"{timeout}"', **replaced})
     config = service.sidecar.config
     config.write_text(config.read_text().replace(service.kafka, seen_at or kafka))
     service.kafka = kafka

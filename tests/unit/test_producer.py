@@ -1,16 +1,18 @@
 """An error that librdkafka raises inside a transaction ends the session, never the process."""
 
 import gc
+import sys
 from pathlib import Path
 from typing import NoReturn
 
 import confluent_kafka
 import pytest
+from confluent_kafka import KafkaError
 
 from cdc_sidecar.config.model import Kafka, Publish
-from cdc_sidecar.errors import KafkaUnavailable, TransactionFailed
+from cdc_sidecar.errors import KafkaUnavailable, RecordTooLarge, TransactionFailed
 from cdc_sidecar.events.record import ANY_PARTITION, Record
-from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.kafka.producer import LARGEST_ROOM, TransactionalProducer, producer_settings
 from cdc_sidecar.runtime.memory import forget_frames
 from tests.unit import shop, wire
 from tests.waiting import await_true
@@ -26,7 +28,8 @@ class Crashing:
     flush = poll = produce = crash
 
     def abort_transaction(self, _timeout: float) -> None:
-        """Abort."""
+        """Abort; the library would keep whatever is handled now."""
+        assert sys.exc_info() == (None, None, None)
 
 
 class Accepting:
@@ -93,8 +96,10 @@ def test_events_of_either_twin_are_handed_on_in_whole_runs() -> None:
 
 def test_a_fatal_error_that_is_logged_on_is_a_failed_transaction() -> None:
     producer = _producer(Crashing())
-    with pytest.raises(TransactionFailed):
+    with pytest.raises(TransactionFailed) as failed:
         producer.commit()
+    assert failed.value.__cause__
+    assert failed.value.__cause__.__traceback__ is None, "the library keeps it with its frames"
     with pytest.raises(TransactionFailed):
         producer.produce([Record("t", b"", None)])
 
@@ -119,3 +124,46 @@ def test_a_producer_that_was_dropped_leaves_no_thread_though_its_error_is_kept()
         assert kept.value.__traceback__
     finally:
         gc.enable()
+
+
+class Full:
+    """librdkafka with a queue that is empty and has no room for a record."""
+
+    def __len__(self) -> int:
+        """Return the number of records in the queue."""
+        return 0
+
+    def produce(self, *_arguments: object) -> NoReturn:
+        """Refuse a record."""
+        raise BufferError
+
+    def produce_batch(self, _topic: str, messages: list[dict[str, object]]) -> int:
+        """Refuse records."""
+        for message in messages:
+            message["_error"] = KafkaError(KafkaError._QUEUE_FULL)  # noqa: SLF001 - its spelling
+        return 0
+
+    def poll(self, _timeout: float) -> None:
+        """Make no room."""
+
+
+@pytest.mark.parametrize("records", [1, 2], ids=["alone", "in a run"])
+def test_a_record_that_does_not_fit_into_the_queue_is_named_and_never_waited_for(
+    records: int,
+) -> None:
+    with pytest.raises(TransactionFailed, match="9 bytes for topic t") as failed:
+        _producer(Full()).produce([Record("t", b"12345678", b"k")] * records)
+    assert isinstance(failed.value.final, RecordTooLarge)
+    assert "publish.max_batch_bytes" in failed.value.final.hint
+
+
+def test_the_queue_has_room_for_the_largest_record_that_a_topic_takes() -> None:
+    config = Kafka.model_validate({"bootstrap_servers": "127.0.0.1:1"})
+
+    def room(largest: int) -> int:
+        settings = producer_settings(config, Publish(), "t", smallest=1000, largest=largest)
+        return int(settings["queue.buffering.max.kbytes"]) * 1024
+
+    assert room(0) == room(1_000_000)
+    assert room(50_000_000) > 50_000_000
+    assert room(2**31 - 1) == room(LARGEST_ROOM), "memory is bounded"

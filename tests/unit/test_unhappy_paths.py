@@ -1,5 +1,6 @@
 """After an error no part of the broken transaction is published; nothing outlives its session."""
 
+import sys
 import threading
 
 import pytest
@@ -88,6 +89,31 @@ def test_a_session_is_kept_while_no_broker_answers_and_ends_when_one_does() -> N
     publisher.run()
     assert asked == [0, 0, 0]
     assert [type(error) for error in failures] == [TransactionFailed]
+
+
+def test_nothing_is_handled_while_a_broken_transaction_is_aborted_and_kafka_is_asked() -> None:
+    """The client library keeps the exception that is handled when a call of it fails."""
+    handled: list[object] = []
+
+    class Watching(Producer):
+        """A producer that looks at what is handled."""
+
+        def abort(self) -> bool:
+            handled.append(sys.exc_info()[1])
+            return True
+
+    def brokers_answer() -> bool:
+        handled.append(sys.exc_info()[1])
+        return True
+
+    producer, queue = Watching(), BatchQueue(1000)
+    producer.committing = _fail_to_commit
+    publisher = make_publisher(
+        producer, queue, Publish(), brokers_answer=brokers_answer, fail=lambda _error: None
+    )
+    queue.put(Batch(Position(Lsn(200)), records=[Record("topic", b"v", b"k")], size=2), 1)
+    publisher.run()
+    assert handled == [None, None]
 
 
 def test_a_session_whose_postgres_is_gone_does_not_wait_for_brokers() -> None:

@@ -1,0 +1,29 @@
+"""The Kafka transaction that the publisher has begun and not yet committed."""
+
+from dataclasses import dataclass
+
+from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.counts import add_counts
+
+
+@dataclass(slots=True)
+class OpenTransaction:
+    """The open Kafka transaction."""
+
+    began: float  # time.monotonic()
+    batch: Batch  # the sum of everything produced so far, without the records
+    alone: bool  # it holds one source transaction only, which may take long
+    carries: bool = False  # its last batch ends inside a source transaction
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch to the sum of those produced; librdkafka has its records now."""
+        whole = self.batch
+        add_counts(whole.counts, batch.counts)
+        self.batch = Batch(
+            batch.position,
+            schemas=whole.schemas + batch.schemas,
+            size=whole.size + batch.size,
+            transactions=whole.transactions + batch.transactions,
+            commit_time=batch.commit_time or whole.commit_time,
+            counts=whole.counts,
+        )
