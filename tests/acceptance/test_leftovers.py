@@ -17,7 +17,7 @@ from tests.acceptance.own_postgres import ITEMS, frozen
 from tests.effort import LONG
 from tests.waiting import await_true
 
-ROUNDS = 50 if LONG else 1  # of four sessions each, after one that warms up
+ROUNDS = 40 if LONG else 1  # of five sessions each, after one that warms up
 _GROWTH = 25_000_000 if LONG else 15_000_000  # bytes: queues and the allocator's arenas warm up
 _WALSENDERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'"
@@ -71,7 +71,13 @@ class Life:
         self._postgres = postgres
         self._kafka = kafka
         self._row = 0
-        self.ways = (self._stall, self._lose_both, self._restart_postgres, self._fence)
+        self.ways = (
+            self._stall,
+            self._lose_both,
+            self._restart_postgres,
+            self._restart_kafka,
+            self._fence,
+        )
 
     def end_session(self, way: Callable[[], None]) -> None:
         """End the session, and wait until everything is published by the next one."""
@@ -110,6 +116,12 @@ class Life:
         self._write()
         self.service.sidecar.await_phase("streaming", deadline=60)
         self.service.sql(_WALSENDERS)
+
+    def _restart_kafka(self) -> None:
+        """Stop the broker while it is needed, and start it again."""
+        self._kafka.stop()
+        self._write()
+        self._kafka.start()
 
     def _restart_postgres(self) -> None:
         """Restart Postgres."""
