@@ -183,9 +183,7 @@ class Publisher:
             return
         elif self._open and not self._open.carries:
             self._commit(self._open)
-        elif (
-            self._open and not self._queue.over and self._open.is_long(self._settings.split_seconds)
-        ):
+        elif self._open and not self._queue.over and self._is_long(self._open):
             self._split(self._open)
 
     def _patience(self) -> float:
