@@ -16,7 +16,7 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict
 
-from cdc_sidecar.config.model import Log
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.log_limit import Limiter
 from cdc_sidecar.log_writer import Event, LogWriter
 

@@ -9,7 +9,8 @@ import typer
 from cdc_sidecar.commands.progress import Progress
 from cdc_sidecar.commands.status import address_of, ask_sidecar
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config, Log
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import HttpUnavailable
 from cdc_sidecar.http.server import try_address
 from cdc_sidecar.logs import configure_logging

@@ -9,7 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from cdc_sidecar.commands.config_text import EXAMPLE_TABLE, Values, render_config, render_tables
-from cdc_sidecar.config.model import Log, Service
+from cdc_sidecar.config.model import Service
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import ConfigUnwritable
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.proposal import Proposal, propose

@@ -15,7 +15,8 @@ import typer
 from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.commands.lines import lines_of, slot_as_json
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config, Log
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import (
     ConfigChangedInside,
     PositionElsewhere,

@@ -6,7 +6,8 @@ from typing import Any
 import typer
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config, Log, Postgres
+from cdc_sidecar.config.model import Config, Postgres
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.setup import Difference, PublicationSql, read_difference
 from cdc_sidecar.postgres.connect import Database, dsn_words

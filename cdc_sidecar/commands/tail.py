@@ -14,7 +14,7 @@ import typer
 from cdc_sidecar.commands.tail_text import line_of
 from cdc_sidecar.commands.tail_topics import TopicChoice
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Log
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.kafka.following import Follower
 from cdc_sidecar.kafka.messages import DecodedMessage, MessageDecoder, Undecodable
 from cdc_sidecar.kafka.read import Message

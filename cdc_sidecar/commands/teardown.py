@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config, Log
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.teardown import Removal, plan_teardown, tear_down
 

@@ -8,21 +8,20 @@ import fnmatch
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cdc_sidecar.config.fields import ColumnEntry, OnError, TableName, not_empty
+from cdc_sidecar.config.process import Http, Log, Shutdown
 from cdc_sidecar.config.secret import SecretString
+from cdc_sidecar.config.section import Section
 from cdc_sidecar.config.units import Duration, Size
 
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})")
-"""A host or an IPv6 address in brackets, and a port."""
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 """The characters that Postgres allows in a slot's name, and its NAMEDATALEN - 1."""
 _SERVICE = re.compile(r"[a-zA-Z0-9_-]{1,100}")
 """The first part of a topic's name, which has at most 249 characters: the table needs the rest."""
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]*")
 """The characters that Kafka allows in a topic's name."""
-_MAX_PORT = 65535  # TCP has 16 bits for it
 
 OWNED_CLIENT_SETTINGS = frozenset({
     "acks", "auto.offset.reset", "batch.size", "bootstrap.servers", "enable.auto.commit",
@@ -50,25 +49,13 @@ def _named(pattern: re.Pattern[str], form: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[2]) > _MAX_PORT:
-        message = 'must be host:port, such as "0.0.0.0:9464"'
-        raise ValueError(message)
-    return text
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Service(_Section):
+class Service(Section):
     """The service: its name is the first part of every topic and namespace."""
 
     name: Annotated[str, _named(_SERVICE, "1 to 100 letters, digits, _ or -")]
 
 
-class Postgres(_Section):
+class Postgres(Section):
     """The source database, its slot and its publication."""
 
     dsn: SecretString
@@ -79,13 +66,13 @@ class Postgres(_Section):
     ignored_tables: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
 
 
-class Kafka(_Section):
+class Kafka(Section):
     """The brokers, and librdkafka settings that the sidecar does not set."""
 
     bootstrap_servers: Annotated[str, Field(min_length=1)]
     # at most as long as a topic's name; Kafka has no limit of its own
     transactional_id: Annotated[str, Field(min_length=1, max_length=249)] | None = None
-    client: dict[str, SecretString] = {}
+    client: dict[str, SecretString] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _owned(self) -> "Kafka":
@@ -96,13 +83,13 @@ class Kafka(_Section):
         return self
 
 
-class TopicSettings(_Section):
+class TopicSettings(Section):
     """Whether missing topics are created, and with which settings."""
 
     create: bool = False
     partitions: Annotated[int, Field(ge=1)] | None = None
     replication_factor: Annotated[int, Field(ge=1)] | None = None
-    config: dict[str, str] = {}
+    config: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _complete(self) -> "TopicSettings":
@@ -112,7 +99,7 @@ class TopicSettings(_Section):
         return self
 
 
-class Publish(_Section):
+class Publish(Section):
     """When a Kafka transaction is committed, and how much may wait in memory."""
 
     # a commit takes 3 to 5 ms; a pause of 2 ms between commits lowers the load
@@ -140,7 +127,19 @@ class Publish(_Section):
         return self
 
 
-class Column(_Section):
+class Snapshot(Section):
+    """Whether and how the rows are sent that are older than the slot."""
+
+    mode: Literal["initial", "never"] = "initial"
+    # rows and bytes that are read, and published in one Kafka transaction, at a time
+    chunk_rows: Annotated[int, Field(ge=1)] = 10_000
+    chunk_bytes: Annotated[Size, Field(ge=1)] = 4_000_000
+    max_rows_per_second: Annotated[int, Field(ge=0)] = 0  # 0: no limit
+    # no chunk is read while the stream is further behind
+    max_lag: Annotated[Duration, Field(gt=0)] = 5.0
+
+
+class Column(Section):
     """How the field of one column differs from the column."""
 
     rename: Annotated[str, Field(min_length=1)] | None = None
@@ -149,7 +148,7 @@ class Column(_Section):
     logical: bool = True
 
 
-class Table(_Section):
+class Table(Section):
     """One captured table, or all tables of the publication that match a glob."""
 
     name: TableName
@@ -164,7 +163,10 @@ class Table(_Section):
     exclude: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
     optional: Annotated[tuple[str, ...], Field(strict=False)] = ()
     dropped: bool = False
-    column: dict[str, Column] = {}
+    snapshot: bool | Literal["duplicates"] = True
+    # a larger number sends the table again
+    generation: Annotated[int, Field(ge=1)] = 1
+    column: dict[str, Column] = Field(default_factory=dict)
 
     @property
     def is_glob(self) -> bool:
@@ -214,7 +216,7 @@ class Table(_Section):
         return self
 
 
-class OutboxColumns(_Section):
+class OutboxColumns(Section):
     """The names of an outbox's columns, each with all names that it has had.
 
     The defaults are Debezium's.
@@ -234,7 +236,7 @@ class OutboxColumns(_Section):
         return {role: (names,) if isinstance(names, str) else names for role, names in entries}
 
 
-class Outbox(_Section):
+class Outbox(Section):
     """One transactional outbox: the rows inserted there become events of their own topics."""
 
     table: TableName
@@ -256,56 +258,19 @@ class Outbox(_Section):
         return self
 
 
-class Messages(_Section):
+class Messages(Section):
     """Logical messages (`pg_logical_emit_message`) that are published."""
 
     prefixes: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
-class Transactions(_Section):
+class Transactions(Section):
     """Records that mark the begin and the end of each source transaction."""
 
     topic: bool = False
 
 
-class Http(_Section):
-    """The address of the HTTP server for metrics, health, status and schemas."""
-
-    # the port that OpenTelemetry's Prometheus exporters use
-    listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0:9464"
-
-    @property
-    def host(self) -> str:
-        """The host of the address, without brackets."""
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The port of the address; 0 means any free port."""
-        return int(self.listen.rpartition(":")[2])
-
-    def page(self, port: int) -> str:
-        """Return the URL of the status page as a person on this host opens it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
-        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-class Log(_Section):
-    """The level and the format of the log."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "console", "json"] = "auto"
-
-
-class Shutdown(_Section):
-    """How long a shutdown may take, and whether a halt ends the process."""
-
-    # below the 30 s after which Kubernetes kills a container
-    grace: Annotated[Duration, Field(gt=0)] = 25.0
-    on_halt: Literal["exit", "stay"] = "exit"
-
-
-class Config(_Section):
+class Config(Section):
     """The whole configuration of one sidecar."""
 
     service: Service
@@ -313,6 +278,7 @@ class Config(_Section):
     kafka: Kafka
     topics: TopicSettings = TopicSettings()
     publish: Publish = Publish()
+    snapshot: Snapshot = Snapshot()
     tables: Annotated[tuple[Table, ...], Field(strict=False)] = ()
     outboxes: Annotated[tuple[Outbox, ...], Field(strict=False)] = ()
     messages: Messages = Messages()

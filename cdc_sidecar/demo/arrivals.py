@@ -13,7 +13,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.demo.latencies import Latencies
 from cdc_sidecar.demo.received import Received, received
 from cdc_sidecar.demo.shop import SERVICE
-from cdc_sidecar.demo.verdict import TOMBSTONE, Event, Replica, Tally
+from cdc_sidecar.demo.verdict import READ, TOMBSTONE, Event, Replica, Tally
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, admin_client, answer_of, translate, translated
 from cdc_sidecar.kafka.messages import MessageDecoder
@@ -56,6 +56,7 @@ class Arrivals(threading.Thread):
         self._next: dict[Partition, int] = {}
         self._listed_at = 0.0  # monotonic
         self._stopping = threading.Event()
+        self._read_at = 0.0  # when the last row of a snapshot came, in seconds since 1970
         self.replica = Replica()
         self.latencies = Latencies()
         self.counts: Counter[str] = Counter()
@@ -148,6 +149,11 @@ class Arrivals(threading.Thread):
         if event.op == TOMBSTONE:
             return
         self.counts[event.topic] += 1
+        if event.op == READ:
+            self._read_at = now
+            committed_at = None  # that of the marker: it says nothing of the row
+        elif committed_at and committed_at < self._read_at:
+            committed_at = None  # this consumer decodes slower than a snapshot is published
         latency = None if committed_at is None else now - committed_at
         if committed_at is not None:
             self.latencies.add(committed_at, now)

@@ -33,6 +33,7 @@ def _facts(
         "rolled back",
         f"{journal.rows_rolled_back:,} rows in {journal.rolled_back:,} transactions",
     )
+    yield "older rows", f"{setup.tally.rows_read:,}, read beside the stream"
     for topic, count in sorted(arrivals.counts.items()):
         yield "arrived", f"{count:7,}  {topic}"
     rate = arrivals.count / duration if duration else 0.0

@@ -62,6 +62,16 @@ CREATE TABLE outbox (
 CREATE PUBLICATION shop_cdc FOR TABLE customers, orders, order_lines, outbox;
 """
 
+OLDER_ROWS: Final = 50_000
+"""Customers that the shop has before the sidecar is started for the first time."""
+
+_FILL: Final = f"""
+INSERT INTO customers
+SELECT gen_random_uuid(), 'Customer ' || n, n || '@example.org', '{{"visits": 1}}'
+FROM generate_series(1, {OLDER_ROWS}) n;
+ANALYZE customers;
+"""  # noqa: S608 - a constant
+
 _CONFIG: Final = """\
 [service]
 name = "{service}"
@@ -107,7 +117,7 @@ def key_of(values: Sequence[str | None]) -> str:
 
 
 def create_shop(server: str, shop: str) -> None:
-    """Create the shop's database, tables and publication.
+    """Create the shop's database, tables with their older rows, and publication.
 
     `server` is the connection string of an existing database, `shop` that of the new one.
     """
@@ -115,6 +125,7 @@ def create_shop(server: str, shop: str) -> None:
         connection.execute(f"CREATE DATABASE {SERVICE}")
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute(_TABLES)
+        connection.execute(_FILL)
 
 
 def write_config(path: Path, *, dsn: str, bootstrap_servers: str, port: int) -> None:

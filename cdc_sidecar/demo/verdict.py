@@ -17,6 +17,8 @@ TableRows = dict[str, Row]
 
 TOMBSTONE: Final = "tombstone"
 OUTBOX: Final = "outbox"
+READ: Final = "r"
+"""The op of a row that is older than the slot; the oracle, which is a slot, does not expect it."""
 _SHOWN: Final = 5  # examples below the report: enough to start a search
 
 
@@ -31,7 +33,7 @@ class Event:
     topic: str
     key: str  # JSON list of the key's values
     identity: str
-    op: str  # c, u, d, tombstone, outbox
+    op: str  # c, u, d, r, tombstone, outbox
     before: Row | None = None
     after: Row | None = None
     unchanged: tuple[str, ...] = ()
@@ -114,6 +116,8 @@ class Tally:
         """Start without events."""
         self._keys: dict[tuple[str, str], _Unmatched] = {}
         self._events = 0
+        self._read: set[tuple[str, str]] = set()  # topic and key of each row of a snapshot
+        self._read_again = 0
 
     def expect(self, event: Event) -> None:
         """Add an event that the oracle expects."""
@@ -121,14 +125,24 @@ class Tally:
         self._settle(event)
 
     def see(self, event: Event) -> None:
-        """Add an event that a consumer saw."""
+        """Add an event that a consumer saw. Whether an older row is lost, the tables show."""
         self._events += event.op != TOMBSTONE
+        if event.op == READ:
+            self._read_again += (event.topic, event.key) in self._read
+            self._read.add((event.topic, event.key))
+            return
         self._unmatched(event).seen.append(_Entry(event.identity, event.op, event.content))
         self._settle(event)
 
+    @property
+    def rows_read(self) -> int:
+        """How many rows are older than the slot."""
+        return len(self._read)
+
     def judge(self, different: Iterable[str]) -> Verdict:
         """Return the verdict, given the tables that differ. Both sides must be complete."""
-        verdict = Verdict(self._events, different=tuple(different))
+        again, different = self._read_again, tuple(different)
+        verdict = Verdict(self._events, repeated=again, different=different)
         for (topic, key), unmatched in self._keys.items():
             _judge_key(verdict, f"{topic} {key}", unmatched)
         return verdict

@@ -10,7 +10,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 from cdc_sidecar.events._avro cimport byte
 from cdc_sidecar.events._values cimport (
@@ -34,6 +34,7 @@ from cdc_sidecar.events._values cimport (
 
 import struct
 
+from cdc_sidecar.events.copy_line import unescape
 from cdc_sidecar.events.transcode import from_old, malformed, null_in_key, refused
 from cdc_sidecar.events.values import (
     encode_boolean,
@@ -144,6 +145,46 @@ cdef class Transcoder:
         except (ValueError, KeyError, OverflowError) as error:
             raise refused(self._plan, self._place, error) from None
         return self._bytes(self._written), self._key_bytes(), self._unchanged, at
+
+    def transcode_line(self, bytes line not None):
+        """Write the row of a line of COPY; see `transcode.transcode_line`."""
+        cdef const char *data = PyBytes_AS_STRING(line)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(line) - 1  # of the last value, before the newline
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t column
+        cdef Py_ssize_t stop
+        cdef const char *tab
+        self._written = self._place = 0
+        try:
+            for column in range(self._count):
+                if at > end:
+                    raise malformed(line)
+                tab = <const char *> memchr(data + at, 9, end - at)
+                stop = tab - data if tab else end
+                if (tab == NULL) != (column == self._count - 1):
+                    raise malformed(line)
+                if self._steps[column].operation != NOT_SENT:
+                    self._write_value(line, at, stop - at, column)
+                at = stop + 1
+        except (ValueError, KeyError, OverflowError) as error:
+            raise refused(self._plan, self._place, error) from None
+        return self._bytes(self._written), self._key_bytes()
+
+    cdef int _write_value(
+        self, bytes line, Py_ssize_t at, Py_ssize_t length, Py_ssize_t column
+    ) except -1:
+        """Write the value of `length` bytes at `at` of a line, which may be escaped."""
+        cdef const char *data = PyBytes_AS_STRING(line) + at
+        cdef bytes text
+        if length == 2 and data[0] == 92 and data[1] == 78:
+            self._written = self._append_null(&self._steps[column], self._written)
+            self._place += 1
+        elif memchr(data, 92, length):
+            text = unescape(line[at : at + length])
+            self._write_text(text, 0, PyBytes_GET_SIZE(text), column)
+        else:
+            self._write_text(line, at, length, column)
+        return 0
 
     cdef Py_ssize_t _write_column(
         self, bytes frame, Py_ssize_t at, Py_ssize_t column, Py_ssize_t old

@@ -5,7 +5,7 @@ whole transactions together, and the parts of a long one before its end.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Final
@@ -21,7 +21,12 @@ from cdc_sidecar.events.message import MessageSink
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.registry.log import SchemaLog
+from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.relations import Relations
+from cdc_sidecar.events.route import TopicRoute
+from cdc_sidecar.events.snapshot.chunk import PREFIX
+from cdc_sidecar.events.snapshot.rows import SnapshotRows
+from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.events.transaction_metadata import TransactionMetadata
 from cdc_sidecar.postgres.frames import (
     MESSAGE_AT,
@@ -74,6 +79,8 @@ class Assembler:
     ) -> None:
         self.position = position
         self._clock = clock
+        self._source, self._schemas, self._catalog = source, schemas, catalog
+        self._window: SnapshotWindow | None = None
         self._relations = Relations(capture, source, schemas, catalog)
         self._sinks = self._relations.sinks
         self._messages = MessageSink(source, capture.prefixes, schemas.registry, catalog)
@@ -85,6 +92,14 @@ class Assembler:
         self._final_lsn = ZERO  # of the open transaction, covered or not
         self._transaction: SourceTransaction | None = None  # only INSIDE
         self._resume: Partial | None = None  # while the open transaction's changes are published
+
+    def watch(self, states: Sequence[TableSnapshot], topic: str) -> SnapshotWindow:
+        """Open the window of snapshots, whose progress is written to `topic`; before any frame."""
+        registry, catalog, relations = self._schemas.registry, self._catalog, self._relations
+        rows = SnapshotRows(self._source, registry, catalog, relations.unwatch)
+        window = SnapshotWindow(states, rows, lambda: TopicRoute.open(topic, {}, registry, catalog))
+        self._window = relations.window = window
+        return window
 
     @property
     def size(self) -> int:
@@ -240,7 +255,12 @@ class Assembler:
     def _feed_logical_message(self, message: LogicalMessage, lsn: int) -> None:
         if message.transactional:
             transaction = self._next_change(lsn)
-            if transaction:
+            if transaction is None:
+                return
+            if message.prefix == PREFIX:
+                if self._window:
+                    self._window.mark(transaction, message.content)
+            else:
                 self._messages.add(transaction, message)
         elif message.lsn > self.position.end_lsn:
             self._feed_lone_message(message)

@@ -29,13 +29,15 @@ class Source:
     service: str
     database: str
 
-    def constants(self, namespace: str, table: str) -> dict[str, str | None]:
+    def constants(
+        self, namespace: str, table: str, snapshot: str = "false"
+    ) -> dict[str, str | None]:
         """Return the constant fields of the events of one table, for `lay_out`."""
         return {
             "source.version": self.version,
             "source.connector": "postgresql",
             "source.name": self.service,
-            "source.snapshot": "false",
+            "source.snapshot": snapshot,
             "source.db": self.database,
             "source.schema": namespace,
             "source.table": table,

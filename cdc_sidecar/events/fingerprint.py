@@ -13,7 +13,10 @@ from pydantic import BaseModel
 
 from cdc_sidecar.config.model import Outbox, Table
 
-IRRELEVANT: Final[dict[type[BaseModel], set[str]]] = {Table: {"dropped"}, Outbox: {"dropped"}}
+IRRELEVANT: Final[dict[type[BaseModel], set[str]]] = {
+    Table: {"dropped", "snapshot", "generation"},
+    Outbox: {"dropped"},
+}
 """The keys of a table or an outbox that change no event. A new key belongs to the fingerprint
 unless it is listed here.
 """

@@ -16,6 +16,9 @@ from cdc_sidecar.postgres.pgoutput import Origin
 Transcoded = tuple[bytes, bytes | None, tuple[int, ...], int]
 """The row's Avro bytes, the key's (None: unkeyed), the sent columns that are unchanged, the end."""
 
+TranscodedLine = tuple[bytes, bytes | None]
+"""The row's Avro bytes, and the key's (None: unkeyed)."""
+
 
 class Transcoder(Protocol):
     """Walks the rows of one plan; used by one thread at a time."""
@@ -28,6 +31,15 @@ class Transcoder(Protocol):
         Raises:
             Unrepresentable: a value has no exact Avro form; names the column, never the value.
             ProtocolViolation: the tuple does not fit the plan or the frame.
+
+        """
+
+    def transcode_line(self, line: bytes, /) -> TranscodedLine:
+        """Write the row of a line of COPY, which ends with a newline.
+
+        Raises:
+            Unrepresentable: as in `transcode`.
+            ProtocolViolation: the line does not have as many values as the plan.
 
         """
 

@@ -12,6 +12,8 @@ from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.outbox import OutboxTable
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.sink import IgnoredTable, RowSink
+from cdc_sidecar.events.snapshot.watched import WatchedTable
+from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.events.table import CapturedTable
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts, Lineage
@@ -31,6 +33,8 @@ class Relations:
         self._captured_as: dict[int, str] = {}  # names of the relations that were opened
         self.sinks: dict[int, RowSink] = {}
         """The open sinks by oid; where there is none, the reader calls `open`."""
+        self.window: SnapshotWindow | None = None
+        """The window that changes are reported to while snapshots are under way."""
 
     def describe(self, relation: Relation) -> None:
         """Accept a Relation message; one that repeats a known layout changes nothing."""
@@ -54,8 +58,20 @@ class Relations:
         relation = self._described.get(oid)
         if relation is None:
             raise ProtocolViolation(f"a change of relation {oid}, which was never described")
-        sink = self.sinks[oid] = self._open(relation)
+        sink = self._open(relation)
+        if self.window and self.window.watches(oid):
+            sink = WatchedTable(sink, self.window, oid, self._identity(relation))
+        self.sinks[oid] = sink
         return sink
+
+    def unwatch(self, oid: int) -> None:
+        """Open the sink of a relation anew before its next row, without the window."""
+        self.sinks.pop(oid, None)
+
+    def _identity(self, relation: Relation) -> tuple[int, ...]:
+        """Return the places of the columns that tell the rows of a relation from each other."""
+        names = [column.name for column in relation.columns]
+        return tuple(names.index(name) for name in self._facts(relation).key_columns)
 
     def _open(self, described: Relation) -> RowSink:
         """Ask for the catalog's facts only if the relation is captured."""

@@ -11,6 +11,7 @@ from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.layout import lay_out
 from cdc_sidecar.events.names import table_namespace, table_topic
 from cdc_sidecar.events.plan import Plan
+from cdc_sidecar.events.ports import Envelope as Events
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
@@ -22,6 +23,35 @@ from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 _NEW: Final = ord("N")
 _OLD: Final = b"KO"
 """The kinds of an old row: its key alone (K), or all of it (O)."""
+
+
+def open_envelope(
+    source: Source,
+    relation: Relation,
+    plan: Plan,
+    registry: Registry,
+    catalog: Catalog,
+    *,
+    snapshot: str = "false",
+) -> tuple[TopicRoute, Events]:
+    """Register the schemas of a relation version; return the route and the envelope of its events.
+
+    `snapshot` is their `source.snapshot`.
+
+    Raises:
+        SidecarError: registry or catalog cannot answer.
+
+    """
+    namespace = table_namespace(source.service, relation.namespace, relation.name)
+    schema = envelope_schema(namespace, plan.fields)
+    schemas = {"value": canonical_json(schema)}
+    if plan.key:
+        schemas = {"key": canonical_json(key_schema(namespace, plan.key_fields)), **schemas}
+    topic = table_topic(source.service, relation.namespace, relation.name)
+    route = TopicRoute.open(topic, schemas, registry, catalog, remedy="leave a column out")
+    constants = source.constants(relation.namespace, relation.name, snapshot)
+    layout = lay_out(schema, constants, route.value_prefix)
+    return route, Envelope(relation.qualified_name, route, layout)
 
 
 class CapturedTable:
@@ -41,19 +71,7 @@ class CapturedTable:
         full = relation.replica_identity is ReplicaIdentity.FULL
         self._needs_before = full and config.incomplete_before == "halt"
         self._config = config
-        namespace = table_namespace(source.service, relation.namespace, relation.name)
-        schema = envelope_schema(namespace, plan.fields)
-        schemas = {"value": canonical_json(schema)}
-        if plan.key:
-            key = canonical_json(key_schema(namespace, plan.key_fields))
-            schemas = {"key": key, **schemas}
-        topic = table_topic(source.service, relation.namespace, relation.name)
-        self._route = TopicRoute.open(
-            topic, schemas, registry, catalog, remedy="leave a column out"
-        )
-        constants = source.constants(relation.namespace, relation.name)
-        layout = lay_out(schema, constants, self._route.value_prefix)
-        self._envelope = Envelope(self._name, self._route, layout)
+        self._route, self._envelope = open_envelope(source, relation, plan, registry, catalog)
         self._transcode = Transcoder(plan).transcode
         self._append = self._envelope.append
 

@@ -12,9 +12,10 @@ from typing import Final
 
 from cdc_sidecar.errors import ProtocolViolation, Unrepresentable
 from cdc_sidecar.events.binary import NULL, SOME
+from cdc_sidecar.events.copy_line import fields_of
 from cdc_sidecar.events.own_block import toml_key
 from cdc_sidecar.events.plan import Plan
-from cdc_sidecar.events.ports import Transcoded
+from cdc_sidecar.events.ports import Transcoded, TranscodedLine
 from cdc_sidecar.events.values import NullInKey, ValueRefused
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, ColumnData
 
@@ -30,6 +31,8 @@ class Transcoder:
     def __init__(self, plan: Plan) -> None:
         self.transcode: Callable[..., Transcoded] = partial(transcode, plan)
         """Takes the frame, where the row starts, and where the old row starts, if there is one."""
+        self.transcode_line: Callable[[bytes], TranscodedLine] = partial(transcode_line, plan)
+        """Takes a line of COPY."""
 
 
 def transcode(  # noqa: C901 - a call costs as much as a column: nothing is moved out
@@ -70,6 +73,25 @@ def transcode(  # noqa: C901 - a call costs as much as a column: nothing is move
     except (ValueError, KeyError, OverflowError) as error:
         raise refused(plan, len(parts), error) from None
     return b"".join(parts), _key(parts, plan.key), unchanged, at
+
+
+def transcode_line(plan: Plan, line: bytes) -> TranscodedLine:
+    """Write the row of a line of COPY; see `ports.Transcoder`."""
+    texts = fields_of(line)
+    if len(texts) != len(plan.steps):
+        raise malformed(line)
+    parts: list[bytes] = []
+    try:
+        for (operation, nullable), text in zip(plan.steps, texts, strict=True):
+            if operation is None:
+                continue
+            if text is None:
+                parts.append(_encode_null(nullable=nullable))
+            else:
+                parts.append(SOME + operation(text) if nullable else operation(text))
+    except (ValueError, KeyError, OverflowError) as error:
+        raise refused(plan, len(parts), error) from None
+    return b"".join(parts), _key(parts, plan.key)
 
 
 def _key(parts: list[bytes], places: tuple[int, ...]) -> bytes | None:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 
-from cdc_sidecar.config.model import Http
+from cdc_sidecar.config.process import Http
 from cdc_sidecar.errors import HttpUnavailable
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.http.listener import Listener

@@ -50,7 +50,7 @@ FROM pg_publication_tables p
 JOIN pg_namespace n ON n.nspname = p.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE p.pubname = %s AND {listed}
+WHERE p.pubname = %(publication)s AND {listed} AND (%(oid)s::oid IS NULL OR c.oid = %(oid)s)
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3
 """
 
@@ -103,14 +103,14 @@ def read_publication(connection: psycopg.Connection, name: str) -> Publication |
 
 
 def read_published_tables(
-    connection: psycopg.Connection, publication: str
+    connection: psycopg.Connection, publication: str, oid: int | None = None
 ) -> tuple[PublishedTable, ...]:
-    """Return every table of a publication, sorted by name."""
+    """Return every table of a publication, sorted by name; or the one with this oid."""
     # before version 15 there are no column lists: every column that is not generated is sent
     lists = connection.info.server_version >= 150000  # noqa: PLR2004 - column lists came with 15
     listed = "a.attname = ANY (p.attnames)" if lists else "a.attgenerated = ''"
     query = _TABLES.format(listed=listed).encode()
-    rows = connection.execute(query, (publication,)).fetchall()
+    rows = connection.execute(query, {"publication": publication, "oid": oid}).fetchall()
     memberships = read_memberships(connection, publication)
     known = (row for row in rows if row[0] in memberships)  # not one that was just taken out
     return tuple(_published_table(connection, row, memberships[row[0]]) for row in known)

@@ -23,6 +23,7 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.registry.log import SchemaLog
+from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.kafka.topics import TopicCatalog
@@ -34,6 +35,9 @@ from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
+from cdc_sidecar.runtime.snapshot_jobs import plan_snapshots
+from cdc_sidecar.runtime.snapshot_report import SnapshotReport
+from cdc_sidecar.runtime.snapshotter import Snapshotter
 from cdc_sidecar.runtime.start import SessionStart
 from cdc_sidecar.runtime.telemetry import Telemetry
 from cdc_sidecar.runtime.upkeep import Upkeep
@@ -87,9 +91,11 @@ class Stream:
         self._end_by = 0.0  # time.monotonic() of the end of the grace period
         self._threads: tuple[threading.Thread, ...] = ()
         self.backlog = Backlog()
+        self._snapshotter: Snapshotter | None = None
         with ExitStack() as opened:
             opened.callback(self._drop_unused_producer)
             self._open_connections(resources, opened)
+            self._fail = fail
             self._replicator = Replicator(
                 started.connection,
                 self._assembler(resources, capture),
@@ -128,13 +134,28 @@ class Stream:
     def _assembler(self, resources: Resources, capture: Capture) -> Assembler:
         started, service = self._started, self._config.service.name
         examined = {table.relation: table.facts for table in started.view.tables}
-        return Assembler(
+        assembler = Assembler(
             Source(resources.version, service, started.view.server.database),
             capture,
             self._schema_log(resources, capture),
             started.position,
             StreamCatalog(examined, started.topics, self._lookup, self._upkeep, self._ending),
             clock=lambda: time.time_ns() // 1000,
+        )
+        if self._jobs.states:
+            window = assembler.watch(self._jobs.states, started.start.internal.schemas)
+            self._snapshotter = self._make_snapshotter(window)
+        return assembler
+
+    def _make_snapshotter(self, window: SnapshotWindow) -> Snapshotter:
+        return Snapshotter(
+            self._config.postgres,
+            self._config.snapshot,
+            self._jobs.tables,
+            window,
+            SnapshotReport(self._telemetry.log),
+            self.backlog.lag,
+            self._fail,
         )
 
     def _schema_log(self, resources: Resources, capture: Capture) -> SchemaLog:
@@ -147,6 +168,7 @@ class Stream:
         check_history(captured, capture, schemas)
         for table in captured:
             schemas.tables.note(known(table))
+        self._jobs = plan_snapshots(captured, capture, self._config.snapshot, schemas.snapshots)
         changed = schemas.drain()
         if changed:
             started.start.remember(started.positioned, changed)
@@ -207,10 +229,15 @@ class Stream:
         )
         for thread in self._threads:
             thread.start()
+        if self._snapshotter:
+            name = f"snapshot-{number}"
+            threading.Thread(target=self._snapshotter.run, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Read nothing more, and let the publisher finish; slot and lock are kept until `end`."""
         self._ending.set()
+        if self._snapshotter:
+            self._snapshotter.stop()
         self._handover.acknowledgement.wake()  # an idle replication thread sleeps up to a second
         self._end_by = time.monotonic() + self._grace
         _, publishing = self._threads

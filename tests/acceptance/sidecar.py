@@ -34,6 +34,9 @@ replication_factor = 1
 [publish]
 transaction_timeout = "30s"
 
+[snapshot]
+mode = "never"
+
 [http]
 listen = "127.0.0.1:{port}"
 

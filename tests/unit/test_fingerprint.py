@@ -52,10 +52,15 @@ _EVENTS: dict[str, object] = {
 }
 """Each key that changes events, with another value."""
 
-_NO_EVENT_KEYS = {"tables.dropped": True, "outboxes.dropped": True}
+_NO_EVENT_KEYS = {
+    "tables.dropped": True,
+    "tables.snapshot": False,
+    "tables.generation": 2,
+    "outboxes.dropped": True,
+}
 """Each key of the same sections that changes no event, with another value."""
 
-_NO_EVENTS = {"postgres", "kafka", "topics", "publish", "http", "log", "shutdown"}
+_NO_EVENTS = {"postgres", "kafka", "topics", "publish", "snapshot", "http", "log", "shutdown"}
 """Sections whose keys change no event: how the source and Kafka are reached, and when."""
 
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from cdc_sidecar import logs
-from cdc_sidecar.config.model import Log
+from cdc_sidecar.config.process import Log
 from cdc_sidecar.log_limit import LINES, WINDOW, Limiter
 from cdc_sidecar.log_writer import QUEUE, RESERVE, Event, LogWriter
 from tests.waiting import await_true

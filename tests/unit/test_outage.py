@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError
 from structlog.testing import capture_logs
 
-from cdc_sidecar.config.model import Http
+from cdc_sidecar.config.process import Http
 from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.capture import PARTS_KEPT, Capture

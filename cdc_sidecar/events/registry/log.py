@@ -9,8 +9,10 @@ from cdc_sidecar.events.registry.records import (
     SchemaRecord,
     SchemaVersion,
     StoredLayout,
+    TableSnapshot,
     decode_schema_record,
 )
+from cdc_sidecar.events.registry.snapshots import Snapshots
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.events.registry.tables import KnownTables
 
@@ -30,6 +32,7 @@ class SchemaLog:
         self.registry: Registry = BuiltInRegistry(self.subjects, self._pending)
         self.layouts = LayoutStore(self._pending)
         self.tables = KnownTables(self._pending)
+        self.snapshots = Snapshots(self._pending)
 
     def load(self, key: bytes, value: bytes) -> None:
         """Add one committed record of the schemas topic.
@@ -46,6 +49,8 @@ class SchemaLog:
                 self.layouts.load(layout)
             case KnownTable() as table:
                 self.tables.load(table)
+            case TableSnapshot() as snapshot:
+                self.snapshots.load(snapshot)
             case None:  # a topic that was created: see `cdc_sidecar.kafka.ledger`
                 pass
 

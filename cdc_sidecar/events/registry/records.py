@@ -1,8 +1,9 @@
 """The records of the schemas topic: the one place that encodes and decodes them.
 
 The topic is compacted, with one key for each subject version (`<subject>/<version>`) and one for
-each relation layout (`layout/<digest>`) and each captured table (`layout/table/<oid>`). Records
-`topic/<name>` are written and read by `cdc_sidecar.kafka.ledger`.
+each relation layout (`layout/<digest>`), each captured table (`layout/table/<oid>`) and the
+snapshot of each table (`snapshot/<oid>`). Records `topic/<name>` are written and read by
+`cdc_sidecar.kafka.ledger`.
 """
 
 import hashlib
@@ -25,6 +26,9 @@ RECORD_VERSION: Final = 1
 
 LAYOUT: Final = "layout"
 """What the key of a relation layout's record begins with."""
+
+SNAPSHOT: Final = "snapshot"
+"""What the key of the record of a table's snapshot begins with."""
 
 _DIGEST_LENGTH: Final = 32
 """Hexadecimal digits of a layout's digest: 128 bits make an accidental clash impossible."""
@@ -62,6 +66,26 @@ class KnownTable:
     layout: str  # the digest of its layout
     key: tuple[str, ...]  # the columns of its key, in order
     membership: Membership
+
+
+@dataclass(frozen=True, slots=True)
+class TableSnapshot:
+    """How far the snapshot of a table is; `cursor` and `bound` are row values (I9)."""
+
+    oid: int
+    name: str  # `schema.table`
+    generation: int
+    initial: bool  # it belongs to the first start
+    phase: str  # see `snapshot.progress.SnapshotPhase`
+    by: str = ""  # how it is divided: `ctid` or `key`
+    storage: int = 0  # pg_relation_filenode(), which a rewrite changes
+    columns: tuple[str, ...] = ()  # of the key by which it is divided
+    cursor: tuple[str, ...] | None = None  # the last key that is published, or the next page
+    bound: tuple[str, ...] | None = None  # the last key or page that there was at the start
+    owed: tuple[tuple[str | None, ...], ...] = ()  # rows that must be read again
+    rows: int = 0  # published so far
+    estimate: int = 0  # of all rows
+    error: str = ""  # why it has failed
 
 
 def layout_digest(relation: Relation) -> str:
@@ -109,9 +133,20 @@ def encode_table(table: KnownTable) -> SchemaRecord:
     return f"{LAYOUT}/table/{table.oid}".encode(), _dump(value)
 
 
-def decode_schema_record(
-    key: bytes, value: bytes
-) -> SchemaVersion | StoredLayout | KnownTable | None:
+_SNAPSHOT = TypeAdapter(TableSnapshot)
+
+
+def encode_snapshot(snapshot: TableSnapshot) -> SchemaRecord:
+    """Return the record of a table's snapshot."""
+    value = _SNAPSHOT.dump_python(snapshot, mode="json", exclude_defaults=True)
+    return f"{SNAPSHOT}/{snapshot.oid}".encode(), _dump({"v": RECORD_VERSION, **value})
+
+
+Decoded = SchemaVersion | StoredLayout | KnownTable | TableSnapshot
+"""What a record of the schemas topic says."""
+
+
+def decode_schema_record(key: bytes, value: bytes) -> Decoded | None:
     """Decode a record of the schemas topic; None for a record of the ledger.
 
     Raises:
@@ -134,7 +169,9 @@ def _decode(
     name: str,
     last: str,
     record: Any,  # noqa: ANN401 - JSON
-) -> SchemaVersion | StoredLayout | KnownTable:
+) -> Decoded:
+    if name == SNAPSHOT:
+        return _SNAPSHOT.validate_python(record, strict=False)
     if "membership" in record:
         membership = _MEMBERSHIP.validate_python(record["membership"], strict=False)
         key = tuple(str(column) for column in record["key"])

@@ -1,0 +1,18 @@
+"""The phases of a table's snapshot."""
+
+from enum import StrEnum
+
+
+class SnapshotPhase(StrEnum):
+    """Where the snapshot of a table is."""
+
+    WAITING = "waiting"  # nothing is read yet
+    READING = "reading"
+    READ = "read"  # everything is read, and some rows are owed
+    DONE = "done"
+    FAILED = "failed"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rows are still to be published."""
+        return self not in (SnapshotPhase.DONE, SnapshotPhase.FAILED)

@@ -1,0 +1,187 @@
+"""The window of the snapshots: where chunks meet the stream, and old rows are taken out of them.
+
+A marker is a transaction of the stream. Every change that a chunk's snapshot saw was committed
+before the marker, and so was published before it. A change that the snapshot did not see either
+comes after the marker, or it is among `RecentChanges` and takes its row out of the chunk. A row
+that is published at the marker is therefore exactly what the stream has made of it so far.
+
+A row that was taken out is owed if no event of those changes had all of its values: the server does
+not send large values that did not change. Owed rows are read again.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from cdc_sidecar.errors import RecordTooLarge, SidecarError
+from cdc_sidecar.events.ports import SourceTransaction, TranscodedLine
+from cdc_sidecar.events.registry.records import TableSnapshot, encode_snapshot
+from cdc_sidecar.events.route import TopicRoute
+from cdc_sidecar.events.snapshot.changes import RecentChanges
+from cdc_sidecar.events.snapshot.chunk import Chunk, Identity
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
+
+
+class RowsOfChunks(Protocol):
+    """Publishes the rows of chunks, and knows the sinks of the stream."""
+
+    def publish(
+        self, transaction: SourceTransaction, chunk: Chunk, rows: list[TranscodedLine]
+    ) -> None:
+        """Add an `r` event for each row.
+
+        Raises:
+            RecordTooLarge: a topic does not take a row; nothing has changed.
+
+        """
+
+    def unwatch(self, oid: int) -> None:
+        """Let the changes of a table pass without a report from now on."""
+
+
+class SnapshotWindow:
+    """Used by the replication thread; `expect`, `withdraw` and `state` by the reading one too."""
+
+    def __init__(
+        self,
+        states: Iterable[TableSnapshot],
+        rows: RowsOfChunks,
+        open_route: Callable[[], TopicRoute],
+    ) -> None:
+        """Continue unfinished snapshots; their progress is written to the topic of the route."""
+        self._states = {state.oid: state for state in states}
+        self._rows = rows
+        self._open_route = open_route
+        self._route: TopicRoute | None = None
+        self._expected: dict[bytes, Chunk] = {}
+        self._guard = threading.Lock()
+        self.recent = RecentChanges()
+
+    # --- for the thread that reads
+
+    def state(self, oid: int) -> TableSnapshot:
+        """Return how far the snapshot of a table is published."""
+        return self._states[oid]
+
+    def expect(self, chunk: Chunk) -> None:
+        """Accept a chunk, whose marker will come."""
+        with self._guard:
+            self._expected[chunk.content] = chunk
+
+    def withdraw(self, chunk: Chunk) -> None:
+        """Give up a chunk whose marker may never come, unless it has come."""
+        with self._guard:
+            if self._expected.pop(chunk.content, None):
+                chunk.settle(published=False)
+
+    # --- for the replication thread
+
+    def watches(self, oid: int) -> bool:
+        """Return whether the changes of a table must be reported to the window."""
+        state = self._states.get(oid)
+        return state is not None and SnapshotPhase(state.phase).is_open
+
+    def fill(
+        self, xid: int, oid: int, identity: Identity, missing: frozenset[int]
+    ) -> dict[int, bytes | None]:
+        """Return values that an event lacks, as far as an expected chunk has them.
+
+        A value that a change has left alone is the one that the snapshot saw, unless another unseen
+        change has set it before.
+        """
+        for chunk in tuple(self._expected.values()):
+            if chunk.oid != oid or chunk.visibility.sees(xid):
+                continue
+            row = chunk.row(identity)
+            if row is None:
+                continue
+            before = self.recent.missing(chunk.visibility, oid, identity)
+            known = missing if before is None else missing & before
+            return {place: row[place] for place in known}
+        return {}
+
+    def changed(self, xid: int, oid: int, identity: Identity, missing: frozenset[int]) -> None:
+        """Note a change of a row, and the columns that its event did not have."""
+        self.recent.add(xid, oid, identity, missing)
+        state = self._states[oid]
+        if not missing and state.owed:
+            owed = tuple(each for each in state.owed if each != _texts(identity))
+            self._states[oid] = replace(state, owed=owed)
+
+    def owe(self, transaction: SourceTransaction, oid: int, identity: Identity) -> None:
+        """Note that a row must be read again, since a part of it was not sent under a new key."""
+        state = self._states[oid]
+        if _texts(identity) not in state.owed:
+            self._store(transaction, replace(state, owed=(*state.owed, _texts(identity))))
+
+    def mark(self, transaction: SourceTransaction, content: bytes) -> None:
+        """Publish the chunk of a marker, with the progress after it, in one transaction.
+
+        Raises:
+            SidecarError: the progress cannot be written.
+
+        """
+        with self._guard:
+            chunk = self._expected.get(content)
+            if chunk is None or chunk.xid != transaction.xid:
+                return  # of an earlier session, or somebody else's
+            del self._expected[content]
+        chunk.settle(published=self._publish(transaction, chunk))
+
+    def _publish(self, transaction: SourceTransaction, chunk: Chunk) -> bool:
+        state = self._states[chunk.oid]
+        self.recent.prune(chunk.visibility)
+        if state.cursor != chunk.before.cursor or not self.recent.allow(chunk.visibility):
+            return False
+        unseen = self.recent.unseen(chunk.visibility, chunk.oid) if chunk.identity else {}
+        rows, owed = _without(chunk, unseen)
+        try:
+            self._rows.publish(transaction, chunk, rows)
+        except RecordTooLarge as error:  # the stream goes on
+            self._store(transaction, failed(state, error))
+            return False
+        asked = {_texts(identity) for identity in chunk.asked if identity not in unseen}
+        kept = [identity for identity in state.owed if identity not in asked]
+        kept += [identity for identity in map(_texts, owed) if identity not in kept]
+        after = replace(chunk.after, owed=tuple(kept), rows=state.rows + len(rows))
+        self._store(transaction, _ended(after))
+        return True
+
+    def _store(self, transaction: SourceTransaction, state: TableSnapshot) -> None:
+        """Write the progress of a table in the transaction whose rows it covers (I1)."""
+        route = self._route = self._route or self._open_route()
+        key, value = encode_snapshot(state)
+        transaction.append(route, value, key)
+        self._states[state.oid] = state
+        if not self.watches(state.oid):
+            self._rows.unwatch(state.oid)
+
+
+def _without(
+    chunk: Chunk, unseen: dict[Identity, frozenset[int]]
+) -> tuple[list[TranscodedLine], list[Identity]]:
+    """Return the rows that did not change unseen, and the identities that are owed instead."""
+    if not unseen:
+        return chunk.rows, []
+    places = chunk.places
+    dropped = {places[identity] for identity in unseen if identity in places}
+    rows = [row for place, row in enumerate(chunk.rows) if place not in dropped]
+    owed = [identity for identity, missing in unseen.items() if missing and identity in places]
+    return rows, owed
+
+
+def _ended(state: TableSnapshot) -> TableSnapshot:
+    """Return the progress, which is the last one if everything is read and nothing is owed."""
+    if state.phase == SnapshotPhase.READ and not state.owed:
+        return replace(state, phase=SnapshotPhase.DONE.value, cursor=None, bound=None)
+    return state
+
+
+def failed(state: TableSnapshot, error: SidecarError) -> TableSnapshot:
+    """Return the progress of a table that cannot be read or published."""
+    return replace(state, phase=SnapshotPhase.FAILED.value, error=f"{error.code}: {error.fact}")
+
+
+def _texts(identity: Identity) -> tuple[str | None, ...]:
+    return tuple(None if value is None else value.decode() for value in identity)

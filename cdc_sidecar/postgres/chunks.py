@@ -1,0 +1,257 @@
+"""Reading a table piece by piece beside the stream, and marking the place in the stream.
+
+One transaction locks the table against DDL, takes a snapshot, copies rows, and ends with a logical
+message, the marker. The lock is kept until the marker is committed, so no DDL lies between the
+snapshot and the marker.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from cdc_sidecar.config.model import Postgres
+from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
+from cdc_sidecar.postgres.connect import connection_string, server_of, translated
+from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
+
+LOCK_TIMEOUT: Final = "1s"
+"""DDL that waits behind our lock, or before it, holds up the service no longer than this."""
+STATEMENT_TIMEOUT: Final = "30s"
+"""A chunk takes about 50 ms; one that takes this long is read again in smaller pieces."""
+_BEGIN: Final = f"""
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';
+SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}';
+SET LOCAL synchronous_commit = local;
+SET LOCAL row_security = off;
+SET LOCAL enable_seqscan = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
+"""
+_LOCK: Final = "LOCK TABLE {source} IN ACCESS SHARE MODE"
+"""LOCK takes no snapshot, so the snapshot is taken when no DDL is under way. A marker need not wait
+for a synchronous standby, and row-level security must be an error instead of fewer rows."""
+_FACTS: Final = """
+SELECT pg_current_snapshot()::text, c.relkind::text,
+       coalesce(pg_relation_filenode(c.oid), 0)::bigint, coalesce(m.amname, '') = 'heap',
+       coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0),
+       (SELECT sum(pg_table_size(l.oid))::bigint FROM pg_class l WHERE l.oid = ANY (leaves)),
+       (SELECT sum(l.reltuples)::bigint FROM pg_class l WHERE l.oid = ANY (leaves)),
+       pg_relation_size(c.oid) / current_setting('block_size')::int,
+       concat_ws(' ', c.relreplident, c.relname, c.relnamespace,
+         (SELECT string_agg(concat_ws('/', attnum, attname, atttypid, atttypmod, attisdropped), ' '
+                            ORDER BY attnum)
+          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),
+         (SELECT string_agg(concat_ws('/', indexrelid, xmin), ' ' ORDER BY indexrelid)
+          FROM pg_index WHERE indrelid = c.oid),
+         (SELECT string_agg(concat_ws('/', oid, xmin), ' ' ORDER BY oid)
+          FROM pg_publication_rel WHERE prrelid = c.oid))
+FROM pg_class c LEFT JOIN pg_am m ON m.oid = c.relam,
+LATERAL (SELECT CASE c.relkind WHEN 'p' THEN ARRAY(SELECT relid FROM pg_partition_tree(c.oid))
+                               ELSE ARRAY[c.oid::regclass] END::oid[] AS leaves) AS tree
+WHERE c.oid = %s
+"""
+_LOCATE: Final = """
+SELECT n.nspname::text, c.relname::text, c.relkind = 'p'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s
+"""
+_FILTER: Final = """
+SELECT rowfilter FROM pg_publication_tables
+WHERE pubname = %s AND schemaname = %s AND tablename = %s
+"""
+_FILTERS_SINCE: Final = 150000  # row filters came with version 15
+_EMIT: Final = "SELECT pg_logical_emit_message(true, %s, %s)"
+_XID: Final = "SELECT pg_current_xact_id()::text::bigint"
+_RUNNING: Final = """
+SELECT pid, usename::text, state, extract(epoch FROM now() - xact_start)::float
+FROM pg_stat_activity WHERE backend_xid::text::bigint = ANY (%s)
+"""
+_IDLE: Final = """
+SELECT backend_xid::text::bigint FROM pg_stat_activity
+WHERE backend_xid IS NOT NULL AND state LIKE %s
+UNION ALL SELECT transaction::text::bigint FROM pg_prepared_xacts
+"""
+_IDLE_STATE: Final = "idle in transaction"
+_XIDS: Final = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """What the catalog says of a table at the moment of a snapshot."""
+
+    snapshot: str  # pg_current_snapshot()
+    kind: str  # pg_class.relkind
+    storage: int  # pg_relation_filenode(): a rewrite changes it
+    is_heap: bool
+    large_bytes: int  # of TOASTed values
+    bytes: int  # of everything but indexes
+    rows: int  # estimated; negative if the table was never analysed
+    pages: int
+    signature: str  # changes with every DDL that changes what is read
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableTable:
+    """A published table as it is now, and what restricts the rows that are published."""
+
+    published: PublishedTable
+    row_filter: str | None
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which rows to copy: those that a condition and an order describe."""
+
+    where: str = ""
+    order: tuple[str, ...] = ()
+    limit: int = 0
+
+
+class _TooLargeError(Exception):
+    """A copy has more bytes than it may have."""
+
+
+class ChunkReader:
+    """One connection; used by one thread."""
+
+    def __init__(self, config: Postgres) -> None:
+        """Connect.
+
+        Raises:
+            SidecarError: the error of the server or the network, translated.
+
+        """
+        self._config = config
+        with translated(server_of(config)):
+            self._connection = psycopg.connect(connection_string(config), autocommit=True)
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self, source: str = "") -> Iterator[None]:
+        """Lock a table (`ONLY name`, or the name of a root) against DDL; roll back unless marked.
+
+        Raises:
+            SidecarError: the error of the server, translated.
+
+        """
+        with translated():
+            lock = _LOCK.format(source=source) if source else ""
+            self._connection.execute((_BEGIN + lock).encode())
+            try:
+                yield
+            finally:
+                with suppress(psycopg.Error):
+                    self._connection.execute("ROLLBACK")
+
+    def locate(self, oid: int) -> tuple[str, bool] | None:
+        """Return a table's name as SQL, and whether it is partitioned; None if it is gone.
+
+        Raises:
+            SidecarError: the error of the server, translated.
+
+        """
+        with translated():
+            row = self._connection.execute(_LOCATE, (oid,)).fetchone()
+        return (f"{always_quoted(row[0])}.{always_quoted(row[1])}", row[2]) if row else None
+
+    def size(self, oid: int) -> TableSize | None:
+        """Take the snapshot, and return what the catalog says; None if the table is gone."""
+        row = self._connection.execute(_FACTS, (oid,)).fetchone()
+        return TableSize(*row) if row else None
+
+    def describe(self, oid: int, signature: str) -> ReadableTable | None:
+        """Return a table as it is published now; None if it is not."""
+        publication = self._config.publication
+        tables = read_published_tables(self._connection, publication, oid)
+        if not tables:
+            return None
+        relation, row_filter = tables[0].relation, None
+        if self._connection.info.server_version >= _FILTERS_SINCE:
+            row = self._connection.execute(
+                _FILTER, (publication, relation.namespace, relation.name)
+            ).fetchone()
+            row_filter = row[0] if row else None
+        return ReadableTable(tables[0], row_filter, signature)
+
+    def copy(
+        self, columns: tuple[str, ...], source: str, part: Part, limit: int
+    ) -> list[bytes] | None:
+        """Return rows as lines of COPY; None if several rows have more than `limit` bytes."""
+        clauses = [f"SELECT {', '.join(map(always_quoted, columns))} FROM {source}"]  # noqa: S608 - quoted
+        clauses += [f"WHERE {part.where}"] if part.where else []
+        clauses += [f"ORDER BY {', '.join(part.order)}"] if part.order else []
+        clauses += [f"LIMIT {part.limit}"] if part.limit else []
+        query = f"COPY ({' '.join(clauses)}) TO STDOUT".encode()
+        lines: list[bytes] = []
+        with suppress(_TooLargeError), self._connection.cursor() as cursor:
+            with cursor.copy(query) as rows:
+                size = 0
+                for row in rows:
+                    lines.append(bytes(row))
+                    size += len(row)
+                    if size > limit and len(lines) > 1:
+                        raise _TooLargeError
+            return lines
+        return None
+
+    def assign_xid(self) -> int:
+        """Return the id of the open transaction, which gets one now: 64 bits."""
+        row = self._connection.execute(_XID).fetchone()
+        assert row is not None  # noqa: S101 - a SELECT without FROM has a row
+        return int(row[0])
+
+    def mark(self, prefix: str, content: bytes) -> None:
+        """Emit a marker in the open transaction, and commit."""
+        self._connection.execute(_EMIT, (prefix, content))
+        self._connection.execute("COMMIT")
+
+    def snapshot(self) -> str:
+        """Return the present snapshot."""
+        with translated():
+            row = self._connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+        assert row is not None  # noqa: S101 - a SELECT without FROM has a row
+        return str(row[0])
+
+    def find_idle(self, running: frozenset[int]) -> frozenset[int]:
+        """Return those of the running transactions that have not begun to commit.
+
+        Neither a prepared transaction nor an idle one has: the stream will have their changes. The
+        catalog shows the lower 32 bits of an id.
+        """
+        with translated():
+            found = {row[0] for row in self._connection.execute(_IDLE, (f"{_IDLE_STATE}%",))}
+        return frozenset(xid for xid in running if xid % _XIDS in found)
+
+    def name_running(self, running: frozenset[int]) -> list[str]:
+        """Return who runs these transactions, for a person."""
+        with translated():
+            rows = self._connection.execute(
+                _RUNNING, ([xid % _XIDS for xid in running],)
+            ).fetchall()
+        return [
+            f"process {pid} of {user} ({state or 'state hidden'}, {seconds or 0:.0f} s)"
+            for pid, user, state, seconds in rows
+        ]
+
+
+def compare(columns: tuple[str, ...], operator: str, key: tuple[str, ...]) -> str:
+    """Return the condition that the key of a row compares so with another key."""
+    names = ", ".join(map(always_quoted, columns))
+    return f"({names}) {operator} ({', '.join(map(quote_literal, key))})"
+
+
+def one_of(columns: tuple[str, ...], keys: tuple[tuple[str | None, ...], ...]) -> str:
+    """Return the condition that the key of a row is one of these; no part of a key is NULL."""
+    rows = (f"({', '.join(quote_literal(part or '') for part in key)})" for key in keys)
+    return f"({', '.join(map(always_quoted, columns))}) IN ({', '.join(rows)})"
+
+
+def pages(first: int, end: int) -> str:
+    """Return the condition that a row lies in these pages of its table."""
+    return f"ctid >= '({first},0)'::tid AND ctid < '({end},0)'::tid"

@@ -1,0 +1,166 @@
+"""The snapshot thread: reads the tables of a session whose older rows are not published yet.
+
+It never waits for Kafka itself: a chunk is settled once the stream has met its marker, and only a
+few chunks may be under way.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from cdc_sidecar import failpoints
+from cdc_sidecar.config.model import Postgres, Snapshot, Table
+from cdc_sidecar.errors import Disposition, SidecarError
+from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
+from cdc_sidecar.events.snapshot.visibility import Visibility
+from cdc_sidecar.events.snapshot.window import SnapshotWindow
+from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.postgres.chunks import ChunkReader
+from cdc_sidecar.runtime.crash import CrashGuard
+from cdc_sidecar.runtime.table_reading import TableReading
+
+_IN_FLIGHT: Final = 2
+"""Chunks under way: one is read while the other one passes through the stream."""
+_POLL: Final = 0.1
+"""Seconds between two looks at something that must pass: transactions, lag, a settled chunk."""
+_BACK_OFF: Final = 2.0
+"""Seconds before a table is read again after a lock, a time-out or a lost connection."""
+
+
+class SnapshotTelemetry(Protocol):
+    """Receives the reports of the snapshot thread."""
+
+    def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
+        """Report why nothing is read now: `fence`, `lag`, `rate`; `whom` it waits for."""
+
+    def snapshot_moved(self, state: TableSnapshot) -> None:
+        """Report the progress of a table."""
+
+    def snapshot_interrupted(self, error: SidecarError) -> None:
+        """Report an error after which reading is tried again."""
+
+
+class Snapshotter:
+    """Reads the open tables one after the other; `run` is its thread."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        settings: Snapshot,
+        tables: Mapping[int, Table],
+        window: SnapshotWindow,
+        telemetry: SnapshotTelemetry,
+        lag: Callable[[], float],
+        fail: Callable[[SidecarError], None],
+    ) -> None:
+        """Read `tables`, by oid, in their order; `lag` is that of the stream, in seconds."""
+        self._postgres = postgres
+        self._settings = settings
+        self._tables = tables
+        self._window = window
+        self._telemetry = telemetry
+        self._lag = lag
+        self._fail = fail
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Read nothing more."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Read until every table is published or has failed, or until stopped."""
+        try:
+            with CrashGuard():
+                while not self._stopping.is_set() and not self._read_all():
+                    self._stopping.wait(_BACK_OFF)
+        except SidecarError as error:
+            self._fail(error)
+
+    def _read_all(self) -> bool:
+        """Read every table; return whether nothing is left to do."""
+        try:
+            reader = ChunkReader(self._postgres)
+            try:
+                self._fence(reader)
+                for oid, table in self._tables.items():
+                    reading = TableReading(reader, self._window, self._settings, table, oid)
+                    self._read_table(reading, oid)
+            finally:
+                reader.close()
+        except SidecarError as error:
+            self._telemetry.snapshot_interrupted(error)
+            return False
+        return True
+
+    def _fence(self, reader: ChunkReader) -> None:
+        """Wait for transactions that may have committed before the stream, and are not seen yet.
+
+        The marker is committed after each of them began, so that they are among those that run.
+        """
+        with reader.transaction():
+            reader.assign_xid()
+            reader.mark(PREFIX, b"")
+        running = Visibility.parse(reader.snapshot()).running
+        while running and not self._stopping.is_set():
+            now = Visibility.parse(reader.snapshot())
+            self._window.recent.seen = now
+            running = (running & now.running) - reader.find_idle(running)
+            if running:
+                self._telemetry.snapshot_waits("fence", reader.name_running(running))
+                self._stopping.wait(_POLL)
+        failpoints.reach(Failpoint.AFTER_FENCE)
+
+    def _read_table(self, reading: TableReading, oid: int) -> None:
+        """Read a table chunk by chunk until the stream has published the last one."""
+        under_way: deque[Chunk] = deque()
+        try:
+            state = self._window.state(oid)
+            while SnapshotPhase(state.phase).is_open and not self._stopping.is_set():
+                chunk = self._read_chunk(reading, state)
+                under_way.append(chunk)
+                state = chunk.after
+                if len(under_way) >= _IN_FLIGHT or state.phase != SnapshotPhase.READING:
+                    state = self._settle(under_way, oid)
+        finally:
+            for chunk in under_way:
+                self._window.withdraw(chunk)
+
+    def _read_chunk(self, reading: TableReading, state: TableSnapshot) -> Chunk:
+        self._throttle()
+        began = time.monotonic()
+        try:
+            chunk = reading.read(state)
+        except SidecarError as error:
+            if error.disposition is Disposition.RETRY or error.may_mend:
+                raise
+            chunk = reading.fail(state, error)
+        rate = self._settings.max_rows_per_second
+        if rate:
+            self._stopping.wait(began + len(chunk.rows) / rate - time.monotonic())
+        return chunk
+
+    def _throttle(self) -> None:
+        """Read nothing while the stream is behind."""
+        while self._lag() > self._settings.max_lag and not self._stopping.is_set():
+            self._telemetry.snapshot_waits("lag")
+            self._stopping.wait(_POLL)
+
+    def _settle(self, under_way: deque[Chunk], oid: int) -> TableSnapshot:
+        """Wait for the oldest chunk, or for all of them where nothing can follow the last one yet.
+
+        Return the state that comes next: what was published, or what is under way.
+        """
+        while under_way and not self._stopping.is_set():
+            chunk = under_way[0]
+            if not chunk.settled.wait(_POLL):
+                continue
+            under_way.popleft()
+            self._telemetry.snapshot_moved(self._window.state(oid))
+            last = under_way[-1] if under_way else None
+            if chunk.published and last and last.after.phase == SnapshotPhase.READING:
+                return last.after
+        return self._window.state(oid)

@@ -1,0 +1,302 @@
+"""Reads one table in chunks: which rows come next, and what the table looks like now.
+
+A table is divided by its pages (`ctid`) where no value can be missing in the stream, because it has
+no TOASTed values or its old rows are whole. Otherwise it is divided by its key.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cdc_sidecar import failpoints
+from cdc_sidecar.config.model import Snapshot, Table
+from cdc_sidecar.errors import LayoutRefused, SidecarError
+from cdc_sidecar.events import twin
+from cdc_sidecar.events.copy_line import fields_of
+from cdc_sidecar.events.plan import Plan, compile_plan
+from cdc_sidecar.events.ports import Transcoder
+from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk, Identity
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
+from cdc_sidecar.events.snapshot.visibility import Visibility
+from cdc_sidecar.events.snapshot.window import SnapshotWindow, failed
+from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.postgres.chunks import (
+    ChunkReader,
+    Part,
+    ReadableTable,
+    TableSize,
+    compare,
+    one_of,
+    pages,
+)
+from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
+from cdc_sidecar.postgres.sql_names import always_quoted
+
+BY_PAGES: Final = "ctid"
+BY_KEY: Final = "key"
+_OWED_AT_ONCE: Final = 1000
+_FIRST_ROWS: Final = 500
+"""Rows of the first chunk of a table that was never analysed: each may be large."""
+_CONTENT_BYTES: Final = 16  # random: nobody can guess them
+_TOO_LARGE: Final = 4
+"""A chunk of several rows may have this many times the bytes that are wanted, and the next one may
+be this many times larger."""
+_XIDS: Final = 1 << 32
+_NO_ROWS: Final = Plan((), (), (), b"")
+
+
+@dataclass(slots=True)
+class _Shape:
+    """A table as it is now."""
+
+    readable: ReadableTable
+    plan: Plan
+    transcoder: Transcoder
+    source: str  # in FROM and LOCK
+
+    @property
+    def relation(self) -> Relation:
+        """Its layout, as the stream has it."""
+        return self.readable.published.relation
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row."""
+        return self.readable.published.facts.key_columns
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read: those that the stream has."""
+        return tuple(column.name for column in self.relation.columns)
+
+    def places(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the places of columns."""
+        return tuple(self.columns.index(name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Rows as lines of COPY, the state after them, and the owed rows that were asked for."""
+
+    lines: list[bytes]
+    after: TableSnapshot
+    asked: tuple[Identity, ...] = ()
+
+
+class TableReading:
+    """Reads the chunks of one table; used by the snapshot thread."""
+
+    def __init__(
+        self,
+        reader: ChunkReader,
+        window: SnapshotWindow,
+        settings: Snapshot,
+        table: Table,
+        oid: int,
+    ) -> None:
+        """Read `oid`, which is configured by `table`, with `reader`."""
+        self._reader = reader
+        self._window = window
+        self._settings = settings
+        self._table = table
+        self._oid = oid
+        self._shape: _Shape | None = None
+        self._rows = _FIRST_ROWS  # of the next chunk
+        self._pages = 1
+
+    def read(self, state: TableSnapshot) -> Chunk:
+        """Read what follows `state`, let the window expect it, and commit the marker.
+
+        Raises:
+            SidecarError: the table cannot be read now, or not at all.
+
+        """
+        located = self._reader.locate(self._oid)
+        if located is None:
+            raise LayoutRefused("the table no longer exists")
+        name, is_root = located
+        source = name if is_root else f"ONLY {name}"
+        while True:
+            with self._reader.transaction(source):
+                size = self._reader.size(self._oid)
+                if size is None:
+                    raise LayoutRefused("the table no longer exists")
+                shape = self._describe(size, source)
+                begins = state.phase == SnapshotPhase.WAITING or _is_rewritten(state, size)
+                start = self._begin(state, size, shape) if begins else state
+                piece = self._next(start, shape)
+                if piece is not None:
+                    rows = [shape.transcoder.transcode_line(line) for line in piece.lines]
+                    identity = shape.places(shape.key)
+                    return self._mark(
+                        Chunk(
+                            relation=shape.relation,
+                            plan=shape.plan,
+                            identity=identity,
+                            visibility=Visibility.parse(size.snapshot),
+                            lines=piece.lines,
+                            rows=rows,
+                            before=state,
+                            after=piece.after,
+                            asked=piece.asked,
+                            content=secrets.token_bytes(_CONTENT_BYTES),
+                        )
+                    )
+            self._rows = max(1, self._rows // _TOO_LARGE)
+            self._pages = max(1, self._pages // _TOO_LARGE)
+
+    def fail(self, state: TableSnapshot, error: SidecarError) -> Chunk:
+        """Publish that the table cannot be read, with a chunk that has no rows.
+
+        Raises:
+            SidecarError: Postgres is not available.
+
+        """
+        namespace, _, name = state.name.partition(".")
+        with self._reader.transaction():
+            return self._mark(
+                Chunk(
+                    relation=Relation(self._oid, namespace, name, ReplicaIdentity.NOTHING, ()),
+                    plan=_NO_ROWS,
+                    identity=(),
+                    visibility=Visibility.parse(self._reader.snapshot()),
+                    lines=[],
+                    rows=[],
+                    before=state,
+                    after=failed(state, error),
+                    asked=(),
+                    content=secrets.token_bytes(_CONTENT_BYTES),
+                )
+            )
+
+    def _mark(self, chunk: Chunk) -> Chunk:
+        """Commit the marker of a chunk that the window expects from now on."""
+        chunk.xid = self._reader.assign_xid() % _XIDS
+        failpoints.reach(Failpoint.AFTER_CHUNK_READ)
+        self._window.expect(chunk)
+        committed = False
+        try:
+            self._reader.mark(PREFIX, chunk.content)
+            committed = True
+            failpoints.reach(Failpoint.AFTER_MARKER)
+        finally:
+            if not committed:
+                self._window.withdraw(chunk)
+        return chunk
+
+    def _describe(self, size: TableSize, source: str) -> _Shape:
+        """Return the table as it is; the catalog is asked only if it has changed."""
+        if self._shape and self._shape.readable.signature == size.signature:
+            self._shape.source = source
+            return self._shape
+        readable = self._reader.describe(self._oid, size.signature)
+        if readable is None:
+            raise LayoutRefused("the table is no longer published")
+        published = readable.published
+        plan, mistakes = compile_plan(published.relation, published.facts, self._table)
+        if plan is None:
+            raise LayoutRefused("; ".join(mistakes))
+        self._shape = _Shape(readable, plan, twin.Transcoder(plan), source)
+        if not self._shape.key and self._table.snapshot != "duplicates":
+            raise LayoutRefused(
+                "rows that are older than the slot cannot be told from each other without a key",
+                hint='set snapshot = "duplicates" for the table: a row that was inserted while the'
+                " snapshot was read may then come twice; or set snapshot = false",
+            )
+        self._size_chunks(size)
+        return self._shape
+
+    def _size_chunks(self, size: TableSize) -> None:
+        """Guess how many rows and pages give a chunk, from what ANALYZE has found."""
+        if size.rows > 0:
+            average = max(1, size.bytes // size.rows)
+            fitting = max(1, self._settings.chunk_bytes // average)
+            self._rows = min(self._settings.chunk_rows, fitting)
+            per_page = max(1, size.rows // max(1, size.pages))
+            self._pages = max(1, self._rows // per_page)
+
+    def _begin(self, state: TableSnapshot, size: TableSize, shape: _Shape) -> TableSnapshot:
+        """Return the state from which a table is read from its beginning."""
+        state = replace(state, phase=SnapshotPhase.READING.value, estimate=max(0, size.rows))
+        full = shape.relation.replica_identity is ReplicaIdentity.FULL
+        if size.is_heap and size.kind == "r" and (full or not size.large_bytes or not shape.key):
+            first, bound = ("0",), (str(size.pages),)
+            return replace(state, by=BY_PAGES, storage=size.storage, cursor=first, bound=bound)
+        lines = self._copy(shape, Part(order=_order(shape.key, " DESC"), limit=1), shape.key)
+        last = _texts(lines[0], tuple(range(len(shape.key)))) if lines else None
+        return replace(state, by=BY_KEY, columns=shape.key, cursor=None, bound=last)
+
+    def _next(self, state: TableSnapshot, shape: _Shape) -> _Piece | None:
+        """Return what comes next; None if it is too large, and the transaction is over."""
+        if state.phase == SnapshotPhase.READ:
+            owed = state.owed[:_OWED_AT_ONCE]
+            asked = tuple(tuple(t if t is None else t.encode() for t in key) for key in owed)
+            lines = self._copy(shape, Part(where=one_of(shape.key, owed)))
+            return lines if lines is None else _Piece(lines, state, asked)
+        if state.by == BY_PAGES:
+            return self._next_pages(state, shape)
+        return self._next_keys(state, shape)
+
+    def _next_pages(self, state: TableSnapshot, shape: _Shape) -> _Piece | None:
+        assert state.cursor and state.bound  # noqa: S101, PT018 - set when it began
+        first, bound = int(state.cursor[0]), int(state.bound[0])
+        end = min(first + self._pages, bound)
+        lines = self._copy(shape, Part(where=pages(first, end)))
+        if lines is None:
+            return None
+        self._pages = self._adapted(self._pages, lines)
+        after = replace(state, cursor=(str(end),))
+        return _Piece(lines, after if end < bound else _all_read(after))
+
+    def _next_keys(self, state: TableSnapshot, shape: _Shape) -> _Piece | None:
+        if state.bound is None:  # the table was empty
+            return _Piece([], _all_read(state))
+        conditions = [compare(state.columns, "<=", state.bound)]
+        if state.cursor is not None:
+            conditions.append(compare(state.columns, ">", state.cursor))
+        wanted = self._rows
+        part = Part(" AND ".join(conditions), _order(state.columns), wanted)
+        lines = self._copy(shape, part)
+        if lines is None:
+            return None
+        self._rows = min(self._settings.chunk_rows, self._adapted(wanted, lines))
+        if len(lines) < wanted:  # with the lock, this is all that there is up to the bound
+            return _Piece(lines, _all_read(state))
+        cursor = _texts(lines[-1], shape.places(state.columns))
+        return _Piece(lines, replace(state, cursor=cursor))
+
+    def _adapted(self, now: int, lines: list[bytes]) -> int:
+        """Return how many pages or rows to read next, so that a chunk has the wanted size."""
+        if not lines:
+            return now * 2
+        settings = self._settings
+        size = sum(map(len, lines))
+        fitting = min(settings.chunk_rows / len(lines), settings.chunk_bytes / size)
+        return max(1, int(now * min(fitting, _TOO_LARGE)))
+
+    def _copy(self, shape: _Shape, part: Part, columns: tuple[str, ...] = ()) -> list[bytes] | None:
+        """Copy rows that the publication's row filter lets through; None if they are too large."""
+        conditions = [f"({each})" for each in (shape.readable.row_filter, part.where) if each]
+        filtered = replace(part, where=" AND ".join(conditions))
+        limit = _TOO_LARGE * self._settings.chunk_bytes
+        return self._reader.copy(columns or shape.columns, shape.source, filtered, limit)
+
+
+def _is_rewritten(state: TableSnapshot, size: TableSize) -> bool:
+    """Whether pages no longer mean what they meant when the table was begun."""
+    return state.by == BY_PAGES and state.storage != size.storage
+
+
+def _all_read(state: TableSnapshot) -> TableSnapshot:
+    return replace(state, phase=SnapshotPhase.READ.value)
+
+
+def _order(columns: tuple[str, ...], direction: str = "") -> tuple[str, ...]:
+    return tuple(always_quoted(name) + direction for name in columns)
+
+
+def _texts(line: bytes, places: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the texts of some values of a line, which are not NULL."""
+    fields = fields_of(line)
+    return tuple((fields[place] or b"").decode() for place in places)

@@ -1,0 +1,79 @@
+"""The initial snapshot: rows that are older than the slot are sent beside the stream."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from cdc_sidecar.failpoints import VARIABLE, Failpoint
+from tests.acceptance.conftest import MARKS, TABLES, Service
+from tests.acceptance.snapshot_oracle import assert_snapshot
+from tests.waiting import await_true
+
+INITIAL = {'mode = "never"': 'mode = "initial"\nchunk_rows = 200'}
+ITEMS = (
+    "CREATE TABLE items (id bigint PRIMARY KEY, n int, label text)",
+    "CREATE PUBLICATION cdc FOR ALL TABLES",
+)
+
+
+def _rows(count: int) -> str:
+    label = "E'a tab\\t and a backslash \\\\ ' || n"
+    return f"INSERT INTO items SELECT n, n, {label} FROM generate_series(1, {count}) n"
+
+
+def await_snapshots(service: Service, tables: int = 1, deadline: float = 60.0) -> None:
+    """Wait until the snapshots of some tables have ended."""
+    await_true(
+        lambda: len(service.sidecar.events("snapshot_completed")) >= tables,
+        deadline=deadline,
+        what="the snapshot ended",
+    )
+
+
+def test_rows_older_than_the_slot_are_sent_once(make_service: Callable[..., Service]) -> None:
+    service = make_service(TABLES + MARKS, **INITIAL)
+    service.sql(*ITEMS)
+    oracle = service.oracle()
+    service.sql(_rows(1000))
+    service.sidecar.start_and_stream()
+    await_snapshots(service)
+    service.sql("UPDATE items SET n = 0 WHERE id % 10 = 0")
+    service.await_published()
+    seen = assert_snapshot(service, oracle, "items")
+    rows = [event for event in seen if event.op == "r"]
+    assert len(rows) == 1000
+    assert {event.snapshot for event in rows} == {"true"}
+    assert {event.snapshot for event in seen if event.op == "u"} == {"false"}
+    service.sidecar.process.send_signal(signal.SIGTERM)
+    assert service.sidecar.await_exit() == 0
+    service.sidecar.start_and_stream()
+    service.sql("INSERT INTO items VALUES (5000, 1, 'new')")
+    service.await_published()
+    assert len(assert_snapshot(service, oracle, "items")) == len(seen) + 1
+
+
+@pytest.mark.parametrize(
+    "failpoint", list(Failpoint)[list(Failpoint).index(Failpoint.AFTER_FENCE) :], ids=str
+)
+def test_a_sidecar_killed_at_any_failpoint_goes_on_where_it_was(
+    make_service: Callable[..., Service], failpoint: Failpoint
+) -> None:
+    service = make_service(TABLES + MARKS, **INITIAL)
+    service.sql(*ITEMS)
+    oracle = service.oracle()
+    service.sql(_rows(2000))
+    hit = 1 if failpoint is Failpoint.AFTER_FENCE else 4
+    service.sidecar.start(environment={VARIABLE: f"{failpoint.value}#{hit}=kill"})
+    assert service.sidecar.await_exit() == -9, "the failpoint was never reached"
+    service.sql("UPDATE items SET n = 0 WHERE id % 3 = 0", "DELETE FROM items WHERE id % 7 = 0")
+    service.sidecar.start_and_stream()
+    await_snapshots(service)
+    service.await_published()
+    seen = assert_snapshot(service, oracle, "items")
+    # an updated row may have moved to a page that was not read yet
+    ids = Counter(int(json.loads(event.key)["id"]) for event in seen if event.op == "r")
+    assert all(number % 3 == 0 for number, times in ids.items() if times > 1)
+    assert ids.keys() >= {number for number in range(1, 2001) if number % 3 and number % 7}
