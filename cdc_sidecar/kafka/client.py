@@ -1,6 +1,7 @@
 """The settings of all Kafka clients of the sidecar, and the translation of their errors."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -37,6 +38,19 @@ PROBE_TIMEOUT: Final = 3.0
 PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - it has no public name
 """The code with which librdkafka reports the end of a partition."""
 
+_NAMED_SETTING: Final = re.compile(r'configuration property:? "([^"]+)"')
+"""The setting in librdkafka's texts about one."""
+_ALIASES: Final[Mapping[str, str]] = {
+    "compression.codec": "compression.type",
+    "max.in.flight": "max.in.flight.requests.per.connection",
+    "message.send.max.retries": "retries",
+    "message.timeout.ms": "delivery.timeout.ms",
+    "queue.buffering.max.ms": "linger.ms",
+    "request.required.acks": "acks",
+    "sasl.mechanisms": "sasl.mechanism",
+}
+"""Other names of settings, which librdkafka accepts but does not use in its texts."""
+
 _ACLS: Final = "docs/how-to/deploy-beside-a-service.md#kafka-acls lists what the sidecar needs"
 
 
@@ -58,6 +72,12 @@ class Asked(NamedTuple):
 
     operation: str
     resource: str
+
+    @property
+    def option(self) -> str:
+        """The resource as `kafka-acls.sh` takes it, without the dashes."""
+        kind, _, name = self.resource.partition(" ")
+        return f"{kind} {name!r}" if name else kind
 
 
 class Admin(AdminClient):
@@ -222,22 +242,38 @@ def _permission(fact: str, asked: Asked | None, reason: Reason | None) -> KafkaR
     """Return the error of a missing ACL, with the command that adds it if everything is known."""
     if asked is None:
         return KafkaRefused(fact, hint=f"add the missing ACL: {_ACLS}")
-    who = reason.username if reason and reason.username else "ANONYMOUS"
-    kind, _, name = asked.resource.partition(" ")
-    servers = reason.servers if reason else ""
     return KafkaRefused(
         f"{fact}: operation {asked.operation} on {asked.resource}",
-        hint=f"run kafka-acls.sh --bootstrap-server {servers} --add --allow-principal 'User:{who}'"
-        f" --operation {asked.operation} --{kind}{f' {name!r}' if name else ''}"
-        f" (the broker's log names the principal of a client certificate); {_ACLS}",
+        hint=permission_hint(reason, asked),
     )
+
+
+def permission_hint(reason: Reason | None, *asked: Asked) -> str:
+    """Return the commands that allow what was refused."""
+    who = reason.username if reason and reason.username else "ANONYMOUS"
+    servers = reason.servers if reason else ""
+    commands = [
+        f"run kafka-acls.sh --bootstrap-server {servers} --add --allow-principal 'User:{who}'"
+        f" --operation {each.operation} --{each.option}"
+        for each in asked
+    ]
+    principal = "(the broker's log names the principal of a client certificate)"
+    return f"{'; '.join(commands)} {principal}; {_ACLS}"
+
+
+def _setting_hint(fact: str) -> str:
+    named = _NAMED_SETTING.search(fact)
+    setting = f'"{named[1]}"' if named else "the setting that the message names"
+    if named and named[1] in _ALIASES:
+        setting += f' (also called "{_ALIASES[named[1]]}")'
+    return f"correct {setting} in [kafka.client], or remove it: then Kafka's default is used"
 
 
 def _setting(fact: str) -> KafkaSettingInvalid:
     """Return the error of a setting; a file that cannot be read may be one that is replaced."""
     name = fact.partition(": ")[2].partition(" failed")[0] if ".location failed" in fact else ""
     if not name:
-        return KafkaSettingInvalid(fact, hint="correct [kafka.client]")
+        return KafkaSettingInvalid(fact, hint=_setting_hint(fact))
     invalid = KafkaSettingInvalid(
         fact, hint=f'correct "{name}" in [kafka.client], or the file that it names'
     )

@@ -252,6 +252,6 @@ def _elsewhere(
 MOVE_SLOT_HINT: Final = (
     "restore the earlier value; a copy for another database needs a service.name of its own; to"
     " continue this service from another slot, run `cdc-sidecar position move-slot`, which shows"
-    " first what is lost or repeated"
+    " what is lost or repeated; --yes moves the position"
 )
 """The hint of a position that belongs to another transactional id or slot."""

@@ -269,7 +269,7 @@ class Daemon:
         return FencedTooOften(
             f"{FENCES_ALLOWED} times within {FENCES_WITHIN:.0f} s; last: {error.fact}",
             cause="another producer uses our transactional id, or transaction_timeout is too short",
-            hint="look for another producer with this id",
+            hint="stop the other producer with this id, or raise publish.transaction_timeout",
         )
 
     def _back_off(self, error: SidecarError, streaming_since: float | None) -> None:
