@@ -38,6 +38,9 @@ PROBE_TIMEOUT: Final = 3.0
 PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - it has no public name
 """The code with which librdkafka reports the end of a partition."""
 
+GROUP: Final = "cdc-sidecar-reader"
+"""The consumer group of all readers, which commit no offsets."""
+
 _NAMED_SETTING: Final = re.compile(r'configuration property:? "([^"]+)"')
 """The setting in librdkafka's texts about one."""
 _ALIASES: Final[Mapping[str, str]] = {
@@ -74,10 +77,16 @@ class Asked(NamedTuple):
     resource: str
 
     @property
-    def option(self) -> str:
-        """The resource as `kafka-acls.sh` takes it, without the dashes."""
+    def options(self) -> str:
+        """The options of `kafka-acls.sh` that allow this, and what else the resource needs."""
         kind, _, name = self.resource.partition(" ")
-        return f"{kind} {name!r}" if name else kind
+        needed = [self.operation]
+        if kind == "transactional-id":
+            needed = ["Describe", "Write"]
+        elif kind == "topic" and self.operation in ("Describe", "DescribeConfigs", "Write"):
+            needed = ["Describe", "DescribeConfigs", "Write"] + ["Read"] * name.startswith("_cdc.")
+        operations = " ".join(f"--operation {operation}" for operation in needed)
+        return f"{operations} --{kind} {name!r}" if name else f"{operations} --{kind}"
 
 
 class Admin(AdminClient):
@@ -162,7 +171,8 @@ def translate(
     if verdict is Verdict.CREDENTIALS:
         return _credentials(code, fact)
     if verdict is Verdict.PERMISSION:
-        return _permission(fact, asked, reason)
+        in_group = code == KafkaError.GROUP_AUTHORIZATION_FAILED
+        return _permission(fact, Asked("Read", f"group {GROUP}") if in_group else asked, reason)
     if verdict is Verdict.SETTING:
         return _setting(error.str())
     lost = verdict is Verdict.AWAY and (error.fatal() or error.txn_requires_abort())
@@ -252,11 +262,11 @@ def permission_hint(reason: Reason | None, *asked: Asked) -> str:
     """Return the commands that allow what was refused."""
     who = reason.username if reason and reason.username else "ANONYMOUS"
     servers = reason.servers if reason else ""
-    commands = [
+    commands = dict.fromkeys(
         f"run kafka-acls.sh --bootstrap-server {servers} --add --allow-principal 'User:{who}'"
-        f" --operation {each.operation} --{each.option}"
+        f" {each.options}"
         for each in asked
-    ]
+    )
     principal = "(the broker's log names the principal of a client certificate)"
     return f"{'; '.join(commands)} {principal}; {_ACLS}"
 

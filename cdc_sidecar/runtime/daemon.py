@@ -285,6 +285,9 @@ class Daemon:
             code=error.code,
             title=error.title,
             fact=error.fact,
+            where=error.where,
+            cause=error.cause,
+            hint=error.hint,
             retry_in_seconds=round(seconds, 1),
         )
         self._resources.stopping.wait(seconds)

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka.admin import (
@@ -22,10 +23,10 @@ from tests.acceptance.conftest import Service
 from tests.acceptance.howto import Page
 from tests.waiting import await_true
 
-_ROUNDS = 9
+_ROUNDS = 25
 """A hint may lead to an error that could not be seen before."""
 _TOOLS = {
-    "acls": "kafka.admin.AclCommand",
+    "acls": "org.apache.kafka.tools.AclCommand",
     "configs": "kafka.admin.ConfigCommand",
     "topics": "org.apache.kafka.tools.TopicCommand",
 }
@@ -51,16 +52,23 @@ class Person:
     postgres: PostgresServer
     arguments: tuple[str, ...] = ()  # of the next start
     code: str = ""  # of the error that is followed
+    fact: str = ""  # of this error
     environment: dict[str, str] = field(default_factory=dict)
+    credentials: tuple[str, ...] = ()  # options with which an administrator calls Kafka's tools
 
     def start_and_obey(self) -> list[str]:
+        """Start the sidecar, follow each error, and see it publish; return the codes."""
+        codes = self.start_until_streaming()
+        self.service.await_published()
+        return codes
+
+    def start_until_streaming(self) -> list[str]:
         """Start the sidecar until it streams, and follow each error; return the codes."""
         codes: list[str] = []
         while error := self.start():
             codes.append(error["code"])
             assert len(codes) < _ROUNDS, codes
             self.obey(error)
-        self.service.await_published()
         return codes
 
     def obey_halt(self) -> str:
@@ -76,12 +84,15 @@ class Person:
         sidecar, arguments = self.service.sidecar, self.arguments
         self.arguments, seen = (), len(sidecar.log_text()) if sidecar.log_path.exists() else 0
         sidecar.start(*arguments, environment=self.environment)
-        await_true(lambda: self._runs() or sidecar.process.poll() is not None, what="it runs")
+        await_true(lambda: self._runs(seen) or sidecar.process.poll() is not None, what="it runs")
         if sidecar.process.poll() is None:
             return None
         return self.error(sidecar.log_text()[seen:])
 
-    def _runs(self) -> bool:
+    def _runs(self, seen: int) -> bool:
+        """Return whether the sidecar streams; `seen` is the length of the log at its start."""
+        for event in _events(self.service.sidecar.log_text()[seen:]):
+            self.service.sidecar.port = event.get("http_port", self.service.sidecar.port)
         status = self.service.sidecar.status()
         return status is not None and status["phase"] == "streaming"
 
@@ -97,7 +108,7 @@ class Person:
 
     def obey(self, error: dict[str, Any]) -> None:
         """Do the first thing that the hint of an error says."""
-        hint, self.code = error["hint"], error["code"]
+        hint, self.code, self.fact = error["hint"], error["code"], error["fact"]
         ways: Sequence[tuple[str, Callable[[re.Match[str]], None]]] = (
             (r'set "?([\w.]+)"? = ([^ ,;]+)(?: \([^)]*\))? in \[([\w.]+)\]', self._set),
             (r'set (truncate = "\w+")', self._append),
@@ -106,12 +117,13 @@ class Person:
             (r"run kafka-(\w+)\.sh ([^;\n(]+)", self._run_tool),
             (r"raise (\S+) of topic (\S+) to at least (\d+)", self._raise),
             (r"(SELECT pg_\w+\([^)]*\)|ALTER SYSTEM SET \w+ = \w+)", self._run_sql),
-            (
-                r"(?:`cdc-sidecar (setup-sql --diff)`.*)?see docs/how-to/recover-a-lost",
-                self._recover,
-            ),
+            (r"(?:`cdc-sidecar (setup-sql --diff)`.*)?recover-a-lost-slot", self._recover),
             (r"`cdc-sidecar ([^`]+)`", self._run_command),
-            (r"unset (\w+)", lambda found: self.environment.__delitem__(found[1])),
+            (r"unset (\w+)", self._unset),
+            (r"remove the line that the message names", self._remove_line),
+            (r"correct the file or the variables", self._correct_keys),
+            (r"mount the file", self._restore_file),
+            (r"give it a (service)\.(name) of its own", self._rename),
         )
         found = [(list(re.finditer(pattern, hint)), do) for pattern, do in ways]
         assert any(matches for matches, _ in found), hint
@@ -136,11 +148,35 @@ class Person:
         config = self.service.sidecar.config.read_text()
         self._configure(set_key(config, found[2], found[1], brokers))
 
+    def _unset(self, found: re.Match[str]) -> None:
+        del self.environment[found[1]]
+
+    def _remove_line(self, _found: re.Match[str]) -> None:
+        (number,) = re.findall(r"at line (\d+)", self.fact)
+        lines = self.service.sidecar.config.read_text().splitlines(keepends=True)
+        del lines[int(number) - 1]
+        self._configure("".join(lines))
+
+    def _correct_keys(self, _found: re.Match[str]) -> None:
+        config = self.service.sidecar.config.read_text()
+        for wrong, meant in re.findall(r"(\w+): unknown key.*did you mean (\w+)\?", self.fact):
+            config = config.replace(f"{wrong} = ", f"{meant} = ")
+        self._configure(config)
+
+    def _restore_file(self, _found: re.Match[str]) -> None:
+        (path,) = re.findall(r"file (\S+): ", self.fact)
+        Path(path).write_text("restored")
+
+    def _rename(self, found: re.Match[str]) -> None:
+        section, key = found.groups()
+        self.service.name += "_copy"
+        config = self.service.sidecar.config.read_text()
+        self._configure(set_key(config, section, key, f'"{self.service.name}"'))
+
     def _append(self, found: re.Match[str]) -> None:
         config = self.service.sidecar.config.read_text()
-        self._configure(
-            re.sub(r"^truncate = .*\n", "", config, flags=re.MULTILINE) + f"{found[1]}\n"
-        )
+        others = re.sub(r"^truncate = .*\n", "", config, flags=re.MULTILINE)
+        self._configure(f"{others}{found[1]}\n")
 
     def _remove(self, found: re.Match[str]) -> None:
         names = "|".join(map(re.escape, re.findall(r'"([^"]+)"', found[1])))
@@ -150,6 +186,7 @@ class Person:
 
     def _run_tool(self, found: re.Match[str]) -> None:
         command = [*self.kafka.tool(_TOOLS[found[1]]), *shlex.split(found[2])]
+        command += self.credentials
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

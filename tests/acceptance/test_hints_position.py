@@ -2,60 +2,20 @@
 
 from collections.abc import Callable
 
-import pytest
-
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.obeying import Person
-from tests.acceptance.own_postgres import ITEMS, published_ids
+from tests.acceptance.own_postgres import ITEMS
 
 _OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
 
 
-@pytest.fixture
-def person(service: Service, kafka: KafkaBroker, postgres: PostgresServer) -> Person:
-    """Return a person whose sidecar has published item 1, and is down."""
-    made = Person(service, kafka, postgres)
-    assert made.start_and_obey() == []
-    service.sql("INSERT INTO items VALUES (1, 1, 'a')")
-    service.await_published()
-    assert service.sidecar.terminate() == 0
-    return made
-
-
-def test_after_the_hints_about_the_slot_of_the_position_it_runs(person: Person) -> None:
-    service = person.service
-    slot = f"{service.name}_cdc"
-    service.sql(
-        f"SELECT pg_drop_replication_slot('{slot}')",
-        f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')",
-    )
-    assert person.start_and_obey() == ["CDC-504"]
-    assert service.sidecar.terminate() == 0
-    service.reconfigure(f'slot = "{slot}"', f'slot = "{service.name}_new"')
-    assert person.start_and_obey() == ["CDC-507"]
-    service.sql("INSERT INTO items VALUES (2, 2, 'b')")
-    service.await_published()
-    assert published_ids(service) == [1, 2]
-
-
-def test_after_the_hint_about_changes_that_are_missing_it_runs(
-    make_service: Callable[..., Service], kafka: KafkaBroker, postgres: PostgresServer
+def test_after_the_hints_of_a_command_that_moves_the_position_it_runs(
+    service: Service, kafka: KafkaBroker, postgres: PostgresServer
 ) -> None:
-    service = make_service(TABLES + MARKS)
-    service.sql(ITEMS[0], "CREATE PUBLICATION cdc FOR TABLE items")
-    person = Person(service, kafka, postgres)
+    person, words = Person(service, kafka, postgres), ("position reset", "--to", "0/1", "--yes")
     assert person.start_and_obey() == []
-    assert service.sidecar.terminate() == 0
-    service.sql("ALTER PUBLICATION cdc DROP TABLE items", "ALTER PUBLICATION cdc ADD TABLE items")
-    assert person.start_and_obey() == ["CDC-508"]
-
-
-def test_after_the_hints_of_a_command_that_moves_the_position_it_runs(person: Person) -> None:
-    service = person.service
-    assert person.start() is None
-    words = ("position reset", "--to", "0/1", "--yes")
     refused = person.error(service.sidecar.run(*words).stderr)
     assert refused["code"] == "CDC-510"
     assert refused["hint"] == "stop the sidecar and its standbys, then run this command again"

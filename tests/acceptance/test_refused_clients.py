@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, TABLES, Service
+from tests.acceptance.obeying import Person
 from tests.acceptance.own_postgres import ITEMS
 from tests.acceptance.secured import PASSWORD, Secured, client_table, secured_broker
 from tests.waiting import await_true
@@ -108,6 +110,29 @@ def test_every_refusal_names_its_party_and_its_setting(
         assert expected.fact in halt["fact"], told
         assert expected.hint in halt["hint"], told
         assert "Traceback" not in sidecar.log_text(), name
+
+
+_ADMIN = f"""
+security.protocol=SASL_PLAINTEXT
+sasl.mechanism=PLAIN
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  username="alice" password="{PASSWORD}";
+"""
+
+
+def test_after_the_hints_about_the_protocol_and_the_acls_it_runs(
+    secured: Secured, make_service: Callable[..., Service], postgres: PostgresServer
+) -> None:
+    """The first hint is about the protocol, and each of the others is about a resource."""
+    bob = {**_PLAIN, "sasl_username": "bob", "sasl_password": "b"}
+    settings = client_table(**{**bob, "security_protocol": "PLAINTEXT"})
+    service = _service(make_service, secured, "sasl", settings)
+    service.sql(*ITEMS)
+    admin = service.sidecar.config.with_name("admin.properties")
+    admin.write_text(_ADMIN)
+    person = Person(service, secured.broker, postgres)
+    person.credentials = ("--command-config", str(admin))
+    assert set(person.start_and_obey()) == {"CDC-402"}
 
 
 def test_check_tells_the_same_at_once(
