@@ -36,11 +36,13 @@ _ERROR = re.compile(r"^(CDC-\d+) .*?^  hint: +(.*?)$(?!\n {9})", re.MULTILINE | 
 def set_key(text: str, section: str, key: str, value: str) -> str:
     """Return a configuration with another value of a key; `value` is as TOML spells it."""
     name = f'"{key}"' if "." in key else key
-    before = re.sub(rf"^{re.escape(name)} = .*\n", "", text, flags=re.MULTILINE)
-    head = f"[{section}]\n"
-    if head not in before:
-        return f"{head}{name} = {value}\n\n{before}"
-    return before.replace(head, f"{head}{name} = {value}\n", 1)
+    before, header, after = text.partition(f"[{section}]\n")
+    if not header:
+        return f"[{section}]\n{name} = {value}\n\n{text}"
+    keys, bracket, others = after.partition("\n[")
+    kept = [line for line in keys.splitlines() if not line.startswith(f"{name} = ")]
+    changed = "\n".join([f"{name} = {value}", *kept])
+    return f"{before}{header}{changed}\n{bracket}{others}"
 
 
 @dataclass
@@ -123,6 +125,7 @@ class Person:
             (r"remove the line that the message names", self._remove_line),
             (r"correct the file or the variables", self._correct_keys),
             (r"mount the file", self._restore_file),
+            (r"correct (\w+)\.(dsn|bootstrap_servers)", self._correct_address),
             (r"give it a (service)\.(name) of its own", self._rename),
         )
         found = [(list(re.finditer(pattern, hint)), do) for pattern, do in ways]
@@ -166,6 +169,12 @@ class Person:
     def _restore_file(self, _found: re.Match[str]) -> None:
         (path,) = re.findall(r"file (\S+): ", self.fact)
         Path(path).write_text("restored")
+
+    def _correct_address(self, found: re.Match[str]) -> None:
+        section, key = found.groups()
+        right = {"dsn": self.service.dsn, "bootstrap_servers": self.service.kafka}[key]
+        config = self.service.sidecar.config.read_text()
+        self._configure(set_key(config, section, key, f'"{right}"'))
 
     def _rename(self, found: re.Match[str]) -> None:
         section, key = found.groups()
