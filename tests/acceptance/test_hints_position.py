@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from confluent_kafka import Producer
+
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.obeying import Person
-from tests.acceptance.own_postgres import ITEMS
+from tests.acceptance.own_postgres import ITEMS, published_ids
 
 _OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
 
@@ -61,3 +63,18 @@ def test_after_the_hint_about_an_outbox_row_without_a_key_it_runs(
     assert person.obey_halt() == "CDC-304"
     assert person.start_and_obey() == []
     assert 'op="outbox",table="public.outbox"} 1.0' in service.sidecar.get("/metrics")[1]
+
+
+def test_after_the_hint_about_a_position_that_something_else_wrote_it_runs(
+    service: Service, kafka: KafkaBroker, postgres: PostgresServer
+) -> None:
+    person = Person(service, kafka, postgres)
+    assert person.start_and_obey() == []
+    assert service.sidecar.terminate() == 0
+    service.sql("INSERT INTO items VALUES (1, 1, 'a')")
+    producer = Producer({"bootstrap.servers": service.kafka})
+    key = f"cdc.{service.name}.{service.name}_cdc"
+    producer.produce(f"_cdc.{service.name}.position", key=key, value=b"no position")
+    assert producer.flush(30) == 0
+    assert person.start_and_obey() == ["CDC-502", "CDC-501"]
+    assert published_ids(service) == [1]

@@ -44,6 +44,7 @@ _FOLLOWED = {
     "CDC-409": "test_takeover.py",
     "CDC-410": "test_hints_kafka.py",
     "CDC-501": "test_hints_slots.py",
+    "CDC-502": "test_hints_position.py",
     "CDC-503": "test_moves.py",
     "CDC-504": "test_howtos.py",
     "CDC-505": "test_failover.py",
@@ -61,8 +62,7 @@ _NOT_FOLLOWED = {
     "CDC-212": "nothing is done: the server is busy, and the sidecar continues by itself",
     "CDC-220": "a bug of the sidecar or of the server: it is reported",
     "CDC-306": "two schemas with the same 64-bit id cannot be found by trial",
-    "CDC-408": "a newer version wrote the record, and there is none yet",
-    "CDC-502": "a newer version wrote the record, and there is none yet",
+    "CDC-408": "a newer version of the sidecar wrote the record, and there is none yet",
     "CDC-901": "a bug of the sidecar: it is reported",
     "CDC-902": "only tests arm failpoints",
 }
