@@ -101,7 +101,8 @@ def _not_valid(part: str) -> FailpointInvalid:
     points = ", ".join(member.value for member in Failpoint)
     return FailpointInvalid(
         f"{part!r} in {VARIABLE}",
-        hint=f"write point[#count]=kill|stop|raise|delay; the points are {points}",
+        hint=f"unset {VARIABLE}, which is only for tests; a test writes"
+        f" point[#count]=kill|stop|raise|delay, and the points are {points}",
     )
 
 

@@ -22,8 +22,8 @@ from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.slot import SlotStatus
 
 _OTHER_SOURCE = (
-    "a clone: give it a service.name of its own; this service on a"
-    " restored or upgraded server: `cdc-sidecar position accept-gap --new-source`"
+    "a clone: give it a service.name of its own; this service on a restored or upgraded server:"
+    " `cdc-sidecar position accept-gap --new-source` shows what is lost; --yes accepts it"
 )
 
 

@@ -87,8 +87,8 @@ def check_free_slot(server: SourceServer) -> None:
         raise ServerLimitReached(
             "no replication slot is free",
             cause="max_replication_slots is reached",
-            hint="drop a slot that nobody reads (pg_replication_slots), or raise"
-            " max_replication_slots and restart the server",
+            hint="drop a slot that nobody reads (see pg_replication_slots); or run ALTER SYSTEM SET"
+            f" max_replication_slots = {server.max_replication_slots + 1}; then restart the server",
         )
 
 
@@ -115,7 +115,8 @@ def find_publication(connection: Connection, name: str) -> Publication:
     publication = read_publication(connection, name)
     if publication is None:
         raise PublicationMissing(
-            name, hint="run what `cdc-sidecar setup-sql` prints, before the slot is created"
+            name,
+            hint="run what `cdc-sidecar setup-sql --diff` prints, before the slot is created",
         )
     return publication
 

@@ -1,6 +1,6 @@
 """The topics that a start needs, and the conditions on them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,13 +11,10 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TopicUnfit
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
-from cdc_sidecar.kafka.topic import Topic
+from cdc_sidecar.kafka.topic import Topic, alter_topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable
 
-_NOT_COMPACTED = (
-    "kafka-configs --alter --entity-type topics --entity-name <topic> --add-config"
-    " cleanup.policy=delete; for topics that do not exist yet, change [topics] config"
-)
+_INSYNC: Final = "min.insync.replicas"
 
 
 def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> list[str]:
@@ -39,49 +36,55 @@ class TopicView:
     source: SourceView
 
 
-def check_replicas(topics: Iterable[Topic]) -> None:
+def _cure(topics: Sequence[Topic], setting: str, value: object, config: Config) -> str:
+    """Return how to give a setting to topics: those that exist, and those that are created."""
+    servers = config.kafka.bootstrap_servers
+    ways = [alter_topic(servers, topic.name, setting, value) for topic in topics if topic.exists]
+    if setting in config.topics.config or len(ways) < len(topics):
+        ways.append(f'set "{setting}" = "{value}" in [topics.config]')
+    return "; ".join(ways)
+
+
+def check_replicas(topics: Iterable[Topic], config: Config) -> None:
     """Check that each topic has as many replicas as a write needs.
 
     Raises:
         TopicUnfit: one has fewer; every transaction would fail.
 
     """
-    faults = [
-        f"{topic.name} has {topic.replication_factor} replica(s) and"
-        f" min.insync.replicas={topic.min_insync_replicas}"
-        for topic in topics
-        if topic.replication_factor < topic.min_insync_replicas
-    ]
-    if faults:
+    unfit = [topic for topic in topics if topic.replication_factor < topic.min_insync_replicas]
+    if unfit:
+        replicas = min(topic.replication_factor for topic in unfit)
         raise TopicUnfit(
-            "; ".join(faults),
+            "; ".join(
+                f"{topic.name} has {topic.replication_factor} replica(s) and"
+                f" min.insync.replicas={topic.min_insync_replicas}"
+                for topic in unfit
+            ),
             cause="no write is accepted with fewer replicas than min.insync.replicas",
-            hint="lower min.insync.replicas of the topic, or give it more replicas"
-            " ([topics] replication_factor, config)",
+            hint=f"give the topics more replicas; or {_cure(unfit, _INSYNC, replicas, config)}",
         )
 
 
-def check_null_keys(
-    tables: Iterable[PublishedTable],
-    topics: Mapping[str, Topic],
-    capture: Capture,
-    publication: Publication,
-) -> None:
+def check_null_keys(view: TopicView) -> None:
     """Check that no table that may send null keys has a compacted topic.
 
     Raises:
         TopicUnfit: there is one; the broker would reject its transactions at every attempt.
 
     """
-    faults = []
-    for table in captured(tables, capture):
+    source, unfit = view.source, dict[str, tuple[Topic, str]]()
+    for table in source.captured:
         relation = table.relation
-        topic = topics.get(table_topic(capture.service, relation.namespace, relation.name))
+        name = table_topic(source.capture.service, relation.namespace, relation.name)
+        topic = view.topics.get(name)
         if topic and topic.compacted:
-            reasons = _null_keys(table, capture, publication)
-            faults += [f"{topic.name} is compacted, but {reason}" for reason in reasons]
-    if faults:
-        raise TopicUnfit("; ".join(faults), hint=_NOT_COMPACTED)
+            for reason in _null_keys(table, source.capture, source.publication):
+                unfit[name] = (topic, f"{name} is compacted, but {reason}")
+    if unfit:
+        topics, faults = zip(*unfit.values(), strict=True)
+        cure = _cure(topics, "cleanup.policy", "delete", source.config)
+        raise TopicUnfit("; ".join(faults), hint=cure)
 
 
 def _null_keys(table: PublishedTable, capture: Capture, publication: Publication) -> list[str]:
@@ -100,14 +103,12 @@ def _null_keys(table: PublishedTable, capture: Capture, publication: Publication
 OF_TOPICS: Final[tuple[Condition[TopicView], ...]] = (
     Condition(
         "null keys",
-        lambda view: check_null_keys(
-            view.source.tables, view.topics, view.source.capture, view.source.publication
-        ),
+        check_null_keys,
         lambda _: "fit every topic",
     ),
     Condition(
         "replicas",
-        lambda view: check_replicas(view.topics.values()),
+        lambda view: check_replicas(view.topics.values(), view.source.config),
         lambda _: "are enough for min.insync.replicas",
     ),
 )

@@ -81,7 +81,11 @@ def _read(path: Path) -> dict[str, Any]:
             hint="the file must be UTF-8, and the sidecar's user must be allowed to read it",
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigUnreadable(f"{path} is not valid TOML: {error}") from error
+        raise ConfigUnreadable(
+            f"{path} is not valid TOML: {error}",
+            hint="correct or remove the line that the message names; a text is in quotes:"
+            ' name = "orders"',
+        ) from error
 
 
 def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:

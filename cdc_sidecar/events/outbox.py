@@ -20,6 +20,7 @@ from cdc_sidecar.events.schema import BYTES, STRING
 from cdc_sidecar.events.transcode import columns_of
 from cdc_sidecar.events.values import encode_bytea
 from cdc_sidecar.postgres.frames import TUPLE_AT
+from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, Relation
 from cdc_sidecar.postgres.sql_names import similar
 from cdc_sidecar.postgres.types import Builtin, LayoutFacts, TypeFacts
@@ -113,10 +114,10 @@ class OutboxTable:
     def insert(self, transaction: SourceTransaction, frame: bytes) -> None:
         """Add the row as an event of its aggregate type."""
         row = self._read(frame)
-        aggregatetype = self._required(row, "aggregatetype")
+        aggregatetype = self._required(row, "aggregatetype", transaction)
         route = self._routes.get(aggregatetype) or self._open_route(aggregatetype)
-        key = encode_bytes(self._required(row, "aggregateid"))
-        headers = [("id", self._required(row, "id")), ("type", self._required(row, "type"))]
+        key = encode_bytes(self._required(row, "aggregateid", transaction))
+        headers = [(role, self._required(row, role, transaction)) for role in ("id", "type")]
         trace = row.get("traceparent")
         if trace is not None:
             headers.append(("traceparent", trace))
@@ -152,13 +153,17 @@ class OutboxTable:
             row[role] = column
         return row
 
-    def _required(self, row: dict[str, bytes | None], role: str) -> bytes:
+    def _required(
+        self, row: dict[str, bytes | None], role: str, transaction: SourceTransaction
+    ) -> bytes:
         value = row[role]
         if value is None:
             name = self._names[role]
             raise OutboxUnroutable(
                 f"column {name} is NULL",
-                hint=f"make {name} NOT NULL; the row cannot be published",
+                hint=f"make {name} NOT NULL; no setting publishes this row."
+                f" `cdc-sidecar position reset --to {format_lsn(transaction.final_lsn + 1)}` shows"
+                " what is left out if its whole transaction is skipped; --yes skips it",
             )
         return value
 

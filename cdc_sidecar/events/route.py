@@ -16,6 +16,10 @@ record at most 36, and BEGIN and END get `part` (6) later. The rest is a margin.
 """
 
 
+_ROOM: Final = 4096
+"""Bytes that a record may need in addition to key and value, whichever limit it meets."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicRoute:
     """Where records go: table, outbox, messages and transaction metadata have one each.
@@ -83,5 +87,6 @@ class TopicRoute:
         remedy = f", or {self.remedy}" if self.remedy else ""
         return RecordTooLarge(
             f"{size} bytes, but topic {self.topic} takes {self.limit}",
-            hint=f"raise {self.limited_by or f'max.message.bytes of topic {self.topic}'}{remedy}",
+            hint=f"raise {self.limited_by or f'max.message.bytes of topic {self.topic}'} to at"
+            f" least {size + _ROOM}{remedy}",
         )

@@ -87,7 +87,8 @@ def _bind(config: Http, handler: type[BaseHTTPRequestHandler]) -> Listener:
     except OSError as error:
         raise HttpUnavailable(
             f"{config.listen}: {error.strerror}",
-            hint="set [http] listen to a free address; with port 0 any free port is taken",
+            hint=f'set listen = "{config.listen.rpartition(":")[0]}:0" in [http], which takes any'
+            " free port, or name a free address",
         ) from error
 
 

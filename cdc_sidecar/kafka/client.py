@@ -5,7 +5,8 @@ raises, and the error refers to the exception that is handled at that time (its 
 to its frames, and they to everything that a session has made. `error_of` helps to keep this rule.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -42,6 +43,22 @@ PROBE_TIMEOUT: Final = 3.0
 PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - it has no public name
 """The code with which librdkafka reports the end of a partition."""
 
+GROUP: Final = "cdc-sidecar-reader"
+"""The consumer group of all readers, which commit no offsets."""
+
+_NAMED_SETTING: Final = re.compile(r'configuration property:? "([^"]+)"')
+"""The setting in librdkafka's texts about one."""
+_ALIASES: Final[Mapping[str, str]] = {
+    "compression.codec": "compression.type",
+    "max.in.flight": "max.in.flight.requests.per.connection",
+    "message.send.max.retries": "retries",
+    "message.timeout.ms": "delivery.timeout.ms",
+    "queue.buffering.max.ms": "linger.ms",
+    "request.required.acks": "acks",
+    "sasl.mechanisms": "sasl.mechanism",
+}
+"""Other names of settings, which librdkafka accepts but does not use in its texts."""
+
 _ACLS: Final = "docs/how-to/deploy-beside-a-service.md#kafka-acls lists what the sidecar needs"
 
 
@@ -63,6 +80,18 @@ class Asked(NamedTuple):
 
     operation: str
     resource: str
+
+    @property
+    def options(self) -> str:
+        """The options of `kafka-acls.sh` that allow this, and what else the resource needs."""
+        kind, _, name = self.resource.partition(" ")
+        needed = [self.operation]
+        if kind == "transactional-id":
+            needed = ["Describe", "Write"]
+        elif kind == "topic" and self.operation in ("Describe", "DescribeConfigs", "Write"):
+            needed = ["Describe", "DescribeConfigs", "Write"] + ["Read"] * name.startswith("_cdc.")
+        operations = " ".join(f"--operation {operation}" for operation in needed)
+        return f"{operations} --{kind} {name!r}" if name else f"{operations} --{kind}"
 
 
 class Admin(AdminClient):
@@ -171,7 +200,8 @@ def translate(
     if verdict is Verdict.CREDENTIALS:
         return _credentials(code, fact)
     if verdict is Verdict.PERMISSION:
-        return _permission(fact, asked, reason)
+        in_group = code == KafkaError.GROUP_AUTHORIZATION_FAILED
+        return _permission(fact, Asked("Read", f"group {GROUP}") if in_group else asked, reason)
     if verdict is Verdict.SETTING:
         return _setting(error.str())
     lost = verdict is Verdict.AWAY and (error.fatal() or error.txn_requires_abort())
@@ -251,22 +281,38 @@ def _permission(fact: str, asked: Asked | None, reason: Reason | None) -> KafkaR
     """Return the error of a missing ACL, with the command that adds it if everything is known."""
     if asked is None:
         return KafkaRefused(fact, hint=f"add the missing ACL: {_ACLS}")
-    who = reason.username if reason and reason.username else "ANONYMOUS"
-    kind, _, name = asked.resource.partition(" ")
-    servers = reason.servers if reason else ""
     return KafkaRefused(
         f"{fact}: operation {asked.operation} on {asked.resource}",
-        hint=f"run kafka-acls.sh --bootstrap-server {servers} --add --allow-principal 'User:{who}'"
-        f" --operation {asked.operation} --{kind}{f' {name!r}' if name else ''}"
-        f" (the broker's log names the principal of a client certificate); {_ACLS}",
+        hint=permission_hint(reason, asked),
     )
+
+
+def permission_hint(reason: Reason | None, *asked: Asked) -> str:
+    """Return the commands that allow what was refused."""
+    who = reason.username if reason and reason.username else "ANONYMOUS"
+    servers = reason.servers if reason else ""
+    commands = dict.fromkeys(
+        f"run kafka-acls.sh --bootstrap-server {servers} --add --allow-principal 'User:{who}'"
+        f" {each.options}"
+        for each in asked
+    )
+    principal = "(the broker's log names the principal of a client certificate)"
+    return f"{'; '.join(commands)} {principal}; {_ACLS}"
+
+
+def _setting_hint(fact: str) -> str:
+    named = _NAMED_SETTING.search(fact)
+    setting = f'"{named[1]}"' if named else "the setting that the message names"
+    if named and named[1] in _ALIASES:
+        setting += f' (also called "{_ALIASES[named[1]]}")'
+    return f"correct {setting} in [kafka.client], or remove it: then Kafka's default is used"
 
 
 def _setting(fact: str) -> KafkaSettingInvalid:
     """Return the error of a setting; a file that cannot be read may be one that is replaced."""
     name = fact.partition(": ")[2].partition(" failed")[0] if ".location failed" in fact else ""
     if not name:
-        return KafkaSettingInvalid(fact, hint="correct [kafka.client]")
+        return KafkaSettingInvalid(fact, hint=_setting_hint(fact))
     invalid = KafkaSettingInvalid(
         fact, hint=f'correct "{name}" in [kafka.client], or the file that it names'
     )

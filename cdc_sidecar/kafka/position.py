@@ -130,8 +130,8 @@ def spell_partial(partial: Partial | None) -> dict[str, Any] | None:
     return {**asdict(partial), **lsns}
 
 
-def decode_position(value: bytes) -> PositionRecord:
-    """Decode a position record.
+def decode_position(value: bytes, remedy: str = "") -> PositionRecord:
+    """Decode a position record; `remedy` is the rest of the hint about a malformed one.
 
     Raises:
         PositionUnreadable: another version, or malformed.
@@ -155,6 +155,7 @@ def decode_position(value: bytes) -> PositionRecord:
         raise PositionUnreadable(
             f"a record of {len(value)} bytes is malformed",
             cause="something else writes to the position topic",
+            hint=f"stop what else writes to the topic{remedy}",
         ) from error
 
 
@@ -184,6 +185,13 @@ def _parse_move(move: dict[str, Any]) -> Move:
     return Move(start=start, goal=goal, more=move, **known)
 
 
+_REMEDY: Final = (
+    "; run kafka-topics.sh --bootstrap-server {} --delete --topic {}; this loses the position, and"
+    " `cdc-sidecar run --bootstrap` starts at the LSN that was last acknowledged to Postgres"
+)
+"""How to continue without the records of a topic to which something else has written."""
+
+
 def read_position(
     consumer: Reader, topic: str, transactional_id: str, high: int | None
 ) -> PositionRecord | None:
@@ -208,7 +216,7 @@ def read_position(
         if others := _positions(found):
             raise _elsewhere(topic, transactional_id, others)
         if own is not None:
-            return decode_position(own)
+            return decode_position(own, _REMEDY.format(consumer.reason.servers, topic))
     return None
 
 
@@ -252,6 +260,6 @@ def _elsewhere(
 MOVE_SLOT_HINT: Final = (
     "restore the earlier value; a copy for another database needs a service.name of its own; to"
     " continue this service from another slot, run `cdc-sidecar position move-slot`, which shows"
-    " first what is lost or repeated"
+    " what is lost or repeated; --yes moves the position"
 )
 """The hint of a position that belongs to another transactional id or slot."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AclOperation, AdminClient
+from confluent_kafka.admin import AclOperation
 
 from cdc_sidecar.errors import KafkaRefused
-from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, answer_of
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, Admin, Asked, answer_of, permission_hint
 
 Operations = tuple[AclOperation, ...]
 """Operations that an ACL allows or denies."""
@@ -17,7 +17,7 @@ READ_BACK: Final[Operations] = (AclOperation.WRITE, AclOperation.READ)
 """The operations on the position and schemas topics."""
 
 
-def check_allowed(admin: AdminClient, topics: Iterable[str], operations: Operations) -> None:
+def check_allowed(admin: Admin, topics: Iterable[str], operations: Operations) -> None:
     """Check that operations on existing topics are allowed.
 
     Raises:
@@ -33,11 +33,14 @@ def check_allowed(admin: AdminClient, topics: Iterable[str], operations: Operati
     for name, answer in answers.items():
         allowed = answer_of(answer).authorized_operations
         if allowed is not None:
-            denied += [f"{o.name.title()} on topic {name}" for o in operations if o not in allowed]
+            denied += [
+                Asked(operation.name.title(), f"topic {name}")
+                for operation in operations
+                if operation not in allowed
+            ]
     if denied:
         raise KafkaRefused(
-            f"not allowed: {', '.join(denied)}",
+            f"not allowed: {', '.join(f'{each.operation} on {each.resource}' for each in denied)}",
             cause="the brokers' ACLs",
-            hint="allow the sidecar's Kafka user these operations"
-            " (docs/how-to/deploy-beside-a-service.md, Kafka ACLs)",
+            hint=permission_hint(admin.reason, *denied),
         )

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from cdc_sidecar.config.model import Kafka
 from cdc_sidecar.errors import KafkaUnavailable, TopicMissing
 from cdc_sidecar.kafka.client import (
+    GROUP,
     PARTITION_EOF,
     REQUEST_TIMEOUT,
     Asked,
@@ -67,7 +68,7 @@ def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader
     """
     settings = client_settings(
         config,
-        group_id="cdc-sidecar-reader",
+        group_id=GROUP,
         enable_auto_commit=False,
         enable_partition_eof=True,
         isolation_level=isolation,

@@ -20,9 +20,17 @@ REQUEST_OVERHEAD: Final = 2048
 at most 249 bytes each."""
 
 
+def alter_topic(servers: str, topic: str, setting: str, value: object) -> str:
+    """Return the command that changes a setting of a topic that exists."""
+    return (
+        f"run kafka-configs.sh --bootstrap-server {servers} --alter --topic {topic}"
+        f" --add-config {setting}={value}"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """An existing topic."""
+    """A topic as it is or, if it is only planned, as the brokers would create it."""
 
     name: str
     partitions: int
@@ -31,6 +39,7 @@ class Topic:
     cleanup_policy: str
     min_insync_replicas: int
     segment_bytes: int
+    exists: bool = True
 
     def facts(self, largest_request: int | None) -> TopicFacts:
         """Return the facts that a record must fit: all limits between us and the topic's log."""
@@ -48,6 +57,15 @@ class Topic:
     def compacted(self) -> bool:
         """Whether compaction removes records by key."""
         return "compact" in self.cleanup_policy
+
+    def to_keep_records(self, servers: str) -> str:
+        """Return how the topic becomes fit for positions and schemas."""
+        if self.partitions == 1:
+            return alter_topic(servers, self.name, "cleanup.policy", "compact")
+        return (
+            "no topic loses partitions: if it holds no position yet, run kafka-topics.sh"
+            f" --bootstrap-server {servers} --delete --topic {self.name}; then start again"
+        )
 
     @classmethod
     def described(cls, listed: TopicMetadata, settings: Mapping[str, str]) -> "Topic":
@@ -75,4 +93,5 @@ class Topic:
             settings.get("cleanup.policy", "delete"),
             int(settings.get("min.insync.replicas", "1")),
             int(settings.get("segment.bytes", str(DEFAULT_SEGMENT))),
+            exists=False,
         )

@@ -47,8 +47,6 @@ INTERNAL_SETTINGS: Final = {
 """Settings of the position and schemas topics. A segment that is open is not compacted, so segments
 are small, and a start reads little."""
 
-_COMPACT: Final = "kafka-configs --alter --topic {} --add-config cleanup.policy=compact"
-_SINGLE: Final = "no topic loses partitions: if it holds no position yet, delete {} and start again"
 _DURABLE: Final = ("min.insync.replicas",)
 """The configured settings that internal topics have too: a position must not be lost either."""
 
@@ -242,7 +240,7 @@ class TopicCatalog:
                     f"{name} has cleanup.policy={topic.cleanup_policy} and "
                     f"{topic.partitions} partition(s)",
                     cause="with a policy other than compact the position would be deleted",
-                    hint=(_COMPACT if topic.partitions == 1 else _SINGLE).format(name),
+                    hint=topic.to_keep_records(self._admin.reason.servers),
                 )
 
     def _check_room(self, topic: Topic) -> None:
@@ -258,7 +256,7 @@ class TopicCatalog:
                 f"{topic.name} takes records of {facts.max_message_bytes} bytes, but the sidecar's"
                 f" own records may need {SMALLEST_INTERNAL}",
                 cause=f"{facts.limited_by} is too small",
-                hint=f"raise it to at least {SMALLEST_INTERNAL + REQUEST_OVERHEAD}",
+                hint=f"raise {facts.limited_by} to at least {SMALLEST_INTERNAL + REQUEST_OVERHEAD}",
             )
 
     def _ensure(self, names: Iterable[str], settings: Mapping[str, str], partitions: int) -> None:
@@ -273,7 +271,7 @@ class TopicCatalog:
         if not self._config.create:
             raise TopicMissing(
                 ", ".join(missing),
-                hint="create them, or set [topics] create = true with partitions and"
+                hint="create them, or set create = true in [topics], with partitions and"
                 " replication_factor",
             )
         created = self._create(missing, settings, partitions)

@@ -108,11 +108,11 @@ _TOPIC_SETTINGS: Final = "correct [topics.config]: the brokers refuse one of its
 
 HINTS: Final[Mapping[int, str]] = {
     KafkaError.INVALID_TRANSACTION_TIMEOUT: (
-        "set publish.transaction_timeout to at most the brokers' transaction.max.timeout.ms"
-        " (15 minutes by default), or raise that setting of the brokers"
+        'set transaction_timeout = "15m" in [publish], which is the most that brokers allow unless'
+        " their transaction.max.timeout.ms is another, or raise that setting of the brokers"
     ),
     KafkaError.INVALID_REPLICATION_FACTOR: (
-        "set [topics] replication_factor to at most the number of brokers"
+        "set replication_factor in [topics] to at most the number of brokers"
     ),
     KafkaError.INVALID_PARTITIONS: "set [topics] partitions to a number that the brokers allow",
     KafkaError.INVALID_CONFIG: _TOPIC_SETTINGS,

@@ -30,7 +30,8 @@ SELECT current_setting('server_version_num')::int AS version,
        current_setting('synchronous_standby_names') AS synchronous_standby_names,
        current_setting('max_slot_wal_keep_size') AS max_slot_wal_keep_size,
        current_setting('max_replication_slots')::int - (SELECT count(*)::int
-           FROM pg_replication_slots) AS free_slots
+           FROM pg_replication_slots) AS free_slots,
+       current_setting('max_replication_slots')::int AS max_replication_slots
 """
 
 
@@ -51,6 +52,7 @@ class SourceServer:
     synchronous_standby_names: str
     max_slot_wal_keep_size: str  # "-1": a slot may retain any amount of WAL
     free_slots: int
+    max_replication_slots: int
 
     @property
     def waits_for_us(self) -> bool:

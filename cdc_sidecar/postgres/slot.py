@@ -57,7 +57,9 @@ class SlotStatus:
             raise SlotUnfit(
                 f"slot {self.name} has plugin {self.plugin}, database {self.database}"
                 + (", and is temporary" if self.temporary else ""),
-                hint=f"use a permanent pgoutput slot of database {database}",
+                hint="set another postgres.slot; or, if nothing else uses this slot, run"
+                f" SELECT pg_drop_replication_slot('{self.name}'), so that a pgoutput slot of"
+                f" database {database} can have its name",
             )
         self.check_kept()
 

@@ -1,5 +1,6 @@
 """The translation of psycopg's errors into ours: every error of Postgres enters here."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -34,11 +35,12 @@ _FULL_HINT: Final = (
 )
 _BUSY_HINTS: Final[Mapping[str, str]] = {
     "57014": "look in pg_stat_activity for what keeps the server busy; if statement_timeout of the"
-    " role is short, run ALTER ROLE … RESET statement_timeout",
+    " role is short, run ALTER ROLE CURRENT_USER RESET statement_timeout as that role",
     "55P03": "look in pg_locks for the session that holds the lock, and end it",
     "53100": "free space on the server's disk",
     "53200": "give the server more memory, or fewer connections",
 }
+_READER: Final = re.compile(r"active for PID (\d+)")
 _BUSY_HINT: Final = "look at the server's log; a running sidecar retries by itself"
 
 
@@ -89,7 +91,11 @@ def _full(fact: str) -> SidecarError:
 
 
 def _slot_busy(fact: str) -> SidecarError:
-    return SlotBusy(fact, cause="another connection reads the slot", hint="stop the other reader")
+    reader = _READER.search(fact)
+    ends = f": SELECT pg_terminate_backend({reader[1]}) ends its connection" if reader else ""
+    return SlotBusy(
+        fact, cause="another connection reads the slot", hint=f"stop the other reader{ends}"
+    )
 
 
 def _limit(fact: str) -> SidecarError:
@@ -101,7 +107,7 @@ def _limit(fact: str) -> SidecarError:
 
 
 def _permission(fact: str) -> SidecarError:
-    return PermissionMissing(fact, hint="run the grants that `cdc-sidecar setup-sql` prints")
+    return PermissionMissing(fact, hint="run the grants that `cdc-sidecar setup-sql --diff` prints")
 
 
 def _credentials(fact: str) -> SidecarError:
@@ -147,10 +153,12 @@ def _undefined(fact: str) -> SidecarError:
         return PublicationMissing(
             fact,
             cause="the publication was dropped, or created after the slot",
-            hint="create the publication, then the slot: `cdc-sidecar setup-sql` prints both",
+            hint="create the publication if it does not exist: run what `cdc-sidecar setup-sql"
+            " --diff` prints; the changes before it are lost, then the slot must be created anew:"
+            " see docs/how-to/recover-a-lost-slot.md",
         )
     if "replication slot" in fact:
-        return SlotMissing(fact, hint="run `cdc-sidecar check`")
+        return SlotMissing(fact, hint="see docs/how-to/recover-a-lost-slot.md")
     return _refused(fact)
 
 

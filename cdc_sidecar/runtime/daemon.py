@@ -275,7 +275,7 @@ class Daemon:
         return FencedTooOften(
             f"{FENCES_ALLOWED} times within {FENCES_WITHIN:.0f} s; last: {error.fact}",
             cause="another producer uses our transactional id, or transaction_timeout is too short",
-            hint="look for another producer with this id",
+            hint="stop the other producer with this id, or raise publish.transaction_timeout",
         )
 
     def _back_off(self, error: SidecarError, streaming_since: float | None) -> None:
@@ -291,6 +291,9 @@ class Daemon:
             code=error.code,
             title=error.title,
             fact=error.fact,
+            where=error.where,
+            cause=error.cause,
+            hint=error.hint,
             retry_in_seconds=round(seconds, 1),
         )
         self._resources.stopping.wait(seconds)

@@ -209,7 +209,8 @@ class SessionStart:
             raise SlotMissing(
                 f"neither slot {self._config.postgres.slot} nor a position exists: this is a first"
                 " start",
-                hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
+                hint="run what `cdc-sidecar setup-sql --diff` prints, or set create_slot = true"
+                " in [postgres]",
             )
         self._write(claim, record)
         failpoints.reach(Failpoint.AFTER_SLOT_INTENT)
@@ -227,6 +228,7 @@ class SessionStart:
         """Return the LSN at which an existing slot begins, if a first start may use the slot."""
         slot = source.slot
         assert slot is not None  # noqa: S101 - the caller has asked
+        slot.check(source.identity.database)
         if intent is None and not self._resources.bootstrap:
             raise PositionMissing(
                 f"slot {slot.name} begins at {format_lsn(slot.confirmed_flush_lsn)}, but topic"
@@ -235,7 +237,6 @@ class SessionStart:
                 hint="for a first start, run `cdc-sidecar run --bootstrap` once; otherwise restore"
                 " the topic",
             )
-        slot.check(source.identity.database)
         return slot.confirmed_flush_lsn
 
     def _write(self, claim: Claim, record: PositionRecord) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from cdc_sidecar.failpoints import VARIABLE
 from cdc_sidecar.postgres.lsn import format_lsn, parse_lsn
+from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service, Services
+from tests.acceptance.obeying import Person
 from tests.acceptance.own_postgres import (
     ITEMS,
     ask,
@@ -142,7 +144,7 @@ def test_a_failover_that_lost_what_is_published_halts_before_anyone_is_fenced(
 
 
 def test_a_clone_that_is_behind_halts_and_the_original_streams_on(
-    services: Services, primary: PostgresServer
+    services: Services, primary: PostgresServer, kafka: KafkaBroker
 ) -> None:
     service = services(primary, "original")
     service.sql(*ITEMS)
@@ -160,6 +162,9 @@ def test_a_clone_that_is_behind_halts_and_the_original_streams_on(
         copied.sidecar.start(environment=_NO_FENCE)
         halt = halt_of(copied.sidecar)
         assert halt["code"] == "CDC-505"
+        person = Person(copied, kafka, clone)
+        person.obey(halt)
+        assert person.start_and_obey() == ["CDC-501"]
         assert format_lsn(copied.current_lsn())[:4] in halt["fact"]
     service.sql("INSERT INTO items VALUES (0, 0, 'still streaming')")
     service.await_published()

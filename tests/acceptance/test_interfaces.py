@@ -14,8 +14,12 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from cdc_sidecar.events.reader import without_logical_types
 from cdc_sidecar.servers.kafka import KafkaBroker
-from tests.acceptance.conftest import TABLES, Service
+from cdc_sidecar.servers.postgres import PostgresServer
+from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.events import Records, read_topics
+from tests.acceptance.obeying import Person
+from tests.acceptance.own_postgres import ITEMS
+from tests.acceptance.test_check import faults_of
 from tests.waiting import await_true
 
 
@@ -194,21 +198,22 @@ def test_check_is_content_and_disturbs_nobody(service: Service) -> None:
     assert not service.sidecar.events("session_ended")
 
 
-def test_check_tries_to_reach_servers_that_are_away(
-    make_service: Callable[..., Service], kafka: KafkaBroker
+def test_check_tries_to_reach_servers_that_are_away_and_after_its_hints_the_sidecar_runs(
+    make_service: Callable[..., Service], kafka: KafkaBroker, postgres: PostgresServer
 ) -> None:
     service = make_service(
-        TABLES,
+        TABLES + MARKS,
         **{f'bootstrap_servers = "{kafka.bootstrap_servers}"': 'bootstrap_servers = "127.0.0.1:1"'},
     )
     config = service.sidecar.config
     port = service.dsn.split("port=")[1].split()[0]
     config.write_text(config.read_text().replace(f"port={port}", "port=1"))
-    run = service.sidecar.run("check")
-    assert run.returncode == 1
-    assert "CDC-201" in run.stdout
-    assert "CDC-401" in run.stdout
-    assert "Traceback" not in run.stdout + run.stderr
+    service.sql(*ITEMS)
+    person, faults = Person(service, kafka, postgres), faults_of(service)
+    assert {fault["code"] for fault in faults} == {"CDC-201", "CDC-401"}
+    for fault in faults:
+        person.obey({"fact": fault["detail"], **fault})
+    assert person.start_and_obey() == []
 
 
 def test_a_secret_never_shows(service: Service, tmp_path: Path) -> None:

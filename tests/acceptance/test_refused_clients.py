@@ -6,8 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, TABLES, Service
+from tests.acceptance.obeying import Person
 from tests.acceptance.own_postgres import ITEMS
 from tests.acceptance.secured import PASSWORD, Secured, client_table, secured_broker
 from tests.waiting import await_true
@@ -108,6 +118,48 @@ def test_every_refusal_names_its_party_and_its_setting(
         assert expected.fact in halt["fact"], told
         assert expected.hint in halt["hint"], told
         assert "Traceback" not in sidecar.log_text(), name
+
+
+_ADMIN = f"""
+security.protocol=SASL_PLAINTEXT
+sasl.mechanism=PLAIN
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  username="alice" password="{PASSWORD}";
+"""
+
+
+def test_after_the_hints_about_the_protocol_and_the_acls_it_runs(
+    secured: Secured, make_service: Callable[..., Service], postgres: PostgresServer
+) -> None:
+    """The first hint is about the protocol, and each of the others is about a resource.
+
+    The user may create topics; the hint about that is one for each topic too.
+    """
+    bob = {**_PLAIN, "sasl_username": "bob", "sasl_password": "b"}
+    settings = client_table(**{**bob, "security_protocol": "PLAINTEXT"})
+    service = _service(make_service, secured, "sasl", settings)
+    service.sql(*ITEMS)
+    _allow_to_create("User:bob", secured.broker.bootstrap_servers)
+    admin = service.sidecar.config.with_name("admin.properties")
+    admin.write_text(_ADMIN)
+    person = Person(service, secured.broker, postgres)
+    person.credentials = ("--command-config", str(admin))
+    assert set(person.start_and_obey()) == {"CDC-402"}
+
+
+def _allow_to_create(principal: str, servers: str) -> None:
+    rule = AclBinding(
+        ResourceType.BROKER,
+        "kafka-cluster",
+        ResourcePatternType.LITERAL,
+        principal,
+        "*",
+        AclOperation.CREATE,
+        AclPermissionType.ALLOW,
+    )
+    admin = AdminClient({"bootstrap.servers": servers})
+    for answer in admin.create_acls([rule]).values():
+        answer.result(20)
 
 
 def test_check_tells_the_same_at_once(

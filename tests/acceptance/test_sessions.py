@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from cdc_sidecar.failpoints import VARIABLE
+from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer, StopMode
 from cdc_sidecar.servers.postgres_installation import installed_postgres
 from tests.acceptance.conftest import MARKS, Service, Services
 from tests.acceptance.events import Oracle, read_events
+from tests.acceptance.obeying import Person
 from tests.acceptance.own_postgres import ITEMS, halt_of, metric, slot_column
 from tests.waiting import await_true
 
@@ -47,8 +49,8 @@ def test_a_stop_while_streaming_loses_and_repeats_nothing(service: Service) -> N
     assert service.assert_exactly_once(oracle, "items") == 30_000
 
 
-def test_a_slot_that_another_reader_holds_is_waited_for(
-    service: Service, postgres: PostgresServer
+def test_a_slot_that_another_reader_holds_is_waited_for_until_the_hint_is_followed(
+    service: Service, postgres: PostgresServer, kafka: KafkaBroker
 ) -> None:
     service.sidecar.start_and_stream()
     oracle = service.oracle()
@@ -56,7 +58,7 @@ def test_a_slot_that_another_reader_holds_is_waited_for(
     reader = subprocess.Popen(
         [
             *(postgres.bin("pg_recvlogical"), "-d", service.dsn, "-S", f"{service.name}_cdc"),
-            *("--start", "-f", "/dev/null", "-F", "0", "-s", "0"),
+            *("--start", "--no-loop", "-f", "/dev/null", "-F", "0", "-s", "0"),
             *("-o", "proto_version=1", "-o", "publication_names=cdc"),
         ],
         stderr=subprocess.DEVNULL,
@@ -66,12 +68,14 @@ def test_a_slot_that_another_reader_holds_is_waited_for(
         service.sql("INSERT INTO items VALUES (1, 1, 'a')")
         service.sidecar.start()
         await_true(lambda: service.sidecar.events("session_ended"), what="it was found busy")
-        assert service.sidecar.events("session_ended")[0]["code"] == "CDC-203"
+        ended = service.sidecar.events("session_ended")[0]
+        assert ended["code"] == "CDC-203"
         assert service.sidecar.get("/readyz")[0] == 503
+        Person(service, kafka, postgres).obey(ended)
+        service.sidecar.await_phase("streaming")
     finally:
         reader.kill()
         reader.wait()
-    service.sidecar.await_phase("streaming")
     service.await_published()
     assert service.assert_exactly_once(oracle, "items") == 1
 

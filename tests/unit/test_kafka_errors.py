@@ -99,6 +99,18 @@ def test_a_missing_acl_is_named_with_the_command_that_adds_it() -> None:
         assert part in error.hint
 
 
+def test_a_missing_acl_of_the_group_is_named_though_a_topic_was_read() -> None:
+    denied = KafkaError(_CODES["GROUP_AUTHORIZATION_FAILED"])
+    error = translate(denied, Client(), Asked("Read", "topic _cdc.orders.position"))
+    assert "--operation Read --group 'cdc-sidecar-reader'" in error.hint
+
+
+def test_a_refused_setting_is_named_with_the_name_that_people_use() -> None:
+    text = 'Invalid value "zip" for configuration property "compression.codec"'
+    error = translate(KafkaError(_CODES["_INVALID_ARG"], text))
+    assert '"compression.type"' in error.hint
+
+
 def test_a_lost_connection_is_told_with_its_reason_and_host() -> None:
     told = "kafka-1:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused"
     error = translate(_AWAY, _told("_TRANSPORT", f"{told} (after 3ms in state CONNECT)"))

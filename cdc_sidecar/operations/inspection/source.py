@@ -151,7 +151,8 @@ class SourceInspection:
         else:
             raise SlotMissing(
                 f"slot {config.slot} does not exist",
-                hint="run what `cdc-sidecar setup-sql` prints, or set create_slot = true",
+                hint="run what `cdc-sidecar setup-sql --diff` prints, or set create_slot = true"
+                " in [postgres]",
             )
         return slot
 
