@@ -1,6 +1,6 @@
 """The topics that a start needs, and the conditions on them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,7 @@ class TopicView:
 
     topics: Mapping[str, Topic]
     source: SourceView
+    tables: Sequence[PublishedTable]
 
 
 def check_replicas(topics: Iterable[Topic]) -> None:
@@ -65,7 +66,7 @@ def check_null_keys(
     tables: Iterable[PublishedTable],
     topics: Mapping[str, Topic],
     capture: Capture,
-    publication: Publication,
+    publication: Publication | None,
 ) -> None:
     """Check that no table that may send null keys has a compacted topic.
 
@@ -84,15 +85,18 @@ def check_null_keys(
         raise TopicUnfit("; ".join(faults), hint=_NOT_COMPACTED)
 
 
-def _null_keys(table: PublishedTable, capture: Capture, publication: Publication) -> list[str]:
-    """Return why a table may send null keys."""
+def _null_keys(
+    table: PublishedTable, capture: Capture, publication: Publication | None
+) -> list[str]:
+    """Return why a table may send null keys; a publication to come sends every operation."""
     name = table.relation.qualified_name
     config = capture.table(name)
     if config is None:
         return []
     if config.unkeyed and not (config.key or table.facts.key_columns):
         return [f"{name} has no key"]
-    if config.truncate in ("event", "first_partition") and publication.truncates:
+    truncates = publication is None or publication.truncates
+    if config.truncate in ("event", "first_partition") and truncates:
         return [f'truncate events of {name} have no key: set truncate = "skip" or "halt"']
     return []
 
@@ -101,7 +105,7 @@ OF_TOPICS: Final[tuple[Condition[TopicView], ...]] = (
     Condition(
         "null keys",
         lambda view: check_null_keys(
-            view.source.tables, view.topics, view.source.capture, view.source.publication
+            view.tables, view.topics, view.source.capture, view.source.publication
         ),
         lambda _: "fit every topic",
     ),

@@ -84,7 +84,7 @@ class SessionStart:
         topics.ensure(names)
         if self._config.outboxes:
             topics.describe_matching(EventTopics(self._config).is_of_an_outbox)
-        check_all(OF_TOPICS, TopicView(topics.known([*internal, *names]), view))
+        check_all(OF_TOPICS, TopicView(topics.known([*internal, *names]), view, view.tables))
 
     def _check_source(self, connection: WalsenderConnection) -> None:
         """Check that the position, as far as it can be read, is of this source."""
