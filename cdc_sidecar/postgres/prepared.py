@@ -92,7 +92,7 @@ def read_prepared(
     return Prepared(
         connection.info.dbname,
         Role(*found) if found else None,
-        read_candidates(connection),
+        read_candidates(connection, publication),
         tuple(str(row[0]) for row in partitions),
         names(_SCHEMAS, role),
         names(_READABLE, role),

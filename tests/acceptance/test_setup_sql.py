@@ -180,11 +180,27 @@ def test_what_would_harm_the_service_is_a_remark_and_so_is_a_misspelt_table(setu
         '\n[[tables]]\nname = "public.readings_2026"\ncolumns = ["*"]\n'
     )
     printed = setup.diff()
-    assert "-- public.keyless is not published: it has no key: ALTER TABLE" in printed
+    assert "-- public.keyless is not published: it has no replica identity (DEFAULT" in printed
     assert "-- public.outbx does not exist: did you mean public.outbox?" in printed
     assert "-- public.readings_2026 is a partition" in printed
     setup.apply(printed)
     setup.service.sql("INSERT INTO keyless VALUES ('a')", "UPDATE keyless SET line = 'b'")
+
+
+def test_a_partition_that_the_service_could_not_change_is_a_remark_with_its_cure(
+    setup: Setup,
+) -> None:
+    setup.apply(setup.service.sidecar.run("setup-sql").stdout)
+    setup.configure('\n[[tables]]\nname = "public.readings"\ncolumns = ["*"]\n')
+    setup.service.sql("ALTER TABLE readings_2026 REPLICA IDENTITY NOTHING")
+    printed = setup.diff()
+    cure = "ALTER TABLE public.readings_2026 REPLICA IDENTITY DEFAULT"
+    assert f"(NOTHING; 55000): {cure}" in printed
+    assert "ADD TABLE" not in printed
+    setup.apply(printed)
+    setup.service.sql(cure)
+    setup.apply(setup.diff())
+    assert " 0 faults" in setup.check()
 
 
 def test_a_table_that_is_published_without_need_is_named(setup: Setup) -> None:
