@@ -16,7 +16,6 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
-    PostgresUnavailable,
     ProducerFenced,
     SidecarError,
 )
@@ -25,7 +24,7 @@ from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.logs import get_logger, is_console, lines_dropped
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.catalog import PublishedTable
-from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.connect import Database, server_of
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import calm_allocator, calm_collector, forget_frames
@@ -277,16 +276,9 @@ class Daemon:
         if self._resources.stopping.is_set():
             return
         self.board.update(error=str(error))
-        if isinstance(error, PostgresUnavailable):
-            self._telemetry.postgres_lost(error)
         self._telemetry.phase_entered(Phase.BACKING_OFF)
-        self._log.warning(
-            "session_ended",
-            code=error.code,
-            title=error.title,
-            fact=error.fact,
-            retry_in_seconds=round(seconds, 1),
-        )
+        host = _host_of(self._resources.config)
+        self._telemetry.session_ended(error, host=host, retry=seconds)
         self._resources.stopping.wait(seconds)
         self.board.update(error=None)
 
@@ -298,6 +290,13 @@ class Daemon:
         seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
         self._backoff = min(self._backoff * 2, LAST_BACKOFF)
         return seconds
+
+
+def _host_of(config: Config) -> str | None:
+    try:
+        return server_of(config.postgres) or None
+    except SidecarError:
+        return None
 
 
 def _first_status(config: Config) -> Status:

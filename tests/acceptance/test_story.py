@@ -44,6 +44,8 @@ def test_an_outage_of_postgres_is_two_lines_as_well(services: Services) -> None:
         (left,) = service.sidecar.events("postgres_went_away")
         (returned,) = service.sidecar.events("postgres_returned")
         assert left["reason"]
+        assert "port=" in left["host"]
+        assert not service.sidecar.events("session_ended")
         assert returned["away_seconds"] > 0
 
 
