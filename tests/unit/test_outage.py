@@ -14,6 +14,7 @@ from cdc_sidecar.events.capture import PARTS_KEPT, Capture
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka import reason as reason_module
+from cdc_sidecar.kafka.last_run import LastRun, RunState, decode_last_run
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, decode_position
 from cdc_sidecar.kafka.reason import Reason, last_reason
 from cdc_sidecar.logs import get_logger
@@ -21,8 +22,8 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime import minute as module
 from cdc_sidecar.runtime.backlog import Backlog
+from cdc_sidecar.runtime.changes import changed_keys, changed_settings
 from cdc_sidecar.runtime.minute import Minute
-from cdc_sidecar.runtime.start import _changes
 from cdc_sidecar.runtime.status import Status, StatusBoard
 from cdc_sidecar.runtime.telemetry import Telemetry
 from tests.unit.config_file import Loader
@@ -145,12 +146,33 @@ def test_the_parts_of_a_configuration_say_what_changed(loader: Loader) -> None:
     before = Capture.of(loader.load('[[outboxes]]\ntable = "public.outbox"\n')).parts
     changed = '[tables.column.email]\nmask = "hash"\n[messages]\nprefixes = ["audit"]\n'
     now = Capture.of(loader.load(changed)).parts
-    assert _changes(before, now) == {
+    assert changed_keys(before, now) == {
         "added": ["messages.prefixes"],
         "removed": ["outboxes.public.outbox"],
         "changed": ["tables.public.orders"],
     }
-    assert _changes({}, now) == {}
+    assert changed_keys({}, now) == {}
+
+
+def test_the_settings_of_a_changed_table_are_named_with_both_values(loader: Loader) -> None:
+    before = Capture.of(loader.load("")).settings["tables.public.orders"]
+    assert isinstance(before, dict)
+    now = {**before, "columns": ["id", "email"], "column": {"email": {"mask": "hash"}}}
+    assert changed_settings("tables.public.orders", before, now) == [
+        'tables.public.orders.column.email.mask: unset -> "hash"',
+        'tables.public.orders.columns: ["*"] -> ["id", "email"]',
+    ]
+
+
+def test_a_run_keeps_its_settings_and_status_does_not_show_them() -> None:
+    settings = {"messages.prefixes": ["audit"]}
+    run = replace(LastRun.now(RunState.STOPPED, "0"), fingerprint="f", settings=settings)
+    assert decode_last_run(run.encode()) == run
+    assert not {"fingerprint", "settings"} & run.as_json().keys()
+    many = replace(run, settings={"messages.prefixes": ["x" * 200_000]})
+    assert decode_last_run(many.encode()) == replace(run, settings={})
+    older = json.dumps(run.as_json()).encode()
+    assert decode_last_run(older) == replace(run, fingerprint="", settings={})
 
 
 def test_a_position_keeps_the_parts_of_its_configuration_and_needs_none() -> None:
