@@ -25,6 +25,7 @@ from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 from cdc_sidecar.postgres.sql_names import quoted
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
+from cdc_sidecar.wording import size
 
 
 @dataclass(slots=True)
@@ -179,4 +180,6 @@ def _say_slot(slot: SlotStatus | None) -> str:
     if slot is None:
         return "none yet: it is created at the first start"
     use = f"read by process {slot.active_pid}" if slot.active_pid else "not in use"
-    return f"{slot.name}, {slot.wal_status}, {slot.retained_bytes or 0:,} bytes retained, {use}"
+    return (
+        f"{slot.name}, {slot.wal_status}, {size(slot.retained_bytes or 0)} of WAL retained, {use}"
+    )
