@@ -35,6 +35,7 @@ from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.signals import SignalThread
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.stop_request import StopRequest
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 _LASTING: Final = frozenset({"guardian", "http", "log", "signals"})
@@ -93,7 +94,7 @@ class Daemon:
             served=self.served,
             telemetry=self._telemetry,
             runs=RunKeeper(config, __version__, self._log),
-            stopping=threading.Event(),
+            stopping=StopRequest(self._telemetry.main_beat),
             walsenders=set(),
             bootstrap=bootstrap,
         )
@@ -108,6 +109,7 @@ class Daemon:
         """Run until stopped or halted; return the exit status."""
         resources = self._resources
         threading.excepthook = self._end_on_crash
+        self._telemetry.main_beat()
         self._signals.take_pending()
         self._start("signals", self._signals.run)
         endpoint.start()

@@ -73,7 +73,9 @@ class SessionStart:
             self._telemetry.log.warning(
                 "source_questionable", code=fault.code, fact=fault.fact, hint=fault.hint
             )
+        self._telemetry.main_beat()
         self._prepare_topics(view)
+        self._telemetry.main_beat()
         self._check_source(connection)
         return view
 

@@ -60,10 +60,15 @@ class Telemetry:
 
     def phase_entered(self, phase: Phase, session: int | None = None) -> None:
         """Show another phase; `session` is given where a session enters it."""
+        self.main_beat()
         now = time.time()
         changes = {} if session is None else {"session": session, "beat": now}
         self.board.update(phase=phase, phase_since=now, **changes)
         self.metrics.streaming.set(phase is Phase.STREAMING)
+
+    def main_beat(self) -> None:
+        """Note that the main thread is at work."""
+        self.board.beats.note({"main": time.monotonic()})
 
     def stream_began(self, backlog: Backlog) -> None:
         """Let the gauges show the backlog of a stream that begins."""
@@ -77,6 +82,7 @@ class Telemetry:
 
     def source_examined(self, server: SourceServer) -> None:
         """Show the server and the database that a session reads."""
+        self.main_beat()
         self.postgres_reached()
         self.board.update(server_version=server.release, database=server.database)
 
@@ -87,13 +93,13 @@ class Telemetry:
         self.log.info("position_claimed", position=format_lsn(end))
 
     def beat_seen(self, at: float, publisher: float) -> None:
-        """Show when the threads of the stream were last at work.
+        """Show when the threads of the stream were last at work, as the main thread sees it.
 
         That of the replication thread is in seconds since 1970, and that of the publisher on the
         monotonic clock.
         """
         self.board.update(beat=at)
-        self.board.beats.note({"publisher": publisher})
+        self.board.beats.note({"publisher": publisher, "main": time.monotonic()})
 
     def waiting_for(self, reason: str | None) -> None:
         """Show the reason why a session waits; None when it continues."""
