@@ -56,8 +56,11 @@ WHERE {listed}
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3
 """
 
-_SENT: Final = """
-(a.attgenerated = '' OR a.attgenerated = 's' AND EXISTS (
+_GENERATED_SENT: Final = 180000
+"""`server_version_num` since which a publication can send generated columns."""
+_NOT_GENERATED: Final = "a.attgenerated = ''"
+_SENT: Final = f"""
+({_NOT_GENERATED} OR a.attgenerated = 's' AND EXISTS (
      SELECT FROM pg_publication WHERE pubname = %(publication)s AND pubgencols = 's'))
 """
 _KEY: Final = """
@@ -112,9 +115,11 @@ def read_published_tables(
     connection: psycopg.Connection, publication: str
 ) -> tuple[PublishedTable, ...]:
     """Return every table of a publication, sorted by name."""
-    # before version 15 there are no column lists: every column that is not generated is sent
-    lists = connection.info.server_version >= 150000  # noqa: PLR2004 - column lists came with 15
-    listed = "a.attname = ANY (p.attnames)" if lists else "a.attgenerated = ''"
+    version = connection.info.server_version
+    lists = version >= 150000  # noqa: PLR2004 - column lists came with 15
+    listed = "a.attname = ANY (p.attnames)" if lists else _NOT_GENERATED
+    if lists and version < _GENERATED_SENT:  # the view has generated columns in some of them
+        listed += f" AND {_NOT_GENERATED}"
     query = _TABLES.format(tables=PUBLISHED, listed=listed).encode()
     rows = connection.execute(query, {"publication": publication}).fetchall()
     memberships = read_memberships(connection, publication)
@@ -126,8 +131,8 @@ def read_unpublished_tables(
     connection: psycopg.Connection, publication: str, names: Sequence[str]
 ) -> tuple[PublishedTable, ...]:
     """Return tables as though a publication, which need not exist, sent all their columns."""
-    generates = connection.info.server_version >= 180000  # noqa: PLR2004 - pubgencols came with 18
-    listed = _SENT if generates else "a.attgenerated = ''"
+    generates = connection.info.server_version >= _GENERATED_SENT
+    listed = _SENT if generates else _NOT_GENERATED
     query = _TABLES.format(tables=NAMED, listed=listed).encode()
     rows = connection.execute(query, {"publication": publication, "names": list(names)}).fetchall()
     none = Membership(publication, "", (), "", {})
