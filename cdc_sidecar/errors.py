@@ -98,6 +98,10 @@ class ConfigUnwritable(UsageError, code="CDC-105", title="configuration cannot b
     """`init` was asked to write a file that exists, or that cannot be written."""
 
 
+class DatabaseNeeded(UsageError, code="CDC-106", title="SQL depends on the database"):
+    """`setup-sql` cannot know the tables of a glob, and was not allowed to ask the database."""
+
+
 class TablesRefused(UsageError, code="CDC-110", title="tables cannot be captured as configured"):
     """Tables cannot be captured as they are configured; the error lists every mistake."""
 
@@ -337,11 +341,8 @@ class FailpointHit(RetryError, code="CDC-902", title="failpoint raised"):
 
 def every_error() -> tuple[type[SidecarError], ...]:
     """Return all errors that have a code of their own, in the order of their codes."""
-    found: list[type[SidecarError]] = []
-    queue = list(SidecarError.__subclasses__())
-    while queue:
-        error = queue.pop()
-        queue.extend(error.__subclasses__())
-        if "code" in vars(error):
-            found.append(error)
-    return tuple(sorted(found, key=lambda error: error.code))
+    found = SidecarError.__subclasses__()
+    for error in found:  # of which there are more and more
+        found.extend(error.__subclasses__())
+    coded = (error for error in found if "code" in vars(error))
+    return tuple(sorted(coded, key=lambda error: error.code))

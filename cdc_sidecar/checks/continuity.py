@@ -35,6 +35,7 @@ class SourceState:
     slot: SlotStatus | None
     wal_end: Lsn  # up to which the server has flushed its WAL
     history: Mapping[int, Lsn]  # where each ancestor of the server's timeline ended
+    release: str = ""  # of the server, such as 18.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@
 condition and raises an error if it does not hold. No function writes anything.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.model import Config, Table
 from cdc_sidecar.errors import (
     PermissionMissing,
     PostgresUnavailable,
@@ -26,7 +26,7 @@ from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
 from cdc_sidecar.postgres.replica_identity import Member
 from cdc_sidecar.postgres.server import SourceServer
 from cdc_sidecar.postgres.sql_names import quoted, similar
-from cdc_sidecar.postgres.standing import Absentee
+from cdc_sidecar.postgres.standing import Absentee, Standing
 from cdc_sidecar.postgres.walsender import WalsenderConnection
 
 _DROPPED = "if a table was dropped, set dropped = true in its block to publish its last rows"
@@ -100,23 +100,28 @@ def check_publication(connection: Connection, config: Config) -> Publication:
         PublicationIncomplete: the publication leaves out operations.
 
     """
-    publication = find_publication(connection, config.postgres.publication)
+    name = config.postgres.publication
+    publication = existing(read_publication(connection, name), name)
     check_operations(publication, config)
     return publication
 
 
-def find_publication(connection: Connection, name: str) -> Publication:
+def existing(
+    publication: Publication | None, name: str, would_be: Iterable[Member] = ()
+) -> Publication:
     """Return the publication.
+
+    `would_be` are the tables that it would have.
 
     Raises:
         PublicationMissing: it does not exist.
 
     """
-    publication = read_publication(connection, name)
     if publication is None:
+        setup = "run what `cdc-sidecar setup-sql --diff` prints, before the slot is created"
+        harmed = _harmed(would_be)
         raise PublicationMissing(
-            name,
-            hint="run what `cdc-sidecar setup-sql --diff` prints, before the slot is created",
+            name, cause="; ".join(_harms(harmed)), hint="; ".join([*_cures(harmed), setup])
         )
     return publication
 
@@ -135,7 +140,7 @@ def check_operations(
     missing = _missing_operations(publication)
     if missing and (config.tables or (config.outboxes and "insert" in missing)):
         name = quoted(publication.name)
-        first = _identities_first(members)
+        first = _cures(_harmed(members))
         every = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         raise PublicationIncomplete(
             f"{publication.name} does not publish {', '.join(missing)}",
@@ -143,10 +148,19 @@ def check_operations(
         )
 
 
-def _identities_first(members: Iterable[Member]) -> list[str]:
-    """Return the SQL after which the service can change members that are sent with all changes."""
+def _harmed(members: Iterable[Member]) -> list[Member]:
+    """Return the members that the service cannot change once all their changes are sent."""
     whole = (replace(member, changes=("UPDATE", "DELETE")) for member in members)
-    return list(dict.fromkeys(member.cure for member in whole if member.refusal))
+    return [member for member in whole if member.refusal]
+
+
+def _harms(harmed: Iterable[Member]) -> list[str]:
+    return [f"UPDATE and DELETE on {m.name} would fail: {m.refusal}" for m in harmed]
+
+
+def _cures(harmed: Iterable[Member]) -> list[str]:
+    """Return the SQL after which the service can change them."""
+    return list(dict.fromkeys(member.cure for member in harmed))
 
 
 def _missing_operations(publication: Publication) -> list[str]:
@@ -183,13 +197,14 @@ def check_absentees(
     """
     if not absentees:
         return
-    first = _identities_first(would_be)
-    late = "" if all(absentee.exists for absentee in absentees) else f"; {_DROPPED}"
+    harmed = _harmed(would_be)
+    missing = any(absentee.standing is Standing.MISSING for absentee in absentees)
+    late = f"; {_DROPPED}" if missing else ""
     names = ", ".join(absentee.name for absentee in absentees)
     raise PublicationIncomplete(
         f"{names} not in publication {config.postgres.publication}",
-        cause="; ".join(absentee.cause for absentee in absentees),
-        hint="; ".join([*first, *(absentee.remedy for absentee in absentees)]) + late,
+        cause="; ".join([*(absentee.cause for absentee in absentees), *_harms(harmed)]),
+        hint="; ".join([*_cures(harmed), *(absentee.remedy for absentee in absentees)]) + late,
     )
 
 
@@ -201,7 +216,7 @@ def check_globs(tables: Iterable[PublishedTable], config: Config) -> None:
 
     """
     names = [table.relation.qualified_name for table in tables]
-    idle = [glob for glob in config.tables if glob.is_glob and not any(map(glob.matches, names))]
+    idle = idle_globs(config, names)
     if idle:
         near = [near for glob in idle if (near := similar(glob.name, names))]
         raise PublicationIncomplete(
@@ -212,6 +227,12 @@ def check_globs(tables: Iterable[PublishedTable], config: Config) -> None:
             if near
             else "correct the glob, add a table that it matches to the publication, or remove it",
         )
+
+
+def idle_globs(config: Config, names: Collection[str]) -> list[Table]:
+    """Return the globs that match none of these tables."""
+    globs = (table for table in config.tables if table.is_glob)
+    return [glob for glob in globs if not any(map(glob.matches, names))]
 
 
 def check_tables(

@@ -24,7 +24,8 @@ def read_source(connection: WalsenderConnection, database: Database, config: Con
         slot = read_slot(ordinary, config.postgres.slot)
     system = connection.identify_system()
     history = connection.timeline_history(system.timeline)
-    return SourceState(identity_of(system, server, config), slot, system.flushed_lsn, history)
+    identity = identity_of(system, server, config)
+    return SourceState(identity, slot, system.flushed_lsn, history, server.release)
 
 
 def identity_of(system: SystemIdentity, server: SourceServer, config: Config) -> SourceIdentity:

@@ -34,6 +34,7 @@ class TopicView:
 
     topics: Mapping[str, Topic]
     source: SourceView
+    tables: Sequence[PublishedTable]
 
 
 def _cure(topics: Sequence[Topic], setting: str, value: object, config: Config) -> str:
@@ -74,7 +75,7 @@ def check_null_keys(view: TopicView) -> None:
 
     """
     source, unfit = view.source, dict[str, tuple[Topic, str]]()
-    for table in source.captured:
+    for table in view.tables:
         relation = table.relation
         name = table_topic(source.capture.service, relation.namespace, relation.name)
         topic = view.topics.get(name)
@@ -87,15 +88,18 @@ def check_null_keys(view: TopicView) -> None:
         raise TopicUnfit("; ".join(faults), hint=cure)
 
 
-def _null_keys(table: PublishedTable, capture: Capture, publication: Publication) -> list[str]:
-    """Return why a table may send null keys."""
+def _null_keys(
+    table: PublishedTable, capture: Capture, publication: Publication | None
+) -> list[str]:
+    """Return why a table may send null keys; a publication to come sends every operation."""
     name = table.relation.qualified_name
     config = capture.table(name)
     if config is None:
         return []
     if config.unkeyed and not (config.key or table.facts.key_columns):
         return [f"{name} has no key"]
-    if config.truncate in ("event", "first_partition") and publication.truncates:
+    truncates = publication is None or publication.truncates
+    if config.truncate in ("event", "first_partition") and truncates:
         return [f'truncate events of {name} have no key: set truncate = "skip" or "halt"']
     return []
 

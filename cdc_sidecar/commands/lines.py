@@ -1,4 +1,4 @@
-"""What several commands show: a slot as JSON, and a JSON body as lines for people."""
+"""What several commands show: a slot as JSON."""
 
 from typing import Any
 
@@ -18,16 +18,3 @@ def slot_as_json(name: str, slot: SlotStatus | None) -> dict[str, Any]:
         "retained_bytes": slot.retained_bytes if slot else None,
         "safe_wal_size": slot.safe_wal_size if slot else None,
     }
-
-
-def lines_of(body: dict[str, Any], indent: str = "") -> list[str]:
-    """Return the lines that show a JSON body to people."""
-    lines = []
-    for name, value in body.items():
-        label = name.replace("_", " ")
-        if isinstance(value, dict):
-            lines += [f"{indent}{label}", *lines_of(value, indent + "  ")]
-        else:
-            shown = "–" if value is None else value
-            lines.append(f"{indent}{label:<{24 - len(indent)}}{shown}")
-    return lines

@@ -4,8 +4,8 @@ Without `--yes` a move is a dry run. `cdc_sidecar.operations.moves` plans and ma
 """
 
 import json
+import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,9 @@ from typing import Any, Final
 import typer
 
 from cdc_sidecar.checks.continuity import Continuity
-from cdc_sidecar.commands.lines import lines_of, slot_as_json
+from cdc_sidecar.commands import position_text
+from cdc_sidecar.commands.lines import slot_as_json
+from cdc_sidecar.commands.position_text import moment
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.process import Log
@@ -70,7 +72,11 @@ def show(path: Path, *, as_json: bool) -> int:
     fingerprint = Capture.of(config).fingerprint
     seen = observe(config, fingerprint)
     moves = [move.as_json() for move in seen.record.resets] if seen.record else []
-    _print(_as_json(config, seen, fingerprint), moves, as_json=as_json)
+    body = _as_json(config, seen, fingerprint)
+    if as_json:
+        typer.echo(json.dumps({**body, "moves": moves}, indent=2))
+    else:
+        _print(seen, body, moves)
     return 0
 
 
@@ -127,23 +133,17 @@ def _position(record: PositionRecord) -> dict[str, Any]:
     }
 
 
-def _print(body: dict[str, Any], moves: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({**body, "moves": moves}, indent=2))
-        return
-    if body["position"]:
-        body["position"]["written_at"] = _moment(body["position"]["written_at"])
-    for line in lines_of(body):
+def _print(seen: Continuity, body: dict[str, Any], moves: list[dict[str, Any]]) -> None:
+    """Print the same in words."""
+    now, release = time.time(), seen.source.release
+    position = seen.record.position if seen.record else None
+    lag = max(0, seen.source.wal_end - position.end_lsn) if position else None
+    fits = body["meaning"]["code"] is None
+    typer.secho(position_text.sentence(body), bold=True, fg="green" if fits else "red")
+    for line in position_text.lines(body, release, lag, now):
         typer.echo(line)
-    typer.echo("moves" if moves else "moves                   –")
-    for move in moves:
-        reason = f": {move['reason']}" if move["reason"] else ""
-        line = f"{move['kind']} from {move['from']} to {move['to']} by {move['by']}{reason}"
-        typer.echo(f"  {_moment(move['at'])}  {line}")
-
-
-def _moment(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(" ", "seconds")
+    for line in position_text.move_lines(moves, now):
+        typer.echo(line)
 
 
 def accept_gap(path: Path, *, yes: bool, reason: str | None, new_source: bool) -> int:
@@ -206,7 +206,7 @@ def _report(effect: list[str], moved: str, *, yes: bool) -> int:
 
 def _describe(move: PlannedMove) -> list[str]:
     """Return lines that describe the effect of a move to the operator."""
-    written = f"written {_moment(move.record.written_at)} by {move.record.instance}"
+    written = f"written {moment(move.record.written_at)} by {move.record.instance}"
     return [
         f"from    {format_lsn(move.position.end_lsn)}  ({written})",
         f"to      {format_lsn(move.goal)}",

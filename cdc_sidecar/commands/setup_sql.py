@@ -1,5 +1,6 @@
 """`cdc-sidecar setup-sql`: prints the SQL that the owner of the database runs once."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import typer
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Postgres
 from cdc_sidecar.config.process import Log
+from cdc_sidecar.errors import DatabaseNeeded
 from cdc_sidecar.logs import configure_logging
-from cdc_sidecar.operations.setup import Difference, PublicationSql, read_difference
+from cdc_sidecar.operations.setup import Contents, Difference, PublicationSql, read_difference
 from cdc_sidecar.postgres.connect import Database, dsn_words
 from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
 
@@ -71,7 +73,12 @@ END $$;"""
 
 
 def setup_sql(path: Path) -> int:
-    """Print the SQL for a configuration, without connecting to anything."""
+    """Print the SQL for a configuration, without connecting to anything.
+
+    Raises:
+        DatabaseNeeded: only the database knows the tables of a glob.
+
+    """
     print(render_sql(load_config(path)), end="")  # noqa: T201 - the command's output
     return 0
 
@@ -88,7 +95,7 @@ def setup_diff(path: Path, dsn: str | None) -> int:
     role = dsn_words(config.postgres).get("user") or (dsn and _ROLE)
     database = Database(config.postgres if dsn is None else _other(config, dsn))
     try:
-        sql = PublicationSql(_create(config), _guard(config))
+        sql = PublicationSql(partial(_create, config), _guard(config))
         found = read_difference(config, database, role, sql)
     finally:
         database.close()
@@ -113,11 +120,11 @@ def render_difference(found: Difference) -> str:
     return "\n".join([*head, *lines, *found.statements])
 
 
-def _create(config: Config) -> str:
+def _create(config: Config, contents: Contents) -> str:
     """Return the statement that creates the publication."""
     name = config.postgres.publication
     return (
-        f"BEGIN;\nCREATE PUBLICATION {always_quoted(name)}{_published(_names(config))}\n"
+        f"BEGIN;\nCREATE PUBLICATION {always_quoted(name)}{_published(contents)}\n"
         "    WITH (publish_via_partition_root = true);\n"
         f"{_guard(config)}\nCOMMIT;"
     )
@@ -135,16 +142,29 @@ def _names(config: Config) -> list[str]:
 
 def render_sql(config: Config) -> str:
     """Return the SQL for a configuration."""
+    names = _names(config)
+    _check_schemas(names)
     words = dsn_words(config.postgres)
     role = words.get("user") or _ROLE
     return _SQL.format(
         database=always_quoted(words.get("dbname") or role),
         role=always_quoted(role),
         role_literal=quote_literal(role),
-        grants="\n".join(_grants(_names(config), role)),
-        create=_create(config),
+        grants="\n".join(_grants(names, role)),
+        create=_create(config, _contents(names)),
         slot=_slot(config),
     )
+
+
+def _check_schemas(names: list[str]) -> None:
+    globs = [name for name in names if _is_glob(name.split(".", 1)[0])]
+    if globs:
+        raise DatabaseNeeded(
+            f"{', '.join(globs)} has a glob as its schema",
+            cause="SQL has no globs, so the database must be asked which tables match",
+            hint="run `cdc-sidecar setup-sql --diff`; if the sidecar's role does not exist yet,"
+            " connect as the owner of the database with --dsn",
+        )
 
 
 def _grants(names: list[str], role: str) -> list[str]:
@@ -164,18 +184,24 @@ def _grants(names: list[str], role: str) -> list[str]:
     return list(dict.fromkeys(grants))
 
 
-def _published(names: list[str]) -> str:
-    """Return the publication's tables; a glob becomes its schema (PostgreSQL 15 or newer)."""
-    if not names:
-        return " /* logical messages need a publication, and no table in it */"
-    exact = [name.split(".", 1) for name in names if not _is_glob(name)]
-    schemas = sorted({name.split(".", 1)[0] for name in names if _is_glob(name)})
+def _contents(names: list[str]) -> Contents:
+    """Return what the publication sends; a glob becomes its schema (PostgreSQL 15 or newer)."""
+    tables = tuple(name for name in names if not _is_glob(name))
+    globs = (name for name in names if _is_glob(name))
+    return Contents(tables, frozenset(name.split(".", 1)[0] for name in globs))
+
+
+def _published(contents: Contents) -> str:
     parts = []
-    listed = [f"{always_quoted(s)}.{always_quoted(t)}" for s, t in exact if s not in schemas]
-    if listed:
+    split = [name.split(".", 1) for name in contents.single_tables]
+    if split:
+        listed = (f"{always_quoted(schema)}.{always_quoted(table)}" for schema, table in split)
         parts.append("TABLE " + ", ".join(listed))
-    if schemas:
-        parts.append("TABLES IN SCHEMA " + ", ".join(always_quoted(schema) for schema in schemas))
+    if contents.schemas:
+        schemas = map(always_quoted, sorted(contents.schemas))
+        parts.append("TABLES IN SCHEMA " + ", ".join(schemas))
+    if not parts:
+        return " /* logical messages need a publication, and no table in it */"
     return " FOR " + ", ".join(parts)
 
 

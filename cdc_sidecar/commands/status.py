@@ -10,11 +10,11 @@ from typing import Any, Final
 import typer
 
 from cdc_sidecar.commands.lines import slot_as_json
-from cdc_sidecar.commands.status_text import details, verdict
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.http.status_text import details, verdict
 from cdc_sidecar.kafka.last_run import Reason
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.outlook import Observer, Outlook

@@ -7,7 +7,7 @@ from typing import Final
 from cdc_sidecar.config.model import Config, Outbox, Table
 from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events.catalog import Catalog
-from cdc_sidecar.events.fingerprint import fingerprint
+from cdc_sidecar.events.fingerprint import fingerprint, without_defaults
 from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
 from cdc_sidecar.events.outbox import outbox_mistakes
 from cdc_sidecar.events.own_block import cure_of_outbox, cure_of_table
@@ -88,6 +88,20 @@ class Capture:
     @property
     def parts(self) -> dict[str, str]:
         """A digest of each part of the same, by its key: to say which part has changed."""
+        return {
+            key: fingerprint({key: value})[:PART_DIGITS]
+            for key, value in self._keys.items()
+            if value
+        }
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Each part of the same, by its key, as JSON can hold it and without default values."""
+        return {key: without_defaults(value) for key, value in self._keys.items()}
+
+    @property
+    def _keys(self) -> dict[str, object]:
+        """The parts of the configuration by their keys; none if there are too many to be kept."""
         keys: dict[str, object] = {
             "service.name": self.service,
             "messages.prefixes": self.prefixes,
@@ -96,11 +110,7 @@ class Capture:
             **{f"tables.{table.name}": table for table in self.tables},
             **{f"outboxes.{outbox.table}": outbox for outbox in self.outboxes},
         }
-        if len(keys) > PARTS_KEPT:
-            return {}
-        return {
-            key: fingerprint({key: value})[:PART_DIGITS] for key, value in keys.items() if value
-        }
+        return keys if len(keys) <= PARTS_KEPT else {}
 
     def mistakes(
         self, relation: Relation, facts: LayoutFacts, known: Circumstances | None = None

@@ -27,11 +27,11 @@ _LENGTH: Final = 16
 
 def fingerprint(keys: dict[str, object]) -> str:
     """Return the digest of configuration keys; the values are models, tuples, text or flags."""
-    canonical = json.dumps(_without_defaults(keys), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(without_defaults(keys), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:_LENGTH]
 
 
-def _without_defaults(value: object) -> object:
+def without_defaults(value: object) -> object:
     """Return a value as JSON can hold it, without empty blocks and default values."""
     match value:
         case BaseModel():
@@ -39,12 +39,12 @@ def _without_defaults(value: object) -> object:
             dumped = value.model_dump(
                 mode="json", by_alias=True, exclude_defaults=True, exclude=irrelevant
             )
-            return _without_defaults(dumped)
+            return without_defaults(dumped)
         case dict():
-            cleaned = {name: _without_defaults(item) for name, item in value.items()}
+            cleaned = {name: without_defaults(item) for name, item in value.items()}
             return {name: item for name, item in cleaned.items() if item not in _EMPTY}
         case tuple() | list():
-            return [_without_defaults(item) for item in value]
+            return [without_defaults(item) for item in value]
         case _:
             return value
 

@@ -114,7 +114,8 @@ class Pages:
             case "/status":
                 return 200, _JSON, _dump(self._board.as_json())
             case "/":
-                return 200, "text/html; charset=utf-8", render_status(now).encode()
+                page = render_status(self._board.as_json(), time.time())
+                return 200, "text/html; charset=utf-8", page.encode()
             case _:
                 return _registry_page(answer_get(self._registry, path))
 

@@ -1,9 +1,8 @@
-"""The status page: `/status` for people, as one table without a script. It reloads itself."""
+"""The status page: `/status` for people, in words and without a script. It reloads itself."""
 
 from html import escape
-from typing import Any
 
-from cdc_sidecar.runtime.status import Status
+from cdc_sidecar.http.status_text import Body, rows, verdict
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">
@@ -17,10 +16,11 @@ h1 {{ font-size: 1.4rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ border-bottom: 1px solid #dde3ea; padding: .35rem .5rem; text-align: left;
          vertical-align: top }}
-th {{ color: #5a6675; font-weight: 500; width: 14rem }}
+th {{ color: #5a6675; font-weight: 500; width: 7rem }}
 pre {{ background: #fdf0ef; padding: 1rem; white-space: pre-wrap }}
 </style></head><body>
 <h1>cdc-sidecar · {service} <span class="phase">{phase}</span></h1>
+<p>{verdict}</p>
 {error}<table>{rows}</table>
 <p><a href="/status">status</a> · <a href="/metrics">metrics</a> ·
 <a href="/subjects">subjects</a></p>
@@ -28,26 +28,17 @@ pre {{ background: #fdf0ef; padding: 1rem; white-space: pre-wrap }}
 """
 
 
-def render_status(status: Status) -> str:
+def render_status(body: Body, now: float) -> str:
     """Return the page as HTML."""
-    body = status.as_json()
-    error = f"<pre>{escape(status.error)}</pre>" if status.error else ""
+    error = f"<pre>{escape(body['error'])}</pre>" if body["error"] else ""
     return _PAGE.format(
-        service=escape(status.service),
-        phase=escape(status.phase.value),
-        colour="#1d7a46" if status.ready else "#b3261e",
+        service=escape(body["service"]),
+        phase=escape(body["phase"]),
+        colour="#1d7a46" if body["ready"] else "#b3261e",
+        verdict=escape(verdict(body, now)),
         error=error,
-        rows="".join(_rows(body, "")),
+        rows="".join(
+            f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>"
+            for label, text in rows(body, now)
+        ),
     )
-
-
-def _rows(body: dict[str, Any], prefix: str) -> list[str]:
-    rows = []
-    for name, value in body.items():
-        label = f"{prefix}{name}".replace("_", " ")
-        if isinstance(value, dict):
-            rows += _rows(value, f"{label} ")
-        elif name not in ("error", "version"):
-            shown = "–" if value is None else ", ".join(value) if isinstance(value, list) else value
-            rows.append(f"<tr><th>{escape(label)}</th><td>{escape(str(shown))}</td></tr>")
-    return rows

@@ -75,7 +75,8 @@ class Claimant:
         """Prepare the claims; nothing is sent yet.
 
         `topics` must have described the topics on which an earlier transaction may hang, as
-        `described_topics` does. `stopping` is asked while the brokers do not answer.
+        `described_topics` does. `stopping` is asked while the brokers do not answer, which also
+        tells the caller that this thread waits and does not hang.
         """
         self._config = config
         self._topics = topics
@@ -195,12 +196,15 @@ class Claimant:
         failed: TransactionFailed | None = None
         try:
             producer.begin()
-            producer.produce([*before, self.internal.position_record(record)])
-            return producer.commit()
+            producer.produce([*before, self.internal.position_record(record)], self._ask)
+            return producer.commit(self._ask)
         except TransactionFailed as error:
             failed = error  # the abort calls the client, so nothing may be handled
         producer.abort()
         raise failed
+
+    def _ask(self, _seconds: float) -> None:
+        self._stopping()  # only tells the caller that this thread waits: a commit is not broken off
 
 
 def described_topics(config: Config) -> TopicCatalog:

@@ -1,12 +1,13 @@
 """The record of the last run: whether the sidecar streams, was stopped or halted, and why.
 
 It is a record of its own in the position topic, outside of transactions, and no part of the
-position: nothing but `status` reads it, and a run that could not write it is no worse for that.
+position: only `status` and the log use it, and a run that could not write it is no worse for that.
 """
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -30,6 +31,11 @@ _WRITE_WITHIN: Final = 2.0
 _TAIL: Final = 5000
 """Records at the end of the topic that are read. A run that wrote its record earlier has moved its
 position since, which says as much."""
+
+
+_CONFIGURATION: Final = ("fingerprint", "settings")
+_MOST_SETTINGS: Final = 100_000
+"""Bytes of settings that are kept: a tenth of what a broker accepts by default."""
 
 
 class RunState(Enum):
@@ -67,6 +73,8 @@ class LastRun:
     instance: str  # host and process
     version: str  # of the sidecar
     reason: Reason | None = None
+    fingerprint: str = ""  # of the configuration under which it has published
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of this configuration, by their key
 
     @classmethod
     def now(cls, state: RunState, version: str, reason: Reason | None = None) -> "LastRun":
@@ -74,12 +82,21 @@ class LastRun:
         return cls(state, time.time_ns() // 1000, instance(), version, reason)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as JSON can hold it."""
-        return {"v": RECORD_VERSION, **asdict(self), "state": self.state.value}
+        """Return what the run says of itself as JSON can hold it."""
+        said = {key: value for key, value in asdict(self).items() if key not in _CONFIGURATION}
+        return {"v": RECORD_VERSION, **said, "state": self.state.value}
+
+    def encode(self) -> bytes:
+        """Return the record as it is stored; very many settings are left out."""
+        settings = self.settings if len(json.dumps(self.settings)) <= _MOST_SETTINGS else {}
+        known = {"fingerprint": self.fingerprint, "settings": settings}
+        return json.dumps({**self.as_json(), **known}, separators=(",", ":")).encode()
 
 
 def write_last_run(config: Config, run: LastRun) -> None:
     """Write the record, if the position topic exists.
+
+    A run that has not published keeps what the one before it said of its configuration.
 
     Raises:
         SidecarError: the brokers do not take it soon, or refuse it.
@@ -88,14 +105,15 @@ def write_last_run(config: Config, run: LastRun) -> None:
     topic = position_topic(config.service.name)
     if not _exists(config, topic, _WRITE_WITHIN):
         return
+    if not run.fingerprint and (earlier := read_last_run(config)):
+        run = replace(run, fingerprint=earlier.fingerprint, settings=earlier.settings)
     milliseconds = int(_WRITE_WITHIN * 1000)
     settings: dict[str, Any] = client_settings(
         config.kafka, acks="all", message_timeout_ms=milliseconds, linger_ms=0
     )
     with translated():
         producer = Producer(settings)
-        value = json.dumps(run.as_json(), separators=(",", ":")).encode()
-        producer.produce(topic, value, LAST_RUN_KEY.encode(), 0)
+        producer.produce(topic, run.encode(), LAST_RUN_KEY.encode(), 0)
         left = producer.flush(_WRITE_WITHIN)
         if left:
             producer.purge()
@@ -127,10 +145,10 @@ def read_last_run(config: Config) -> LastRun | None:
                 found = value
     finally:
         reader.close()
-    return _decode(found) if found else None
+    return decode_last_run(found) if found else None
 
 
-def _decode(value: bytes) -> LastRun | None:
+def decode_last_run(value: bytes) -> LastRun | None:
     """Return the record; None for one that this version does not understand."""
     try:
         content = json.loads(value)
@@ -138,6 +156,8 @@ def _decode(value: bytes) -> LastRun | None:
             **{name: str(content["reason"][name]) for name in Reason.__slots__}
         )
         state, at = RunState(content["state"]), int(content["at"])
-        return LastRun(state, at, str(content["instance"]), str(content["version"]), reason or None)
+        run = LastRun(state, at, str(content["instance"]), str(content["version"]), reason or None)
+        fingerprint, settings = content.get("fingerprint", ""), content.get("settings", {})
+        return replace(run, fingerprint=str(fingerprint), settings=dict(settings))
     except (ValueError, KeyError, TypeError):
         return None

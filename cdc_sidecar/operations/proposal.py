@@ -9,7 +9,7 @@ from cdc_sidecar.events.names import ambiguity
 from cdc_sidecar.events.outbox import outbox_mistakes
 from cdc_sidecar.postgres.candidates import Candidate, read_candidates, sidecar_dsn
 from cdc_sidecar.postgres.connect import Database
-from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.replica_identity import Member
 from cdc_sidecar.postgres.sql_names import quoted
 
 
@@ -45,7 +45,7 @@ def propose(dsn: str, role: str) -> Proposal:
     database = Database(Postgres.model_validate({"dsn": dsn, "slot": "x", "publication": "x"}))
     try:
         with database.connection() as connection:
-            tables = tuple(propose_table(found) for found in read_candidates(connection))
+            tables = tuple(propose_table(found) for found in read_candidates(connection, ""))
             name = connection.info.dbname
             return Proposal(sidecar_dsn(connection, dsn, role), name, tables)
     finally:
@@ -113,26 +113,12 @@ def sql_name(candidate: Candidate) -> str:
 
 
 def harm(candidate: Candidate) -> str | None:
-    """Return why Postgres would refuse UPDATE and DELETE once the table is published, and the cure.
-
-    It refuses them if it cannot log the old key as the replica identity demands.
-    """
-    fault = _identity_fault(candidate)
-    if fault is None:
-        return None
-    table = sql_name(candidate)
-    if candidate.unique_index:
-        identity = f"REPLICA IDENTITY USING INDEX {quoted(candidate.unique_index)}"
-        return f"{fault}: ALTER TABLE {table} {identity}"
-    return f"{fault}: ALTER TABLE {table} ADD PRIMARY KEY (…)"
+    """Return why Postgres would refuse UPDATE and DELETE once it is published, and the cure."""
+    harmed = (member for member in candidate.members if member.refusal)
+    return "; ".join(f"{member.refusal}: {_cure(member)}" for member in harmed) or None
 
 
-def _identity_fault(candidate: Candidate) -> str | None:
-    match candidate.relation.replica_identity:
-        case ReplicaIdentity.NOTHING:
-            return "it has replica identity NOTHING"
-        case ReplicaIdentity.FULL:
-            generated = candidate.has_generated
-            return "it has a generated column and REPLICA IDENTITY FULL" if generated else None
-        case ReplicaIdentity.DEFAULT | ReplicaIdentity.INDEX:
-            return None if candidate.facts.key_columns else "it has no key"
+def _cure(member: Member) -> str:
+    """Return how to give a table an identity that is also the key of its events."""
+    keyed = any(identity.columns for identity in member.usable)
+    return member.cure if keyed else f"ALTER TABLE {member.listed} ADD PRIMARY KEY (…)"

@@ -1,6 +1,6 @@
 """The difference between a database and the configuration: the SQL that is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cdc_sidecar.checks import preflight
@@ -27,10 +27,23 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Contents:
+    """What a publication that is created sends: tables as `schema.table`, and whole schemas."""
+
+    tables: tuple[str, ...]
+    schemas: frozenset[str]
+
+    @property
+    def single_tables(self) -> list[str]:
+        """The tables that are not in one of the schemas."""
+        return [name for name in self.tables if name.split(".", 1)[0] not in self.schemas]
+
+
+@dataclass(frozen=True, slots=True)
 class PublicationSql:
     """The statement that creates the publication, and the block that refuses one that does harm."""
 
-    create: str
+    create: Callable[[Contents], str]
     guard: str
 
 
@@ -78,6 +91,7 @@ class _Comparison:
         self._role = role
         self._capture = Capture.of(config)
         self._listed = preflight.wanted_names(config)
+        self._globs = [table for table in config.tables if table.is_glob]
         self._wanted = {found.relation.qualified_name: found for found in self._find_wanted()}
 
     def _find_wanted(self) -> Iterator[Candidate]:
@@ -115,8 +129,9 @@ class _Comparison:
         """Yield what the publication lacks."""
         coverage, name = self._prepared.coverage, quoted(self._config.postgres.publication)
         if coverage is None:
-            if not self._harmed():
-                yield sql.create
+            contents = self._contents()
+            if not self._harmed() and (contents.tables or not self._names_tables):
+                yield sql.create(contents)
             return
         if self._config.tables:
             yield from _operations(coverage, name)
@@ -126,6 +141,18 @@ class _Comparison:
         added = [found for found in self._unpublished(coverage) if not self._harm(found)]
         if added:
             yield _add_tables(name, [sql_name(found) for found in added], sql.guard)
+
+    @property
+    def _names_tables(self) -> bool:
+        return bool(self._globs or self._listed)
+
+    def _contents(self) -> Contents:
+        """Return the tables that exist, and the schemas of globs over the tables of one schema."""
+        globs = (glob for glob in self._globs if any(map(glob.matches, self._wanted)))
+        schemas = {glob.name.split(".", 1)[0] for glob in globs}
+        exact = {found.relation.namespace for found in self._wanted.values()}
+        whole = schemas & exact if self._prepared.can_send_schemas else set()
+        return Contents(tuple(self._wanted), frozenset(whole))
 
     def _unpublished(self, coverage: Coverage) -> Iterator[Candidate]:
         for name, found in self._wanted.items():
@@ -176,6 +203,9 @@ class _Comparison:
             elif name not in known:
                 close = similar(name, known)
                 yield f"{name} does not exist" + (f": did you mean {close}?" if close else "")
+        for glob in self._globs:
+            if not any(map(glob.matches, known)):
+                yield f"{glob.name} matches no table"
 
 
 def _covers(coverage: Coverage, name: str) -> bool:

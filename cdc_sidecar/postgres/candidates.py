@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 from cdc_sidecar.postgres.catalog import read_layout_facts
 from cdc_sidecar.postgres.connect import translated
 from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
+from cdc_sidecar.postgres.replica_identity import Member, read_members
 from cdc_sidecar.postgres.types import LayoutFacts
 
 
@@ -23,7 +24,7 @@ class Candidate:
     is_partitioned: bool
     is_logged: bool
     has_generated: bool
-    unique_index: str | None  # the name of an index that could be the replica identity
+    members: tuple[Member, ...]  # that a publication of all its columns would have
 
 
 _TABLES: Final = """
@@ -34,13 +35,6 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relreplident::text,
         WHERE i.indrelid = c.oid
               AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
                                       WHEN 'd' THEN i.indisprimary AND i.indimmediate END),
-       (SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-        WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
-              AND i.indpred IS NULL AND i.indexprs IS NULL
-              AND NOT EXISTS (SELECT FROM pg_attribute k
-                              WHERE k.attrelid = c.oid AND k.attnum = ANY (i.indkey::int2[])
-                                    AND NOT k.attnotnull)
-        ORDER BY i.indnkeyatts, x.relname LIMIT 1),
        coalesce(array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = ''),
                 '{}'),
        array_agg(a.atttypid::bigint ORDER BY a.attnum) FILTER (WHERE a.attgenerated = ''),
@@ -57,25 +51,31 @@ GROUP BY c.oid, n.nspname ORDER BY 2, 3
 """
 
 
-def read_candidates(connection: psycopg.Connection) -> tuple[Candidate, ...]:
-    """Return the tables of the database, sorted by name.
+def read_candidates(connection: psycopg.Connection, publication: str) -> tuple[Candidate, ...]:
+    """Return the tables of the database, sorted by name, for a publication that need not exist.
 
     Partitions, temporary tables and tables of the system or of an extension are left out.
     """
     rows = connection.execute(_TABLES.encode()).fetchall()
-    return tuple(_candidate(connection, row) for row in rows)
+    names = [f"{namespace}.{name}" for _, namespace, name, *_ in rows]
+    members: dict[int, list[Member]] = {}
+    for member in read_members(connection, publication, names):
+        members.setdefault(member.oid, []).append(member)
+    return tuple(_candidate(connection, row, tuple(members.get(row[0], ()))) for row in rows)
 
 
-def _candidate(connection: psycopg.Connection, row: TupleRow) -> Candidate:
-    oid, namespace, name, identity, partitioned, logged, generated, identified, unique = row[:9]
-    names, types, modifiers, dimensions = (column or () for column in row[9:])
+def _candidate(
+    connection: psycopg.Connection, row: TupleRow, members: tuple[Member, ...]
+) -> Candidate:
+    oid, namespace, name, identity, partitioned, logged, generated, identified = row[:8]
+    names, types, modifiers, dimensions = (column or () for column in row[8:])
     columns = tuple(
         RelationColumn(identity == "f" or column in (identified or ()), column, oid, modifier)
         for column, oid, modifier in zip(names, types, modifiers, strict=True)
     )
     relation = Relation(oid, namespace, name, ReplicaIdentity(identity), columns)
     layout = read_layout_facts(connection, relation)
-    return Candidate(relation, layout, tuple(dimensions), partitioned, logged, generated, unique)
+    return Candidate(relation, layout, tuple(dimensions), partitioned, logged, generated, members)
 
 
 def sidecar_dsn(connection: psycopg.Connection, dsn: str, role: str) -> str:

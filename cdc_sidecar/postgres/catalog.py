@@ -1,6 +1,7 @@
 """The catalog's facts about publications, tables and types, read on an ordinary connection."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from cdc_sidecar.postgres.membership import read_memberships
 from cdc_sidecar.postgres.pgoutput import Relation, RelationColumn, ReplicaIdentity
+from cdc_sidecar.postgres.sent import NAMED, PUBLISHED
 from cdc_sidecar.postgres.types import LayoutFacts, Membership, TypeFacts, TypeKind
 
 
@@ -46,14 +48,21 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relreplident::text,
        array_agg(a.atttypid::bigint ORDER BY a.attnum),
        array_agg(a.atttypmod ORDER BY a.attnum),
        array_agg(a.attndims::int ORDER BY a.attnum)
-FROM pg_publication_tables p
+FROM {tables} p
 JOIN pg_namespace n ON n.nspname = p.schemaname
-JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename AND c.relkind IN ('r', 'p')
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE p.pubname = %(publication)s AND {listed} AND (%(oid)s::oid IS NULL OR c.oid = %(oid)s)
+WHERE {listed} AND (%(oid)s::oid IS NULL OR c.oid = %(oid)s)
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3
 """
 
+_GENERATED_SENT: Final = 180000
+"""`server_version_num` since which a publication can send generated columns."""
+_NOT_GENERATED: Final = "a.attgenerated = ''"
+_SENT: Final = f"""
+({_NOT_GENERATED} OR a.attgenerated = 's' AND EXISTS (
+     SELECT FROM pg_publication WHERE pubname = %(publication)s AND pubgencols = 's'))
+"""
 _KEY: Final = """
 SELECT a.attname::text
 FROM pg_class c
@@ -106,14 +115,29 @@ def read_published_tables(
     connection: psycopg.Connection, publication: str, oid: int | None = None
 ) -> tuple[PublishedTable, ...]:
     """Return every table of a publication, sorted by name; or the one with this oid."""
-    # before version 15 there are no column lists: every column that is not generated is sent
-    lists = connection.info.server_version >= 150000  # noqa: PLR2004 - column lists came with 15
-    listed = "a.attname = ANY (p.attnames)" if lists else "a.attgenerated = ''"
-    query = _TABLES.format(listed=listed).encode()
+    version = connection.info.server_version
+    lists = version >= 150000  # noqa: PLR2004 - column lists came with 15
+    listed = "a.attname = ANY (p.attnames)" if lists else _NOT_GENERATED
+    if lists and version < _GENERATED_SENT:  # the view has generated columns in some of them
+        listed += f" AND {_NOT_GENERATED}"
+    query = _TABLES.format(tables=PUBLISHED, listed=listed).encode()
     rows = connection.execute(query, {"publication": publication, "oid": oid}).fetchall()
     memberships = read_memberships(connection, publication)
     known = (row for row in rows if row[0] in memberships)  # not one that was just taken out
     return tuple(_published_table(connection, row, memberships[row[0]]) for row in known)
+
+
+def read_unpublished_tables(
+    connection: psycopg.Connection, publication: str, names: Sequence[str]
+) -> tuple[PublishedTable, ...]:
+    """Return tables as though a publication, which need not exist, sent all their columns."""
+    generates = connection.info.server_version >= _GENERATED_SENT
+    listed = _SENT if generates else _NOT_GENERATED
+    query = _TABLES.format(tables=NAMED, listed=listed).encode()
+    wanted = {"publication": publication, "names": list(names), "oid": None}
+    rows = connection.execute(query, wanted).fetchall()
+    none = Membership(publication, "", (), "", {})
+    return tuple(_published_table(connection, row, none) for row in rows)
 
 
 def _published_table(

@@ -1,11 +1,13 @@
 """Partitions as the catalog shows them: the relatives of a relation, and the leaves of a root."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
 
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.sent import NAMED, PUBLISHED
 from cdc_sidecar.postgres.types import Lineage
 
 
@@ -44,13 +46,13 @@ SELECT root.oid::bigint, {_NAME}, c.relreplident::text, c.relpersistence <> 'u',
                       AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
                                               WHEN 'd' THEN i.indisprimary AND i.indimmediate
                                               ELSE false END)))
-FROM pg_publication_tables p
+FROM {{tables}} p
 JOIN pg_namespace s ON s.nspname = p.schemaname
 JOIN pg_class root ON root.relnamespace = s.oid AND root.relname = p.tablename
 CROSS JOIN LATERAL pg_partition_tree(root.oid) t
 JOIN pg_class c ON c.oid = t.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE p.pubname = %s AND root.relkind = 'p' AND t.isleaf
+WHERE root.relkind = 'p' AND t.isleaf
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
 
@@ -63,11 +65,16 @@ def read_lineage(connection: psycopg.Connection, oid: int) -> Lineage:
     return Lineage(name, tuple(ancestors), tuple(partitions))
 
 
-def read_leaves(connection: psycopg.Connection, publication: str) -> tuple[Leaf, ...]:
-    """Return the leaves of every table that is published with `publish_via_partition_root`."""
+def read_leaves(
+    connection: psycopg.Connection, publication: str, names: Sequence[str] | None = None
+) -> tuple[Leaf, ...]:
+    """Return the leaves of every table that is published with `publish_via_partition_root`.
+
+    With `names`, the leaves of these tables are returned as though they were.
+    """
+    query = _LEAVES.format(tables=PUBLISHED if names is None else NAMED).encode()
+    words = {"publication": publication, "names": list(names or ())}
     return tuple(
         Leaf(root, name, ReplicaIdentity(identity), frozenset(columns), logged)
-        for root, name, identity, logged, columns in connection.execute(
-            _LEAVES.encode(), (publication,)
-        )
+        for root, name, identity, logged, columns in connection.execute(query, words)
     )

@@ -40,9 +40,12 @@ class Prepared:
     usable_schemas: tuple[str, ...]  # that exist, and in which the role has USAGE
     readable: tuple[str, ...]  # `schema.table` of those on which the role has SELECT
     coverage: Coverage | None
+    can_send_schemas: bool  # whether a publication can list them: since Postgres 15
     has_slot: bool
 
 
+_SCHEMAS_LISTED: Final = 150000
+"""`server_version_num` since which a publication can list schemas."""
 _ROLE: Final = """
 SELECT rolcanlogin, rolreplication OR rolsuper,
        has_database_privilege(oid, current_database(), 'CONNECT')
@@ -89,11 +92,12 @@ def read_prepared(
     return Prepared(
         connection.info.dbname,
         Role(*found) if found else None,
-        read_candidates(connection),
+        read_candidates(connection, publication),
         tuple(str(row[0]) for row in partitions),
         names(_SCHEMAS, role),
         names(_READABLE, role),
         _read_coverage(connection, publication),
+        connection.info.server_version >= _SCHEMAS_LISTED,
         bool(names(_SLOT, slot)),
     )
 
@@ -105,7 +109,7 @@ def _read_coverage(connection: psycopg.Connection, name: str) -> Coverage | None
         return None
     listed = connection.execute(_LISTED, (name,)).fetchall()
     schemas: list[tuple[str, ...]] = []
-    if connection.info.server_version >= 150000:  # noqa: PLR2004 - schemas came with 15
+    if connection.info.server_version >= _SCHEMAS_LISTED:
         schemas = connection.execute(_LISTED_SCHEMAS, (name,)).fetchall()
     return Coverage(
         publication,

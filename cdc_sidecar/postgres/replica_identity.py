@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.sent import NAMED, PUBLISHED
 from cdc_sidecar.postgres.sql_names import quoted, quoted_list
 
 _COLUMN_LISTS: Final = 150000
@@ -52,6 +53,7 @@ class Member:
     filter_columns: frozenset[str]
     stored: frozenset[str]  # generated columns that are not sent
     virtual: frozenset[str]  # generated columns that cannot be sent
+    has_publication: bool = True  # whether the publication exists
 
     @property
     def refusal(self) -> str | None:
@@ -89,11 +91,14 @@ class Member:
     @property
     def cure(self) -> str:
         """The SQL after which the service can change rows: as few changes as possible."""
-        for change in (_nothing, _generated_sent, _listed_anew, _both):
+        altered = (_generated_sent, _listed_anew, _both) if self.has_publication else ()
+        for change in (_nothing, *altered):
             for identity in (self.identity, *self.usable):
                 cured = change(replace(self, identity=identity))
                 if cured.refusal is None:
                     return "; ".join(_statements(self, cured))
+        if not self.has_publication:
+            return f"give {self.name} a primary key"
         return f"ALTER PUBLICATION {quoted(self.publication)} DROP TABLE {self.listed}"
 
     @property
@@ -174,7 +179,7 @@ ARRAY(SELECT a.attname::text FROM regexp_matches(r.prqual::text, ':varattno ([0-
 """
 _MEMBERS: Final = f"""
 SELECT o.oid::bigint, s.nspname::text, o.relname::text, n.nspname::text, c.relname::text,
-       p.pubupdate, p.pubdelete, c.relreplident::text, ({_INDEXES}),
+       coalesce(p.pubupdate, true), coalesce(p.pubdelete, true), c.relreplident::text, ({_INDEXES}),
        ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
              AND NOT a.attisdropped ORDER BY a.attnum),
        {{listed}},
@@ -183,9 +188,10 @@ SELECT o.oid::bigint, s.nspname::text, o.relname::text, n.nspname::text, c.relna
        ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid
              AND a.attgenerated = 'v'),
        ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid
-             AND a.attgenerated <> '' AND {{never_sent}})
-FROM pg_publication p
-{{tables}}
+             AND a.attgenerated <> '' AND {{never_sent}}),
+       p.oid IS NOT NULL
+FROM {{tables}} t
+LEFT JOIN pg_publication p ON p.pubname = %(publication)s
 JOIN pg_namespace s ON s.nspname = t.schemaname
 JOIN pg_class o ON o.relnamespace = s.oid AND o.relname = t.tablename
 {{entry}}
@@ -193,14 +199,8 @@ JOIN pg_class c ON c.relkind = 'r' AND c.oid = ANY (
      CASE o.relkind WHEN 'p' THEN ARRAY(SELECT relid FROM pg_partition_tree(o.oid))
                     ELSE ARRAY[o.oid::regclass] END::oid[])
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE p.pubname = %(publication)s ORDER BY 2, 3, 4, 5
+ORDER BY 2, 3, 4, 5
 """  # noqa: S608 - constants only
-_PUBLISHED: Final = "JOIN pg_publication_tables t ON t.pubname = p.pubname"
-_WANTED: Final = """
-JOIN LATERAL (SELECT split_part(w.name, '.', 1) AS schemaname,
-                     substr(w.name, strpos(w.name, '.') + 1) AS tablename
-              FROM unnest(%(names)s::text[]) w(name)) t ON true
-"""
 
 
 def read_members(
@@ -208,15 +208,16 @@ def read_members(
 ) -> tuple[Member, ...]:
     """Return every table with rows that a publication sends.
 
-    With `names`, the tables of these names are returned as though the publication sent them.
+    With `names`, the tables of these names are returned as though the publication, which then need
+    not exist, sent them.
     """
     version = connection.info.server_version
     lists = version >= _COLUMN_LISTS
     query = _MEMBERS.format(
-        tables=_PUBLISHED if names is None else _WANTED,
+        tables=PUBLISHED if names is None else NAMED,
         entry=_OWN_ENTRY if lists else "",
         listed=_LISTED if lists else "'{}'::text[], false, '{}'::text[]",
-        unsent="p.pubgencols <> 's'" if version >= _GENERATED else "false",
+        unsent="p.pubgencols IS DISTINCT FROM 's'" if version >= _GENERATED else "false",
         never_sent="a.attgenerated = 'v'" if version >= _GENERATED else "true",
     )
     words = {"publication": publication, "names": list(names or ())}
@@ -226,7 +227,7 @@ def read_members(
 
 def _member(publication: str, oid: int, *row: Any) -> Member:  # noqa: ANN401 - a row
     schema, table, own_schema, own_table, updates, deletes, kind, indexes, columns = row[:9]
-    listed, has_list, filtered, stored, virtual, never_sent = row[9:]
+    listed, has_list, filtered, stored, virtual, never_sent, has_publication = row[9:]
     sent = {"UPDATE": updates, "DELETE": deletes}
     return Member(
         publication,
@@ -241,6 +242,7 @@ def _member(publication: str, oid: int, *row: Any) -> Member:  # noqa: ANN401 - 
         frozenset(filtered),
         frozenset(stored),
         frozenset(virtual),
+        has_publication,
     )
 
 

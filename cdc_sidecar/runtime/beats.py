@@ -5,10 +5,18 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-LIMITS: Final = {"publisher": 180.0, "guardian": 180.0, "signals": 90.0}
+LIMITS: Final = {"publisher": 180.0, "guardian": 180.0, "signals": 90.0, "main": 600.0}
 """Seconds without a beat after which a thread counts as hung. The thread that waits for signals
-beats every second. The other two wait for servers between two beats: a new claim of the publisher
+beats every second. The others wait for servers between two beats: a new claim of the publisher
 may take 60 s to fence and then reads; the guardian asks several hosts, with a time-out for each.
+
+The main thread beats every second while a session streams, and wherever it waits for something that
+may take any time: the lock, a broker, the slot, a commit, the pause between two sessions. The
+longest time between two beats of a start is that of a claim: it asks the brokers for hanging
+transactions (three requests of 20 s), reads the position (60 s without a record, twice), and asks
+the source (10 s for a connection, 15 s for a query, 30 s for each of three commands of the
+walsender): 300 s if each takes as long as it may. The limit is twice this.
+
 The beat of the replication thread is in `Status`."""
 
 

@@ -16,7 +16,6 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
-    PostgresUnavailable,
     ProducerFenced,
     SidecarError,
 )
@@ -25,7 +24,7 @@ from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.logs import get_logger, is_console, lines_dropped
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.catalog import PublishedTable
-from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.connect import Database, server_of
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import (
@@ -41,6 +40,7 @@ from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.signals import SignalThread
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.stop_request import StopRequest
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 _LASTING: Final = frozenset({"guardian", "http", "log", "signals"})
@@ -99,7 +99,7 @@ class Daemon:
             served=self.served,
             telemetry=self._telemetry,
             runs=RunKeeper(config, __version__, self._log),
-            stopping=threading.Event(),
+            stopping=StopRequest(self._telemetry.main_beat),
             walsenders=set(),
             bootstrap=bootstrap,
         )
@@ -114,6 +114,7 @@ class Daemon:
         """Run until stopped or halted; return the exit status."""
         resources = self._resources
         threading.excepthook = self._end_on_crash
+        self._telemetry.main_beat()
         self._signals.take_pending()
         self._start("signals", self._signals.run)
         endpoint.start()
@@ -283,19 +284,9 @@ class Daemon:
         if self._resources.stopping.is_set():
             return
         self.board.update(error=str(error))
-        if isinstance(error, PostgresUnavailable):
-            self._telemetry.postgres_lost(error)
         self._telemetry.phase_entered(Phase.BACKING_OFF)
-        self._log.warning(
-            "session_ended",
-            code=error.code,
-            title=error.title,
-            fact=error.fact,
-            where=error.where,
-            cause=error.cause,
-            hint=error.hint,
-            retry_in_seconds=round(seconds, 1),
-        )
+        host = _host_of(self._resources.config)
+        self._telemetry.session_ended(error, host=host, retry=seconds)
         self._resources.stopping.wait(seconds)
         self.board.update(error=None)
 
@@ -307,6 +298,13 @@ class Daemon:
         seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
         self._backoff = min(self._backoff * 2, LAST_BACKOFF)
         return seconds
+
+
+def _host_of(config: Config) -> str | None:
+    try:
+        return server_of(config.postgres) or None
+    except SidecarError:
+        return None
 
 
 def _first_status(config: Config) -> Status:

@@ -1,6 +1,7 @@
 """Keeps the record of the last run, for `status` when the process is gone; see `kafka.last_run`."""
 
 import threading
+from dataclasses import replace
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
@@ -10,6 +11,7 @@ from cdc_sidecar.errors import (
     SourceChanged,
     WalWentBack,
 )
+from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.kafka.last_run import LastRun, Reason, RunState, write_last_run
 from cdc_sidecar.logs import Logger
 
@@ -55,8 +57,15 @@ class RunKeeper:
             self._writer.join()  # it has time-outs of its own
         self._write(run)
 
+    def _configured(self, run: LastRun) -> LastRun:
+        """Return the record of a run that has published, with its configuration."""
+        if self._writer is None:
+            return run
+        capture = Capture.of(self._config)
+        return replace(run, fingerprint=capture.fingerprint, settings=capture.settings)
+
     def _write(self, run: LastRun) -> None:
         try:
-            write_last_run(self._config, run)
+            write_last_run(self._config, self._configured(run))
         except SidecarError as error:
             self._log.warning("last_run_not_recorded", state=run.state.value, error=error.fact)

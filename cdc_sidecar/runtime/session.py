@@ -63,7 +63,6 @@ class Session:
         self._telemetry.phase_entered(Phase.STARTING, self._number)
         connection = ReplicationConnection(self._config.postgres)
         try:
-            self._telemetry.postgres_reached()
             started = self._start(connection)
             if started:
                 self._stream(started)

@@ -6,7 +6,7 @@ I7).
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cdc_sidecar import failpoints
@@ -36,6 +36,7 @@ from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.server import read_server
 from cdc_sidecar.postgres.walsender import WalsenderConnection
+from cdc_sidecar.runtime.changes import changes_since
 from cdc_sidecar.runtime.publisher import PositionedProducer
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.telemetry import Telemetry
@@ -72,7 +73,9 @@ class SessionStart:
             self._telemetry.log.warning(
                 "source_questionable", code=fault.code, fact=fault.fact, hint=fault.hint
             )
+        self._telemetry.main_beat()
         self._prepare_topics(view)
+        self._telemetry.main_beat()
         self._check_source(connection)
         return view
 
@@ -84,7 +87,7 @@ class SessionStart:
         topics.ensure(names)
         if self._config.outboxes:
             topics.describe_matching(EventTopics(self._config).is_of_an_outbox)
-        check_all(OF_TOPICS, TopicView(topics.known([*internal, *names]), view))
+        check_all(OF_TOPICS, TopicView(topics.known([*internal, *names]), view, view.tables))
 
     def _check_source(self, connection: WalsenderConnection) -> None:
         """Check that the position, as far as it can be read, is of this source."""
@@ -172,7 +175,7 @@ class SessionStart:
     def _report_changes(self, record: PositionRecord, source: SourceState) -> None:
         log, slot = self._telemetry.log, source.slot
         if record.fingerprint != self._capture.fingerprint:
-            changes = _changes(record.parts, self._capture.parts)
+            changes = changes_since(record, self._config, self._capture)
             log.info("configuration_changed", since=record.fingerprint, **changes)
         if record.identity.timeline != source.identity.timeline:
             log.warning(
@@ -242,15 +245,3 @@ class SessionStart:
     def _write(self, claim: Claim, record: PositionRecord) -> None:
         if not self._claimant.write(claim.producer, record):
             raise KafkaUnavailable("the first position took too long to be committed")
-
-
-def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return which keys were added, removed and changed; nothing if that was not recorded."""
-    if not before or not now:
-        return {}
-    changes = {
-        "added": sorted(now.keys() - before.keys()),
-        "removed": sorted(before.keys() - now.keys()),
-        "changed": sorted(key for key in now.keys() & before.keys() if now[key] != before[key]),
-    }
-    return {how: keys for how, keys in changes.items() if keys}

@@ -162,6 +162,7 @@ class Stream:
         """Load the schemas topic, compare the tables with it, and note how they are now."""
         schemas, started = SchemaLog(), self._started
         for key, value in read_schemas(self._config):
+            self._telemetry.main_beat()
             schemas.load(key, value)
             resources.served.load(key, value)
         captured = preflight.captured(started.view.tables, capture)
@@ -241,14 +242,20 @@ class Stream:
         self._handover.acknowledgement.wake()  # an idle replication thread sleeps up to a second
         self._end_by = time.monotonic() + self._grace
         _, publishing = self._threads
-        publishing.join(self._grace * _REPLICATION_SHARE)
+        self._join(publishing, time.monotonic() + self._grace * _REPLICATION_SHARE)
 
     def end(self) -> None:
         """After `stop`: free slot and lock, and abandon the publisher after the grace period."""
         self._released.set()
         for thread in self._threads:
-            thread.join(max(0.0, self._end_by - time.monotonic()))
+            self._join(thread, self._end_by)
         self._publisher.abandon()
+
+    def _join(self, thread: threading.Thread, until: float) -> None:
+        """Wait for the end of a thread until a time of `time.monotonic`."""
+        while thread.is_alive() and (left := until - time.monotonic()) > 0:
+            self._telemetry.main_beat()
+            thread.join(min(left, 1.0))
 
     def close(self) -> None:
         """Free what the threads have used."""

@@ -23,6 +23,7 @@ from cdc_sidecar.postgres.server import SourceServer
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.outage import Outages
+from cdc_sidecar.runtime.session_log import report_end
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
 
@@ -59,14 +60,20 @@ class Telemetry:
 
     def phase_entered(self, phase: Phase, session: int | None = None) -> None:
         """Show another phase; `session` is given where a session enters it."""
+        self.main_beat()
         now = time.time()
         changes = {} if session is None else {"session": session, "beat": now}
         self.board.update(phase=phase, phase_since=now, **changes)
         self.metrics.streaming.set(phase is Phase.STREAMING)
 
+    def main_beat(self) -> None:
+        """Note that the main thread is at work."""
+        self.board.beats.note({"main": time.monotonic()})
+
     def stream_began(self, backlog: Backlog) -> None:
         """Let the gauges show the backlog of a stream that begins."""
         self.board.backlog = backlog
+        self._outages.session_succeeded()
 
     def stream_ended(self) -> None:
         """Let the lag grow until the next stream begins, and watch its publisher no more."""
@@ -75,6 +82,8 @@ class Telemetry:
 
     def source_examined(self, server: SourceServer) -> None:
         """Show the server and the database that a session reads."""
+        self.main_beat()
+        self.postgres_reached()
         self.board.update(server_version=server.release, database=server.database)
 
     def position_claimed(self, record: PositionRecord) -> None:
@@ -84,13 +93,13 @@ class Telemetry:
         self.log.info("position_claimed", position=format_lsn(end))
 
     def beat_seen(self, at: float, publisher: float) -> None:
-        """Show when the threads of the stream were last at work.
+        """Show when the threads of the stream were last at work, as the main thread sees it.
 
         That of the replication thread is in seconds since 1970, and that of the publisher on the
         monotonic clock.
         """
         self.board.update(beat=at)
-        self.board.beats.note({"publisher": publisher})
+        self.board.beats.note({"publisher": publisher, "main": time.monotonic()})
 
     def waiting_for(self, reason: str | None) -> None:
         """Show the reason why a session waits; None when it continues."""
@@ -98,11 +107,13 @@ class Telemetry:
 
     def standby_entered(self, session: int, holder: int) -> None:
         """Report that a session waits for the lock that another sidecar holds."""
+        self.postgres_reached()
         self.phase_entered(Phase.WAITING, session)
         self.log.info("standby_entered", reason="another sidecar holds the lock", pid=holder)
 
     def former_walsender_awaited(self, holder: int) -> None:
         """Report that a session waits for a walsender of its own that still holds the lock."""
+        self.postgres_reached()
         self.log.warning("former_walsender_awaited", pid=holder)
         self.waiting_for(
             f"our former walsender, process {holder} of the server, still holds the lock"
@@ -115,6 +126,7 @@ class Telemetry:
 
     def brokers_awaited(self, reason: str) -> None:
         """Report that a session cannot begin because no broker answers."""
+        self.postgres_reached()
         self._outages.kafka.begin()
         self.log.warning("kafka_awaited", reason=reason)
         self.board.update(
@@ -131,13 +143,13 @@ class Telemetry:
         if seconds is not None:
             self.log.info("kafka_returned", away_seconds=seconds)
 
-    def postgres_lost(self, error: SidecarError) -> None:
-        """Report, once, that Postgres ended a session or accepts none."""
-        if self._outages.postgres.begin():
-            self.log.warning("postgres_went_away", reason=error.fact)
+    def session_ended(self, error: SidecarError, *, host: str | None, retry: float) -> None:
+        """Report why a session ended that is followed by another; `host` is that of Postgres."""
+        log = self.log.bind(retry_in_seconds=round(retry, 1))
+        report_end(log, self._outages, error, host=host)
 
     def postgres_reached(self) -> None:
-        """Report that Postgres accepts a session again."""
+        """Report that Postgres serves a session again."""
         seconds = self._outages.postgres.end()
         if seconds is not None:
             self.log.info("postgres_returned", away_seconds=seconds)

@@ -1,7 +1,8 @@
 """The sidecar with a broken thread: `python -m tests.acceptance.broken_thread NAME ERROR run`.
 
 Once the file that VARIABLE names exists, the thread whose name begins with NAME gets the exception
-ERROR at its next step. With ERROR `hang` every thread that beats stands still instead.
+ERROR at its next step. With ERROR `hang` every thread that beats stands still instead. With ERROR
+`start` the main thread stands still in the step NAME of the start, from the beginning.
 """
 
 import builtins
@@ -9,6 +10,7 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from cdc_sidecar.cli import main
@@ -17,12 +19,20 @@ from cdc_sidecar.runtime import beats, publisher, status
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.publisher import Publisher
 from cdc_sidecar.runtime.signals import SignalThread
+from cdc_sidecar.runtime.standby import Failure
+from cdc_sidecar.runtime.start import SessionStart
 from cdc_sidecar.runtime.upkeep import Upkeep
 from tests.waiting import await_true
 
 VARIABLE = "CDC_SIDECAR_TEST_TRIGGER"
 LIMIT = 3.0  # seconds; the real ones are minutes
-_STEPS = ((Guardian, "_is_due"), (Publisher, "_step"), (SignalThread, "_take"), (Upkeep, "tend"))
+_STEPS = (
+    (Guardian, "_is_due"),
+    (Publisher, "_step"),
+    (SignalThread, "_take"),
+    (Upkeep, "tend"),
+    (Failure, "await_wake"),
+)
 
 
 def _raise(name: str, error: str) -> None:
@@ -34,8 +44,8 @@ def _raise(name: str, error: str) -> None:
     get_logger().info("thread_broken")  # wakes the thread that writes the log
 
 
-def _hang() -> None:
-    for owner, method in _STEPS:
+def _hang(steps: Iterable[tuple[type, str]] = _STEPS) -> None:
+    for owner, method in steps:
         setattr(owner, method, lambda *_: threading.Event().wait())
 
 
@@ -52,5 +62,8 @@ if __name__ == "__main__":
     status.STUCK_AFTER = LIMIT
     publisher.BEAT_INTERVAL = LIMIT / 3  # type: ignore[misc] # a constant elsewhere
     broken = (sys.argv.pop(1), sys.argv.pop(1))
-    threading.Thread(target=_break, args=broken, name="breaker", daemon=True).start()
+    if broken[1] == "start":
+        _hang([(SessionStart, broken[0].partition(".")[2])])
+    else:
+        threading.Thread(target=_break, args=broken, name="breaker", daemon=True).start()
     main()

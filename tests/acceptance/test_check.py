@@ -129,6 +129,60 @@ def test_all_faults_are_shown_at_once_and_none_is_derived_from_another(
     assert "brokers: no answer yet" in run.stderr
 
 
+_UNPUBLISHED = """
+[[tables]]
+name = "public.odd"
+columns = ["id", "shape", "nmae"]
+
+[[tables]]
+name = "public.logs"
+columns = ["*"]
+
+[[tables]]
+name = "shop_*.orders"
+columns = ["*"]
+"""
+
+
+@pytest.mark.parametrize(
+    "publication",
+    [(), ("CREATE TABLE other (id int PRIMARY KEY)", "CREATE PUBLICATION cdc FOR TABLE other")],
+    ids=["no publication", "publication of another table"],
+)
+def test_tables_that_are_not_published_yet_are_examined_as_though_they_were(
+    make_service: Callable[..., Service], publication: tuple[str, ...]
+) -> None:
+    service = make_service(_UNPUBLISHED)
+    service.sql(
+        "CREATE TYPE pair AS (a int, b int)",
+        "CREATE TABLE odd (id int PRIMARY KEY, shape pair, name text)",
+        "CREATE TABLE logs (line text)",
+        "CREATE SCHEMA shop_a",
+        "CREATE TABLE shop_a.orders (id int PRIMARY KEY, place pair)",
+        *publication,
+    )
+    faults = {fault["check"]: fault for fault in faults_of(service)}
+    unfit = faults["keys and types of unpublished tables"]
+    assert unfit["code"] == "CDC-110"
+    for mistake in ("column shape", "nmae", "public.logs", "shop_a.orders: column place"):
+        assert mistake in unfit["detail"], unfit
+    away = faults["configured tables" if publication else "publication exists"]
+    assert away["code"] == ("CDC-208" if publication else "CDC-207")
+    assert "UPDATE and DELETE on public.logs would fail" in away["cause"]
+    assert "ALTER TABLE public.logs REPLICA IDENTITY FULL; " in away["hint"]
+    assert refusal_of(service) == away["code"]
+
+
+def test_a_misspelt_table_is_named_before_the_publication_exists(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES.replace("public.*", "public.itms"))
+    service.sql("CREATE TABLE items (id int PRIMARY KEY)")
+    faults = {fault["code"]: fault for fault in faults_of(service)}
+    assert set(faults) == {"CDC-207", "CDC-208"}
+    assert "did you mean public.items?" in faults["CDC-208"]["hint"]
+
+
 def test_the_configuration_of_a_message_service_needs_no_table(
     make_service: Callable[..., Service], tmp_path: Path, postgres: PostgresServer
 ) -> None:

@@ -96,9 +96,9 @@ def test_a_failover_to_a_standby_that_has_everything_loses_and_repeats_nothing(
 def _assert_one_on_the_standby_disturbs_nobody(service: Service, other: Service) -> None:
     """Check that it is refused, although the lock on the primary does not exclude it."""
     other.sidecar.start(environment=_NO_FENCE)
-    await_true(lambda: other.sidecar.events("session_ended"), what="it was refused")
-    ended = other.sidecar.events("session_ended")[0]
-    assert (ended["code"], ended["fact"]) == ("CDC-201", "the server is a standby")
+    await_true(lambda: other.sidecar.events("postgres_went_away"), what="it was refused")
+    left = other.sidecar.events("postgres_went_away")[0]
+    assert (left["code"], left["reason"]) == ("CDC-201", "the server is a standby")
     other.sidecar.kill()
     assert (service.sidecar.status() or {})["session"] == 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from cdc_sidecar.runtime.daemon import FENCES_ALLOWED
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import IMPATIENT, QUICK, insert
@@ -71,6 +72,7 @@ class Life:
         self._postgres = postgres
         self._kafka = kafka
         self._row = 0
+        self._fences = 0
         self.ways = (
             self._stall,
             self._lose_both,
@@ -88,7 +90,7 @@ class Life:
         self.service.await_published()
 
     def _sessions(self) -> int:
-        return len(self.service.sidecar.events("session_ended"))
+        return len(self.service.sidecar.events("stream_started"))
 
     def _write(self) -> None:
         self._row += 100
@@ -110,9 +112,11 @@ class Life:
         with frozen(self._kafka.pid):
             self._write()
             await_true(lambda: sidecar.get("/readyz")[0] == 503, what="the broker is missed")
+            lost = len(sidecar.events("postgres_went_away"))
             self.service.sql(_WALSENDERS)
-            sessions = self._sessions()
-            await_true(lambda: self._sessions() > sessions, what="the session ended")
+            await_true(
+                lambda: len(sidecar.events("postgres_went_away")) > lost, what="the session ended"
+            )
         self._write()
         self.service.sidecar.await_phase("streaming", deadline=60)
         self.service.sql(_WALSENDERS)
@@ -130,7 +134,8 @@ class Life:
 
     def _fence(self) -> None:
         """Claim the same id with another producer; too many of these would end the process."""
-        if len(self.service.sidecar.events("session_ended")) > 4 * len(self.ways):
+        self._fences += 1
+        if self._fences >= FENCES_ALLOWED:
             self.service.sql(_WALSENDERS)
             return
         rival = Producer({

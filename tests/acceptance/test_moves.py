@@ -103,6 +103,11 @@ def test_an_accepted_gap_is_kept_in_the_record_through_later_commits(gapped: Ser
     assert "@" in move["by"]
     shown = gapped.sidecar.run("position show").stdout
     assert "the slot was dropped" in shown
+    assert shown.startswith(
+        f"{gapped.name} can continue: the slot and the position fit together.\n"
+    )
+    for part in ("source    Postgres 1", ", committed ", "ago (20", " of WAL"):
+        assert part in shown, shown
 
 
 def test_without_a_gap_there_is_nothing_to_accept(stopped: Service) -> None:

@@ -118,7 +118,7 @@ def test_setup_sql_makes_no_publication_that_breaks_the_service(
     printed = run_setup(service, postgres, tmp_path)
     assert "the service could not UPDATE or DELETE rows of public.items, public.logs" in printed
     _change(service)
-    assert codes_of(service) == {"CDC-204", "CDC-207"}
+    assert codes_of(service) == {"CDC-110", "CDC-204", "CDC-207"}
     hint = printed.split("HINT:")[1].splitlines()[0]
     service.sql(*hint.strip().split("; "))
     assert "ERROR" not in run_setup(service, postgres, tmp_path)

@@ -92,7 +92,7 @@ def test_the_walsender_terminated_is_a_new_session_not_a_loss(service: Service) 
     service.sql("UPDATE items SET n = 0 WHERE id <= 10")
     service.await_published()
     assert service.assert_exactly_once(oracle, "items") == 3010
-    assert service.sidecar.events("session_ended")[0]["code"] == "CDC-201"
+    assert service.sidecar.events("postgres_went_away")[0]["code"] == "CDC-201"
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])

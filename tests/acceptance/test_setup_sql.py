@@ -109,6 +109,38 @@ def test_the_difference_prepares_a_database_from_nothing_and_is_then_empty(setup
     assert " 0 faults" in setup.check()
 
 
+def test_a_glob_over_schemas_becomes_the_tables_that_the_database_has(setup: Setup) -> None:
+    setup.service.sql(
+        *(f"CREATE SCHEMA shop_{n}" for n in "ab"),
+        *(f"CREATE TABLE shop_{n}.orders (id int PRIMARY KEY)" for n in "ab"),
+        "CREATE TABLE shop_a.drafts (id int PRIMARY KEY)",
+    )
+    setup.configure('\n[[tables]]\nname = "shop_*.orders"\ncolumns = ["*"]\n')
+    refused = setup.service.sidecar.run("setup-sql")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "CDC-106" in refused.stderr
+    assert "setup-sql --diff" in refused.stderr
+    printed = setup.diff(*setup.as_owner())
+    setup.apply(printed)
+    assert "drafts" not in printed
+    assert _statements(setup.diff()) == []
+    assert " 0 faults" in setup.check()
+    setup.service.sql("CREATE SCHEMA shop_c", "CREATE TABLE shop_c.orders (id int PRIMARY KEY)")
+    setup.apply(setup.diff())
+    assert "4 of 4 published" in setup.check()
+
+
+def test_the_publication_is_created_without_tables_that_do_not_exist(setup: Setup) -> None:
+    for name in ("public.nothing", "absent.*", "no_*.table"):
+        setup.configure(f'\n[[tables]]\nname = "{name}"\ncolumns = ["*"]\n')
+    printed = setup.diff(*setup.as_owner())
+    assert "-- public.nothing does not exist" in printed
+    assert "-- absent.* matches no table" in printed
+    assert "-- no_*.table matches no table" in printed
+    setup.apply(printed)
+    assert _statements(setup.diff()) == []
+
+
 def test_after_a_change_of_the_configuration_only_what_is_missing_is_printed(setup: Setup) -> None:
     setup.apply(setup.service.sidecar.run("setup-sql").stdout)
     setup.configure(_MORE)
@@ -148,11 +180,27 @@ def test_what_would_harm_the_service_is_a_remark_and_so_is_a_misspelt_table(setu
         '\n[[tables]]\nname = "public.readings_2026"\ncolumns = ["*"]\n'
     )
     printed = setup.diff()
-    assert "-- public.keyless is not published: it has no key: ALTER TABLE" in printed
+    assert "-- public.keyless is not published: it has no replica identity (DEFAULT" in printed
     assert "-- public.outbx does not exist: did you mean public.outbox?" in printed
     assert "-- public.readings_2026 is a partition" in printed
     setup.apply(printed)
     setup.service.sql("INSERT INTO keyless VALUES ('a')", "UPDATE keyless SET line = 'b'")
+
+
+def test_a_partition_that_the_service_could_not_change_is_a_remark_with_its_cure(
+    setup: Setup,
+) -> None:
+    setup.apply(setup.service.sidecar.run("setup-sql").stdout)
+    setup.configure('\n[[tables]]\nname = "public.readings"\ncolumns = ["*"]\n')
+    setup.service.sql("ALTER TABLE readings_2026 REPLICA IDENTITY NOTHING")
+    printed = setup.diff()
+    cure = "ALTER TABLE public.readings_2026 REPLICA IDENTITY DEFAULT"
+    assert f"(NOTHING; 55000): {cure}" in printed
+    assert "ADD TABLE" not in printed
+    setup.apply(printed)
+    setup.service.sql(cure)
+    setup.apply(setup.diff())
+    assert " 0 faults" in setup.check()
 
 
 def test_a_table_that_is_published_without_need_is_named(setup: Setup) -> None:

@@ -44,6 +44,8 @@ def test_an_outage_of_postgres_is_two_lines_as_well(services: Services) -> None:
         (left,) = service.sidecar.events("postgres_went_away")
         (returned,) = service.sidecar.events("postgres_returned")
         assert left["reason"]
+        assert "port=" in left["host"]
+        assert not service.sidecar.events("session_ended")
         assert returned["away_seconds"] > 0
 
 
@@ -86,3 +88,18 @@ def test_a_changed_configuration_is_reported_with_the_keys_that_changed(service:
     assert changed["added"] == ["tables.public.items"]
     assert changed["removed"] == ["tables.public.*"]
     assert changed["changed"] == ["messages.prefixes"]
+    assert changed["settings"] == ['messages.prefixes: ["mark"] -> ["mark", "audit"]']
+
+
+def test_what_changed_is_known_after_a_start_that_was_refused(service: Service) -> None:
+    service.sidecar.start_and_stream()
+    assert service.sidecar.terminate() == 0
+    config, text = service.sidecar.config, service.sidecar.config.read_text()
+    assert 'columns = ["*"]' in text
+    config.write_text(text.replace('columns = ["*"]', 'columns = ["*", "absent"]', 1))
+    service.sidecar.start()
+    assert service.sidecar.await_exit() == 2
+    config.write_text(text.replace('columns = ["*"]', 'columns = ["*", "label"]', 1))
+    service.sidecar.start_and_stream()
+    (changed,) = service.sidecar.events("configuration_changed")
+    assert changed["settings"] == ['tables.public.*.columns: ["*"] -> ["*", "label"]']

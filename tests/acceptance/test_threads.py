@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.broken_thread import VARIABLE
 from tests.acceptance.conftest import Service
 from tests.acceptance.own_postgres import halt_of
@@ -16,7 +18,7 @@ DEATHS = [
     ("log", "KeyError"),
     ("MainThread", "MemoryError"),
 ]
-BEATING = {"replication", "publisher", "guardian", "signals"}
+BEATING = {"replication", "publisher", "guardian", "signals", "main"}
 
 
 def _start(service: Service, trigger: Path, thread: str, error: str) -> None:
@@ -59,6 +61,17 @@ def test_liveness_names_each_thread_that_stands_still(service: Service, tmp_path
     assert service.sidecar.get("/livez")[0] == 503
 
 
+@pytest.mark.parametrize("step", ["SessionStart.examine", "SessionStart.claim_position"])
+def test_liveness_names_a_main_thread_that_hangs_while_a_session_starts(
+    service: Service, step: str
+) -> None:
+    service.sidecar.program = ("tests.acceptance.broken_thread", step, "start")
+    service.sidecar.start()
+    await_true(lambda: _stuck(service) == ["main"], what="the main thread is named")
+    assert service.sidecar.get("/livez")[0] == 503
+    service.sidecar.kill()
+
+
 def _stuck(service: Service) -> list[str]:
-    text = service.sidecar.get("/livez")[1]
+    text = (service.sidecar.get("/livez") or (0, ""))[1]
     return [name for name in BEATING if name in text]

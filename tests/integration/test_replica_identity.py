@@ -7,6 +7,7 @@ from itertools import product
 import psycopg
 import pytest
 
+from cdc_sidecar.postgres.catalog import read_published_tables, read_unpublished_tables
 from cdc_sidecar.postgres.replica_identity import Member, read_members
 from cdc_sidecar.servers.postgres import PostgresServer
 from cdc_sidecar.servers.postgres_installation import installed_postgres
@@ -113,6 +114,45 @@ def test_we_refuse_what_the_server_refuses_and_the_cure_works(postgres: Postgres
     with _connected(postgres) as connection:
         seen = _try_all(connection, _TABLES.values())
     assert min(seen.values()) > 50
+
+
+_NEWEST, _OLD = 18, 15
+
+
+@contextmanager
+def _server(version: int) -> Iterator[psycopg.Connection]:
+    folder = installed_postgres().get(version) if version != _NEWEST else None
+    if version != _NEWEST and folder is None:
+        pytest.skip(f"no Debian package postgresql-{version} here")
+    with (
+        PostgresServer(bin_folder=folder, settings={"jit": "off"}, fsync=False) as server,
+        _connected(server) as connection,
+    ):
+        yield connection
+
+
+@pytest.mark.parametrize("version", [_NEWEST, _OLD])
+def test_a_table_is_judged_before_it_is_published_as_it_is_afterwards(version: int) -> None:
+    names = ["public.t x"]
+    with _server(version) as connection:
+        for columns, identity in product(_TABLES.values(), _IDENTITIES):
+            if not _made(connection, columns, identity, 'FOR TABLE "t x"'):
+                continue
+            member, table = read_members(connection, "p q"), _tables(connection, None)
+            _run(connection, 'DROP PUBLICATION "p q"')
+            would_be = read_members(connection, "p q", names)
+            assert [each.refusal for each in would_be] == [each.refusal for each in member]
+            assert _tables(connection, names) == table
+            assert not any("PUBLICATION" in each.cure for each in would_be)
+
+
+def _tables(connection: psycopg.Connection, names: list[str] | None) -> list[object]:
+    """Return what is known of published tables, or of tables that are not published."""
+    if names is None:
+        tables = read_published_tables(connection, "p q")
+    else:
+        tables = read_unpublished_tables(connection, "p q", names)
+    return [(table.relation, table.facts, table.dimensions) for table in tables]
 
 
 def test_an_older_server_is_judged_by_its_own_rules() -> None:

@@ -85,9 +85,14 @@ def test_the_status_page_shows_what_was_seen_of_slot_and_walsender() -> None:
         DecodedSums(12, 3400, 5, 6, 7), Walsender(99, "streaming", Lsn(0x10), None, None)
     )
     board = _board(slot=SLOT, slot_activity=activity, warnings=("the slot <is> in danger",))
-    page = render_status(board.now)
-    for part in ("slot decoded spilled bytes", "walsender sent", "0/10", "the slot &lt;is&gt;"):
+    page = render_status(board.as_json(), time.time())
+    for part in (
+        "12 transactions, 3.4 kB, 7 B of 5 transactions written to disk",
+        "process 99, streaming, has sent up to 0/10",
+        "the slot &lt;is&gt;",
+    ):
         assert part in page
+    assert f"{board.now.service} streams and is up to date." in page
     status = board.now.as_json()
     assert status["slot"]["decoded"]["transactions"] == 12
     assert status["slot"]["seconds_left"] is None

@@ -15,6 +15,7 @@ _FOLLOWED = {
     "CDC-103": "test_hints_start.py",
     "CDC-104": "test_hints_start.py",
     "CDC-105": "test_hints_start.py",
+    "CDC-106": "test_setup_sql.py",
     "CDC-110": "test_hints.py",
     "CDC-120": "test_hints_start.py",
     "CDC-201": "test_interfaces.py",

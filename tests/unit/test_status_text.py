@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from cdc_sidecar.commands.status_text import details, verdict
-from cdc_sidecar.commands.wording import ago, number, size, span
+from cdc_sidecar.commands.position_text import lines, sentence
+from cdc_sidecar.http.status_text import details, verdict
 from cdc_sidecar.runtime.rates import Rates
+from cdc_sidecar.wording import ago, number, size, span
 
 _NOW = 1_000_000.0
 _SLOT = {
@@ -159,3 +160,47 @@ def test_rates_are_those_of_the_last_minute() -> None:
     assert measured.as_json()["events_per_second"] == 1
     clock[0] += 60
     assert measured.as_json()["events_per_second"] == 0
+
+
+_MEANING = {"state": "continuous", "gap_bytes": 0, "code": None, "fact": None, "hint": None}
+_SHOWN = {
+    "service": "orders",
+    "transactional_id": "cdc.orders.orders_cdc",
+    "meaning": _MEANING,
+    "position": {
+        "end": "0/10",
+        "partial": {"part": 2, "xid": 755, "final_lsn": "0/20"},
+        "commits": 1200,
+        "instance": "host/1",
+        "written_at": (_NOW - 300) * 1e6,
+    },
+    "slot": {**_SLOT, "exists": True, "active_pid": None, "confirmed_flush_lsn": "0/11"},
+    "server": {"database": "orders", "timeline": 3, "wal_end": "0/50"},
+}
+
+
+def test_position_show_speaks_as_status_does() -> None:
+    assert sentence(_SHOWN) == "orders can continue: the slot and the position fit together."
+    assert list(lines(_SHOWN, "18.1", 64_000, _NOW)) == [
+        "source    Postgres 18.1, database orders, timeline 3, WAL ends at 0/50",
+        (
+            "slot      orders_cdc is reserved, confirmed up to 0/11, not in use,"
+            " Postgres keeps 1.2 GB of WAL for it"
+        ),
+        (
+            "position  0/10, committed 5 min ago, 1,200 commits, by host/1,"
+            " after part 2 of transaction 755 at 0/20"
+        ),
+        "lag       64 kB of WAL",
+        "sidecar   transactional id cdc.orders.orders_cdc",
+    ]
+
+
+def test_position_show_says_why_a_sidecar_cannot_continue() -> None:
+    gap = {"state": "gap", "gap_bytes": 4_200_000, "code": "CDC-504", "fact": "f", "hint": "h"}
+    shown = {**_SHOWN, "meaning": gap}
+    assert sentence(shown) == "orders cannot continue as it is: gap of 4.2 MB of WAL."
+    assert list(lines(shown, "18.1", 0, _NOW))[:2] == ["  CDC-504: f", "  hint:  h"]
+    nothing = {**_SHOWN, "meaning": {**_MEANING, "state": "no position"}, "position": None}
+    assert sentence(nothing) == "orders has no position: it has not run yet."
+    assert not any(line.startswith("position") for line in lines(nothing, "18.1", None, _NOW))

@@ -63,7 +63,8 @@ class BrokerInspection:
         """Create missing topics as a trial, one by one, so that each fault is reported."""
         service, view = self._config.service.name, source.view
         internal = (position_topic(service), schemas_topic(service))
-        events = event_topics(view.tables, self._config, self._capture) if view else []
+        tables = view.configured if view else []
+        events = event_topics(tables, self._config, self._capture) if view else []
         existing = topics.describe([*internal, *events])
         for name in internal:
             self._ensure(topics, name, existing.get(name), internal=True)
@@ -73,7 +74,7 @@ class BrokerInspection:
         self._check_privileges([name for name in events if name in existing], WRITTEN)
         if view:
             known = topics.known([*internal, *events])
-            self._report.judge(OF_TOPICS, TopicView(known, view))
+            self._report.judge(OF_TOPICS, TopicView(known, view, tables))
 
     def _check_privileges(self, topics: list[str], operations: Operations) -> None:
         if topics:

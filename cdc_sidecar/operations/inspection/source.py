@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from cdc_sidecar.checks import preflight
 from cdc_sidecar.checks.large_values import advise_on_large_values
 from cdc_sidecar.checks.source_view import (
+    CONFIGURED,
     OF_SERVER,
     OF_SOURCE,
+    OF_UNPUBLISHED,
     QUESTIONABLE,
     SourceView,
     read_view,
@@ -15,6 +17,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PermissionMissing, SidecarError, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.operations.inspection.report import Report
+from cdc_sidecar.postgres.catalog import Publication
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.large_columns import read_large_columns
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
@@ -22,6 +25,7 @@ from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 from cdc_sidecar.postgres.sql_names import quoted
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
+from cdc_sidecar.wording import size
 
 
 @dataclass(slots=True)
@@ -55,12 +59,7 @@ class SourceInspection:
             return self._seen
         self._seen.server = server
         self._inspect_server(server)
-        view = self._report.attempt(
-            "publication exists", self._read_view, lambda view: view.publication.name
-        )
-        if view:
-            self._seen.view = view
-            self._inspect_tables(view)
+        self._inspect_publication()
         self._seen.slot = self._report.attempt("slot", self._check_slot, _say_slot)
         self._seen.slot_is_known = not self._report.failed
         return self._seen
@@ -70,10 +69,22 @@ class SourceInspection:
         self._warn_of_wal(server)
         self._seen.system = self._report.attempt("replication", self._identify, _say_system)
 
-    def _inspect_tables(self, view: SourceView) -> None:
-        self._report.judge(OF_SOURCE, view)
-        self._report.judge(QUESTIONABLE, view)
-        self._warn_of_large_values(view)
+    def _inspect_publication(self) -> None:
+        """Inspect the tables too, if need be as they would be once they are published."""
+        exists = self._report.attempt(
+            "publication exists", self._read_publication, lambda publication: publication.name
+        )
+        view = self._seen.view
+        if view is None:
+            return
+        if exists:
+            self._report.judge(OF_SOURCE, view)
+            self._report.judge(QUESTIONABLE, view)
+            self._warn_of_large_values(view)
+        else:
+            self._report.judge((CONFIGURED,), view)
+        if view.unpublished.tables:
+            self._report.judge(OF_UNPUBLISHED, view)
         self._report.attempt("grants", self._check_grants, lambda _: "SELECT on every table")
 
     def _warn_of_wal(self, server: SourceServer) -> None:
@@ -114,16 +125,17 @@ class SourceInspection:
         finally:
             connection.close()
 
-    def _read_view(self) -> SourceView:
+    def _read_publication(self) -> Publication:
         server = self._seen.server
         assert server is not None  # noqa: S101 - `inspect` has read it
         with self._database.connection() as connection:
-            return read_view(connection, server, self._config, self._capture)
+            self._seen.view = read_view(connection, server, self._config, self._capture)
+        return self._seen.view.existing
 
     def _check_grants(self) -> None:
         view = self._seen.view
         assert view is not None  # noqa: S101 - as above
-        hidden = [table for table in view.captured if not table.may_select]
+        hidden = [table for table in view.configured if not table.may_select]
         if not hidden:
             return
         role = quoted(view.server.user)
@@ -169,4 +181,6 @@ def _say_slot(slot: SlotStatus | None) -> str:
     if slot is None:
         return "none yet: it is created at the first start"
     use = f"read by process {slot.active_pid}" if slot.active_pid else "not in use"
-    return f"{slot.name}, {slot.wal_status}, {slot.retained_bytes or 0:,} bytes retained, {use}"
+    return (
+        f"{slot.name}, {slot.wal_status}, {size(slot.retained_bytes or 0)} of WAL retained, {use}"
+    )

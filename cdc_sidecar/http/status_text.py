@@ -1,9 +1,12 @@
-"""The status for people: one sentence that says how the sidecar is, then a few lines."""
+"""The status for people: one sentence that says how the sidecar is, then a few lines.
+
+The status page and the commands `status` and `position show` speak in the same words.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from cdc_sidecar.commands.wording import ago, first_line, number, rate, size, span
+from cdc_sidecar.wording import ago, first_line, number, rate, size, span
 
 Body = Mapping[str, Any]
 """The JSON of a status; a field of another version may be missing."""
@@ -98,32 +101,43 @@ def _spell(error: Body) -> str:
 
 def details(body: Body, now: float) -> Iterator[str]:
     """Yield lines below the sentence; a line about which nothing is known is left out."""
-    yield from _reason(body)
+    yield from reason(body)
+    yield from map(line, rows(body, now))
+    for server, error in (body.get("errors") or {}).items():
+        if error:
+            yield line((server, _spell(error)))
+            yield from advice(error)
+
+
+def rows(body: Body, now: float) -> Iterator[tuple[str, str]]:
+    """Yield what is known: a label and a text for each subject, and then the warnings."""
     for label, parts in _LINES.items():
         text = ", ".join(part for part in parts(body, now) if part)
         if text:
-            yield f"{label:<{_WIDTH}}{text}"
+            yield label, text
     for warning in body.get("warnings") or ():
-        yield f"{'warning':<{_WIDTH}}{warning}"
-    for server, error in (body.get("errors") or {}).items():
-        if error:
-            yield f"{server:<{_WIDTH}}{_spell(error)}"
-            yield from _advice(error)
+        yield "warning", warning
 
 
-def _reason(body: Body) -> Iterator[str]:
+def line(row: tuple[str, str]) -> str:
+    """Return a label and its text as one line."""
+    return f"{row[0]:<{_WIDTH}}{row[1]}"
+
+
+def reason(body: Body) -> Iterator[str]:
     """Yield cause and hint of what keeps the sidecar from streaming."""
     yield from (body.get("error") or "").splitlines()[1:]
-    reason = (body.get("last_run") or {}).get("reason")
-    if reason and not body["slot"]["active_pid"]:
-        yield from _advice(reason)
+    ended = (body.get("last_run") or {}).get("reason")
+    if ended and not body["slot"]["active_pid"]:
+        yield from advice(ended)
     fault = body.get("fault")
-    if fault and fault["code"] != (reason or {}).get("code"):
+    if fault and fault["code"] != (ended or {}).get("code"):
         yield f"It cannot continue as it is: {_spell(fault)}"
-        yield from _advice(fault)
+        yield from advice(fault)
 
 
-def _advice(error: Body) -> Iterator[str]:
+def advice(error: Body) -> Iterator[str]:
+    """Yield where an error occurred, its cause and its hint, as far as they are known."""
     for label in ("where", "cause", "hint"):
         if error.get(label):
             yield f"  {label + ':':<7}{error[label]}"
@@ -134,6 +148,8 @@ def _server(body: Body, _now: float) -> Iterator[str]:
     if server.get("version"):
         yield f"Postgres {server['version']}"
         yield f"database {server['database']}"
+        yield f"timeline {server['timeline']}" if "timeline" in server else ""
+    yield f"WAL ends at {body['server_lsn']}" if body.get("server_lsn") else ""
 
 
 def _slot(body: Body, now: float) -> Iterator[str]:
@@ -143,6 +159,9 @@ def _slot(body: Body, now: float) -> Iterator[str]:
         yield f"{slot['name']} does not exist" if known else ""
         return
     yield f"{slot['name']} is {slot['wal_status'] or 'not looked at yet'}"
+    if slot.get("confirmed_flush_lsn"):
+        yield f"confirmed up to {slot['confirmed_flush_lsn']}"
+        yield f"read by process {slot['active_pid']}" if slot["active_pid"] else "not in use"
     if slot["retained_bytes"] is not None:
         yield f"Postgres keeps {size(slot['retained_bytes'])} of WAL for it"
     if slot["safe_wal_size"] is not None:
@@ -151,6 +170,25 @@ def _slot(body: Body, now: float) -> Iterator[str]:
         yield f"at this rate in {span(slot['seconds_left'])}"
     if slot.get("seen_at"):
         yield f"seen {ago(slot['seen_at'], now)}"
+
+
+def _decoding(body: Body, _now: float) -> Iterator[str]:
+    decoded = body["slot"].get("decoded")
+    if decoded:
+        yield number(decoded["transactions"], "transaction")
+        yield size(decoded["bytes"])
+        spilled = number(decoded["spilled_transactions"], "transaction")
+        yield f"{size(decoded['spilled_bytes'])} of {spilled} written to disk"
+
+
+def _walsender(body: Body, _now: float) -> Iterator[str]:
+    walsender = body.get("walsender")
+    if walsender:
+        yield f"process {walsender['pid']}"
+        yield walsender["state"] or ""
+        yield f"has sent up to {walsender['sent']}" if walsender["sent"] else ""
+        yield f"{walsender['flushed']} is confirmed" if walsender["flushed"] else ""
+        yield f"waits for {walsender['wait_event']}" if walsender["wait_event"] else ""
 
 
 def _position(body: Body, now: float) -> Iterator[str]:
@@ -162,7 +200,10 @@ def _position(body: Body, now: float) -> Iterator[str]:
     yield f"committed {ago(written, now)}" if written else ""
     yield number(kafka.get("commits", body.get("commits", 0)), "commit")
     yield f"by {body['written_by']}" if body.get("written_by") else ""
-    yield "inside a split transaction" if body.get("partial") else ""
+    yield "inside a split transaction" if body.get("partial") is True else ""
+    if isinstance(body.get("partial"), Mapping):
+        part = body["partial"]
+        yield f"after part {part['part']} of transaction {part['xid']} at {part['final_lsn']}"
 
 
 def _lag(body: Body, _now: float) -> Iterator[str]:
@@ -205,6 +246,8 @@ _LINES: Final[Mapping[str, Callable[[Body, float], Iterator[str]]]] = {
     "position": _position,
     "lag": _lag,
     "rate": _rates,
+    "walsender": _walsender,
+    "decoded": _decoding,
     "kafka": _kafka,
     "sidecar": _process,
 }
