@@ -4,7 +4,7 @@ Only this module uses prometheus_client. A scrape reads values in memory and sen
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -142,6 +142,55 @@ class SlotMetrics:
         self._flushed.set(_UNKNOWN if flushed is None else flushed)
 
 
+class SnapshotMetrics:
+    """The metrics of snapshots; the rows are among the events, with op `r`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        make = _Maker(registry)
+        self._tables = make.gauge("snapshot_tables", "tables by phase of their snapshot", "state")
+        self._ratio = make.gauge("snapshot_progress_ratio", "part that is published", "table")
+        self._owed = make.gauge("snapshot_owed_rows", "rows that must be read again", "table")
+        self._superseded = make.counter(
+            "snapshot_superseded", "rows left out because they had changed", "table"
+        )
+        self._chunks = make.counter("snapshot_chunks", "chunks by what became of them", "state")
+        self._seconds = make.histogram(
+            "snapshot_chunk_seconds", "seconds from reading a chunk to its place", _SECONDS
+        )
+        self._eta = make.unknown("snapshot_eta_seconds", "seconds until everything is read")
+        self._waiting = make.gauge("snapshot_waiting", "1 while nothing is read, and why", "reason")
+        self._reason: str | None = None
+
+    def phases(self, counts: Mapping[str, int]) -> None:
+        """Show how many tables are in each phase."""
+        for phase, count in counts.items():
+            self._tables.labels(phase).set(count)
+
+    def table(self, name: str, ratio: float, owed: int) -> None:
+        """Show the progress of a table."""
+        self._ratio.labels(name).set(ratio)
+        self._owed.labels(name).set(owed)
+
+    def settled(self, table: str, superseded: int, seconds: float, *, published: bool) -> None:
+        """Count a chunk."""
+        self._chunks.labels("published" if published else "discarded").inc()
+        self._seconds.observe(seconds)
+        if superseded:
+            self._superseded.labels(table).inc(superseded)
+
+    def eta(self, seconds: float | None) -> None:
+        """Show how long it still takes; None is unknown."""
+        self._eta.set(_UNKNOWN if seconds is None else seconds)
+
+    def wait(self, reason: str | None) -> None:
+        """Show why nothing is read; None while something is."""
+        if self._reason:
+            self._waiting.labels(self._reason).set(0)
+        if reason:
+            self._waiting.labels(reason).set(1)
+        self._reason = reason
+
+
 class Metrics:
     """All metrics of one sidecar, in a registry of their own."""
 
@@ -161,6 +210,7 @@ class Metrics:
             _LATENCIES,
         )
         self.slot = SlotMetrics(self.registry)
+        self.snapshot = SnapshotMetrics(self.registry)
 
     def _make_counters(self, make: _Maker) -> None:
         self.events = make.counter("events", "events published", "table", "op")

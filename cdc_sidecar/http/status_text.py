@@ -223,6 +223,28 @@ def _rates(body: Body, _now: float) -> Iterator[str]:
         yield f"{size(rates['bytes_per_second'])}/s in the last minute"
 
 
+def _snapshot(body: Body, _now: float) -> Iterator[str]:
+    snapshot = body.get("snapshot")
+    if not snapshot:
+        return
+    phases = snapshot["phases"]
+    yield f"{phases.get('done', 0):,} of {number(sum(phases.values()), 'table')} complete"
+    for table in snapshot["tables"]:
+        if table["phase"] in ("reading", "read"):
+            rows = f"{table['rows']:,} of about {table['estimated_rows']:,} rows"
+            yield f"{table['table']} {table['ratio']:.0%} ({rows})"
+        elif table["phase"] == "failed":
+            yield f"{table['table']} failed ({table['error']})"
+    if snapshot["running"]:
+        yield rate(snapshot["rows_per_second"], "rows")
+        eta = snapshot["eta_seconds"]
+        yield "" if eta is None else f"{span(eta)} left"
+    waits = snapshot["waits"]
+    if waits:
+        whom = " and ".join(waits["whom"])
+        yield f"waits: {waits['for']}" + (f" of {whom}" if whom else "")
+
+
 def _kafka(body: Body, now: float) -> Iterator[str]:
     kafka = body.get("kafka")
     if kafka and kafka["since"]:
@@ -246,6 +268,7 @@ _LINES: Final[Mapping[str, Callable[[Body, float], Iterator[str]]]] = {
     "position": _position,
     "lag": _lag,
     "rate": _rates,
+    "snapshot": _snapshot,
     "walsender": _walsender,
     "decoded": _decoding,
     "kafka": _kafka,

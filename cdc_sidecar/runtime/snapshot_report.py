@@ -1,13 +1,16 @@
-"""Reports of the snapshot thread: to the log, and what waits to the status."""
+"""Reports of the snapshot thread: to the log, the metrics and the status board."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.chunk import Chunk
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.logs import Logger
+from cdc_sidecar.metrics import SnapshotMetrics
+from cdc_sidecar.runtime.snapshot_board import SnapshotBoard, TableProgress
 
 PAUSE: Final = 10.0
 """Seconds between two lines of the log about the progress of a table."""
@@ -16,23 +19,33 @@ PAUSE: Final = 10.0
 class SnapshotReport:
     """Used by the snapshot thread of one session."""
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(self, log: Logger, metrics: SnapshotMetrics, board: SnapshotBoard) -> None:
         self._log = log
+        self._metrics = metrics
+        self._board = board
         self._logged_at = 0.0  # time.monotonic() of the last line about progress
-        self._waits: str | None = None
         self._ended: int | None = None  # the last table that has ended
+
+    def snapshots_opened(self, states: Iterable[TableSnapshot]) -> None:
+        """Show the tables of a session before anything is read."""
+        self._board.open(states)
+        for state in self._board.tables:
+            self._show(state)
 
     def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
         """Report, once, why nothing is read now."""
-        if reason != self._waits:
-            self._log.info(
-                "snapshot_waits", reason=reason, **({"whom": list(whom)} if whom else {})
-            )
-        self._waits = reason
+        self._metrics.wait(reason)
+        if self._board.wait(reason, whom):
+            more = {"whom": list(whom)} if whom else {}
+            self._log.info("snapshot_waits", reason=reason, **more)
 
-    def snapshot_moved(self, state: TableSnapshot) -> None:
-        """Report the progress of a table: seldom, and when it ends."""
-        self._waits = None
+    def chunk_settled(self, chunk: Chunk, state: TableSnapshot) -> None:
+        """Report what became of a chunk, and the progress of its table since then."""
+        self._board.move(state)
+        self._metrics.wait(None)
+        seconds = time.monotonic() - chunk.read_at
+        self._metrics.settled(state.name, chunk.superseded, seconds, published=chunk.published)
+        self._show(TableProgress(state))
         phase = SnapshotPhase(state.phase)
         if state.oid == self._ended:
             return
@@ -48,6 +61,13 @@ class SnapshotReport:
             self._log.info(
                 "snapshot_progress", table=state.name, rows=state.rows, estimated_rows=estimate
             )
+
+    def _show(self, progress: TableProgress) -> None:
+        phases = [table.phase for table in self._board.tables]
+        self._metrics.phases({phase.value: phases.count(phase) for phase in SnapshotPhase})
+        state = progress.state
+        self._metrics.table(state.name, progress.ratio, len(state.owed))
+        self._metrics.eta(self._board.eta())
 
     def snapshot_interrupted(self, error: SidecarError) -> None:
         """Report an error after which reading is tried again."""

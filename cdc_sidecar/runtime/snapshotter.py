@@ -37,8 +37,8 @@ class SnapshotTelemetry(Protocol):
     def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
         """Report why nothing is read now: `fence`, `lag`, `rate`; `whom` it waits for."""
 
-    def snapshot_moved(self, state: TableSnapshot) -> None:
-        """Report the progress of a table."""
+    def chunk_settled(self, chunk: Chunk, state: TableSnapshot) -> None:
+        """Report what became of a chunk, and the progress of its table."""
 
     def snapshot_interrupted(self, error: SidecarError) -> None:
         """Report an error after which reading is tried again."""
@@ -159,7 +159,7 @@ class Snapshotter:
             if not chunk.settled.wait(_POLL):
                 continue
             under_way.popleft()
-            self._telemetry.snapshot_moved(self._window.state(oid))
+            self._telemetry.chunk_settled(chunk, self._window.state(oid))
             last = under_way[-1] if under_way else None
             if chunk.published and last and last.after.phase == SnapshotPhase.READING:
                 return last.after

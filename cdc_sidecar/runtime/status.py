@@ -13,6 +13,7 @@ from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.beats import Beats
 from cdc_sidecar.runtime.rates import Rates
+from cdc_sidecar.runtime.snapshot_board import SnapshotBoard
 
 STUCK_AFTER = 90.0
 """Seconds without a beat of the replication thread after which the process counts as hung. The
@@ -168,6 +169,7 @@ class StatusBoard:
         self.backlog = Backlog()
         """The backlog of the present stream, or of none; replaced when a stream begins or ends."""
         self.rates = Rates()
+        self.snapshots = SnapshotBoard()
         self.beats = Beats()
         """The beats of the other threads; that of the replication thread is in the status."""
 
@@ -195,6 +197,7 @@ class StatusBoard:
             "lag_seconds": round(self.lag(), 3),
             "rates": self.rates.as_json(),
             "threads": self.beat_ages(),
+            "snapshot": self.snapshots.as_json(),
         }
 
     def queue_bytes(self) -> float:

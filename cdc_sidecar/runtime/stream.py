@@ -148,12 +148,17 @@ class Stream:
         return assembler
 
     def _make_snapshotter(self, window: SnapshotWindow) -> Snapshotter:
+        telemetry = self._telemetry
+        report = SnapshotReport(
+            telemetry.log, telemetry.metrics.snapshot, telemetry.board.snapshots
+        )
+        report.snapshots_opened(self._jobs.states)
         return Snapshotter(
             self._config.postgres,
             self._config.snapshot,
             self._jobs.tables,
             window,
-            SnapshotReport(self._telemetry.log),
+            report,
             self.backlog.lag,
             self._fail,
         )

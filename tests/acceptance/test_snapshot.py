@@ -9,6 +9,7 @@ import pytest
 
 from cdc_sidecar.failpoints import VARIABLE, Failpoint
 from tests.acceptance.conftest import MARKS, TABLES, Service
+from tests.acceptance.own_postgres import metric
 from tests.acceptance.snapshot_oracle import assert_snapshot
 from tests.waiting import await_true
 
@@ -45,6 +46,10 @@ def test_rows_older_than_the_slot_are_sent_once(make_service: Callable[..., Serv
     seen = assert_snapshot(service, oracle, "items")
     rows = [event for event in seen if event.op == "r"]
     assert len(rows) == 1000
+    snapshot = json.loads(service.sidecar.get("/status")[1])["snapshot"]
+    assert (snapshot["running"], snapshot["phases"]) == (False, {"done": 1})
+    assert snapshot["tables"][0]["rows"] == 1000
+    assert metric(service.sidecar, 'snapshot_tables{state="done"}') == 1
     assert {event.snapshot for event in rows} == {"true"}
     assert {event.snapshot for event in seen if event.op == "u"} == {"false"}
     service.sidecar.process.send_signal(signal.SIGTERM)

@@ -17,7 +17,7 @@ _SLOT = {
     "safe_wal_size": None,
     "confirmed_lag_bytes": 42,
 }
-_STREAMING = {
+STREAMING = {
     "service": "orders",
     "phase": "streaming",
     "phase_since": _NOW - 60,
@@ -31,7 +31,7 @@ _STREAMING = {
 }
 _REASON = {"code": "CDC-208", "title": "t", "fact": "f", "where": "", "cause": "", "hint": "h"}
 _DOWN = {
-    **_STREAMING,
+    **STREAMING,
     "phase": "down",
     "ready": False,
     "kafka": None,
@@ -75,7 +75,7 @@ _DOWN = {
     ],
 )
 def test_one_sentence_says_how_a_running_sidecar_is(changed: dict[str, Any], sentence: str) -> None:
-    assert verdict({**_STREAMING, **changed}, _NOW) == sentence
+    assert verdict({**STREAMING, **changed}, _NOW) == sentence
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_one_sentence_says_why_a_sidecar_is_down(changed: dict[str, Any], senten
 
 
 def test_the_lines_show_what_is_known_and_leave_out_the_rest() -> None:
-    shown = "\n".join(details(_STREAMING, _NOW))
+    shown = "\n".join(details(STREAMING, _NOW))
     assert "Postgres keeps 1.2 GB of WAL for it" in shown
     assert "0/1, committed 1 min ago, 1 commit\n" in shown
     assert "lag       0 s, 42 B of WAL" in shown

@@ -5,6 +5,7 @@ thread publishes the rows where it meets the marker.
 """
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,6 +41,8 @@ class Chunk:
     xid: int = 0  # of the marker's transaction: 32 bits
     settled: threading.Event = field(default_factory=threading.Event)
     published: bool = False  # once it is settled: whether its rows were published
+    superseded: int = 0  # rows that were left out because they had changed
+    read_at: float = field(default_factory=time.monotonic)  # when it was read
 
     _places: dict[Identity, int] | None = None
 

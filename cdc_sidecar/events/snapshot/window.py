@@ -136,6 +136,7 @@ class SnapshotWindow:
             return False
         unseen = self.recent.unseen(chunk.visibility, chunk.oid) if chunk.identity else {}
         rows, owed = _without(chunk, unseen)
+        chunk.superseded = len(chunk.rows) - len(rows)
         try:
             self._rows.publish(transaction, chunk, rows)
         except RecordTooLarge as error:  # the stream goes on
