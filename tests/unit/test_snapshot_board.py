@@ -8,7 +8,8 @@ from cdc_sidecar.runtime.snapshot_board import SnapshotBoard, TableProgress
 from tests.unit.test_status_text import STREAMING
 
 _ORDERS = TableSnapshot(
-    oid=1, name="public.orders", generation=1, initial=True, phase="reading", by="ctid", cursor=("25",), bound=("100",),
+    oid=1, name="public.orders", generation=1, initial=True, phase="reading",
+    by="ctid", cursor=("25",), bound=("100",),
     rows=2_000, estimate=8_000,
 )  # fmt: skip
 _LINES = TableSnapshot(2, "public.lines", 1, initial=True, phase="waiting")
