@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cdc_sidecar.checks import harm, partitions, preflight
+from cdc_sidecar.checks import harm, partitions, preflight, snapshots
 from cdc_sidecar.checks.condition import Condition
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.capture import Capture
@@ -183,6 +183,13 @@ OF_SOURCE: Final[tuple[Condition[SourceView], ...]] = (
         "keys and types",
         lambda view: preflight.check_tables(view.tables, view.capture, view.members),
         lambda _: "fit the configuration",
+    ),
+    Condition(
+        "rows older than the slot",
+        lambda view: snapshots.check_identities(view.configured, view.config, view.capture),
+        lambda view: (
+            "are not sent" if view.config.snapshot.mode == "never" else "can be told apart"
+        ),
     ),
     Condition(
         "partitions",

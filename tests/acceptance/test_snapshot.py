@@ -9,8 +9,10 @@ import pytest
 
 from cdc_sidecar.failpoints import VARIABLE, Failpoint
 from tests.acceptance.conftest import MARKS, TABLES, Service
+from tests.acceptance.events import read_registry, read_topics
 from tests.acceptance.own_postgres import metric
 from tests.acceptance.snapshot_oracle import assert_snapshot
+from tests.acceptance.test_check import faults_of
 from tests.waiting import await_true
 
 INITIAL = {'mode = "never"': 'mode = "initial"\nchunk_rows = 200'}
@@ -82,3 +84,31 @@ def test_a_sidecar_killed_at_any_failpoint_goes_on_where_it_was(
     ids = Counter(int(json.loads(event.key)["id"]) for event in seen if event.op == "r")
     assert all(number % 3 == 0 for number, times in ids.items() if times > 1)
     assert ids.keys() >= {number for number in range(1, 2001) if number % 3 and number % 7}
+
+
+def test_check_names_tables_whose_rows_cannot_be_told_apart(
+    make_service: Callable[..., Service],
+) -> None:
+    more = "unkeyed = true\n"
+    service = make_service(TABLES + more + MARKS, **INITIAL)
+    service.sql(
+        *ITEMS,
+        "CREATE TABLE lines (text text)",
+        "CREATE TABLE notes (text text)",
+        "ALTER TABLE notes REPLICA IDENTITY FULL",
+        "INSERT INTO lines VALUES ('a'), ('a'), ('b')",
+    )
+    fault = next(each for each in faults_of(service) if each["code"] == "CDC-110")
+    assert "public.lines" in fault["detail"]
+    assert "public.notes" in fault["detail"]
+    assert "public.items" not in fault["detail"]
+    assert 'snapshot = "duplicates"' in fault["hint"]
+    service.reconfigure("unkeyed = true", 'unkeyed = true\nsnapshot = "duplicates"')
+    assert [fault for fault in faults_of(service) if fault["code"] == "CDC-110"] == []
+    service.sidecar.start_and_stream()
+    await_snapshots(service, tables=3)
+    service.await_published()
+    topics, reader = service.topics("lines"), read_registry(service.kafka, service.name)
+    records = [each for place in read_topics(service.kafka, topics).values() for each in place]
+    texts = sorted(reader.read(value)["after"]["text"] for _, value, _ in records if value)
+    assert texts == ["a", "a", "b"]

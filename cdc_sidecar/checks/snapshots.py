@@ -1,0 +1,36 @@
+"""Checks that the rows which a table already has can be read and sent."""
+
+from collections.abc import Iterable
+
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import TablesRefused
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.postgres.catalog import PublishedTable
+
+
+def check_identities(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> None:
+    """Check that the rows of each captured table with a snapshot can be told from each other.
+
+    Raises:
+        TablesRefused: some have no key; the error lists them all.
+
+    """
+    if config.snapshot.mode == "never":
+        return
+    keyless = []
+    for published in tables:
+        name = published.relation.qualified_name
+        table = None if capture.outbox(name) else capture.table(name)
+        if table and table.snapshot is True and not published.facts.key_columns:
+            keyless.append(name)
+    if keyless:
+        lines = "\n" + "\n".join(
+            f"  - {name}: rows that it already has cannot be told from each other, because it has"
+            " no primary key and no index as its replica identity"
+            for name in keyless
+        )
+        raise TablesRefused(
+            lines,
+            hint='set snapshot = "duplicates" in the block of each: a row that is inserted while'
+            " they are read may then come twice; or set snapshot = false, which leaves them out",
+        )
