@@ -87,11 +87,16 @@ class Assembler:
         metadata = None
         if capture.transaction_metadata:
             metadata = TransactionMetadata(source.service, schemas.registry, catalog)
-        self._batching = Batching(position, schemas, metadata)
+        self._batching = Batching(position, schemas, metadata, clock)
         self._state = StreamState.BETWEEN
         self._final_lsn = ZERO  # of the open transaction, covered or not
         self._transaction: SourceTransaction | None = None  # only INSIDE
         self._resume: Partial | None = None  # while the open transaction's changes are published
+
+    @property
+    def tells_progress(self) -> bool:
+        """Whether readers are told how far the stream is while nothing of ours happens."""
+        return self._batching.tells_progress
 
     def watch(self, states: Sequence[TableSnapshot], topic: str) -> SnapshotWindow:
         """Open the window of snapshots, whose progress is written to `topic`; before any frame."""

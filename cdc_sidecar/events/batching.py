@@ -1,5 +1,6 @@
 """From assembled transactions to batches: whole ones together, a long one in parts."""
 
+from collections.abc import Callable
 from typing import Final
 
 from cdc_sidecar.events.batch import Batch
@@ -20,16 +21,26 @@ class Batching:
     """Collects finished transactions, and hands them out as batches."""
 
     def __init__(
-        self, position: Position, schemas: SchemaLog, metadata: TransactionMetadata | None
+        self,
+        position: Position,
+        schemas: SchemaLog,
+        metadata: TransactionMetadata | None,
+        clock: Callable[[], int],
     ) -> None:
         self._schemas = schemas
         self._metadata = metadata
+        self._clock = clock
         self._pending = Batch(position)
         self._handed_out = position
         self._ready: list[Batch] = []
         self._parts = 0  # of the open transaction that this session has handed out
         self._resumed = False  # whether an earlier session has published a part of it
         self._begun = False  # whether its BEGIN is handed out
+
+    @property
+    def tells_progress(self) -> bool:
+        """Whether a move of the position is published, although nothing of ours happened."""
+        return self._metadata is not None
 
     @property
     def size(self) -> int:
@@ -51,7 +62,8 @@ class Batching:
         """
         begin = end = None
         if self._metadata:
-            begin, end = self._begin_of(transaction), self._end_of(transaction)
+            begin = self._begin_of(transaction)
+            end = self._end_of(transaction, position.end_lsn)
         if self._parts or self._resumed:
             self._hand_out(transaction, position, begin, end)
         else:
@@ -72,6 +84,7 @@ class Batching:
             begin = self._begin_of(transaction)
             self._hand_out(transaction, _inside(transaction, before), begin, None)
         elif self._pending.records or checkpoint:
+            self._add_progress()
             self._close_pending()
         ready, self._ready = self._ready, []
         return ready
@@ -136,11 +149,20 @@ class Batching:
             return None
         return self._metadata.begin(transaction)
 
-    def _end_of(self, transaction: SourceTransaction) -> MetadataRecord | None:
+    def _end_of(self, transaction: SourceTransaction, end_lsn: Lsn) -> MetadataRecord | None:
         """Return the END of a transaction that has a BEGIN."""
         if self._metadata is None or not transaction.total_order:
             return None
-        return self._metadata.end(transaction)
+        return self._metadata.end(transaction, end_lsn)
+
+    def _add_progress(self) -> None:
+        """Say in the topic of transactions how far the stream is, where nothing else does."""
+        pending = self._pending
+        moved = pending.position.end_lsn > self._handed_out.end_lsn
+        if self._metadata and moved and not pending.records:
+            progress = self._metadata.progress(pending.position.end_lsn, self._clock())
+            pending.records.append(progress.record(None))
+            pending.size += progress.size
 
     def _close_pending(self) -> None:
         """Make the pending batch ready, if it has records or moves the position."""

@@ -118,6 +118,7 @@ class OutboxTable:
         route = self._routes.get(aggregatetype) or self._open_route(aggregatetype)
         key = encode_bytes(self._required(row, "aggregateid", transaction))
         headers = [(role, self._required(row, role, transaction)) for role in ("id", "type")]
+        headers.append(("commit_lsn", b"%d" % transaction.final_lsn))
         trace = row.get("traceparent")
         if trace is not None:
             headers.append(("traceparent", trace))

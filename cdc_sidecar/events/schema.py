@@ -137,6 +137,11 @@ def transaction_schema() -> Schema:
             _optional("event_count", "long"),
             _optional("data_collections", collections),
             {"name": "ts_ms", "type": "long"},
+            _optional(
+                "end_lsn",
+                "long",
+                doc="in END, the LSN up to which everything is published with this record",
+            ),
             part,
         ],
         _COMMON,

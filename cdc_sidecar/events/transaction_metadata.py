@@ -16,6 +16,7 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, transaction_key_schema, transaction_schema
+from cdc_sidecar.postgres.lsn import Lsn
 
 PARTITION: Final = 0
 """Every topic has this partition."""
@@ -55,9 +56,10 @@ class TransactionMetadata:
             RecordTooLarge: the topic does not take it.
 
         """
-        return self._make(transaction, "BEGIN", NULL + NULL)
+        identifier = f"{transaction.xid}:{transaction.final_lsn}"
+        return self._make("BEGIN", identifier, NULL + NULL, transaction.commit_time, NULL)
 
-    def end(self, transaction: SourceTransaction) -> MetadataRecord:
+    def end(self, transaction: SourceTransaction, end_lsn: Lsn) -> MetadataRecord:
         """Return the END record of a transaction with all its events counted.
 
         Raises:
@@ -69,14 +71,26 @@ class TransactionMetadata:
             for collection, count in transaction.orders.items()
         ]
         counted = SOME + encode_long(transaction.total_order) + SOME + encode_array(collections)
-        return self._make(transaction, "END", counted)
+        identifier = f"{transaction.xid}:{transaction.final_lsn}"
+        end = SOME + encode_long(end_lsn)
+        return self._make("END", identifier, counted, transaction.commit_time, end)
 
-    def _make(self, transaction: SourceTransaction, status: str, counted: bytes) -> MetadataRecord:
-        route = self._opened or self._open()
-        identifier = encode_string(f"{transaction.xid}:{transaction.final_lsn}")
-        time = encode_long(transaction.commit_time // 1000)
-        value = b"".join((route.value_prefix, encode_string(status), identifier, counted, time))
-        return MetadataRecord(route.record(value, identifier, PARTITION))
+    def progress(self, end_lsn: Lsn, now: int) -> MetadataRecord:
+        """Return the END of an empty transaction `0:<lsn>`: nothing else happened up to there.
+
+        Raises:
+            RecordTooLarge: the topic does not take it.
+
+        """
+        counted = SOME + encode_long(0) + SOME + encode_array([])
+        return self._make("END", f"0:{end_lsn}", counted, now, SOME + encode_long(end_lsn))
+
+    def _make(
+        self, status: str, identifier: str, counted: bytes, time: int, end: bytes
+    ) -> MetadataRecord:
+        route, key = self._opened or self._open(), encode_string(identifier)
+        parts = (route.value_prefix, encode_string(status), key, counted, encode_long(time // 1000))
+        return MetadataRecord(route.record(b"".join((*parts, end)), key, PARTITION))
 
     def _open(self) -> TopicRoute:
         """Register the schemas before the first record."""

@@ -30,6 +30,8 @@ CHECKPOINT_BYTES: Final = 4_000_000
 keeps little WAL."""
 CHECKPOINT_INTERVAL: Final = 10.0
 """Seconds after which a position that only moved on is committed."""
+PROGRESS_INTERVAL: Final = 0.25
+"""The same where readers of the topic of transactions wait for it: four records a second."""
 
 
 class Replicator:
@@ -57,6 +59,7 @@ class Replicator:
         self._fail = fail
         self._checkpoint_at = time.monotonic()
         self._checkpoint_lsn = handover.acknowledgement.lsn
+        self._interval = PROGRESS_INTERVAL if assembler.tells_progress else CHECKPOINT_INTERVAL
         self._urgent = False  # the server waits for a position beyond the acknowledged one
 
     def run(self, released: threading.Event, grace: float) -> None:
@@ -113,7 +116,7 @@ class Replicator:
         since = time.monotonic() - self._checkpoint_at
         return ahead > 0 and (
             ahead >= CHECKPOINT_BYTES
-            or since >= CHECKPOINT_INTERVAL
+            or since >= self._interval
             or (self._urgent and since >= REPLY_PAUSE)
         )
 

@@ -48,7 +48,11 @@ def _metadata_records(service: Service) -> list[Any]:
         if [counted["data_collection"] for counted in bound["data_collections"] or ()]
         == [_MESSAGES]
     }
-    return [bound for bound in found if bound["id"] not in marks]
+    progress = [bound for bound in found if bound["id"].startswith("0:")]
+    assert all((b["status"], b["event_count"]) == ("END", 0) for b in progress)
+    ends = [bound["end_lsn"] for bound in found if bound["status"] == "END"]
+    assert ends == sorted(ends)
+    return [b for b in found if b["id"] not in marks and b not in progress]
 
 
 def _counted(events: list[Event], service: Service) -> dict[str, dict[str, int]]:

@@ -49,7 +49,11 @@ def test_a_row_is_an_event_on_the_topic_of_its_aggregate_type() -> None:
     (record,) = published.records
     assert record.topic == "outbox.event.Order"
     assert record.partition == ANY_PARTITION
-    assert record.headers == [("id", _ID.encode()), ("type", b"OrderPaid")]
+    assert record.headers == [
+        ("id", _ID.encode()),
+        ("type", b"OrderPaid"),
+        ("commit_lsn", b"5000"),
+    ]
     assert published.keys == ["42"]
     assert published.values == ['{"total": 1}']
     assert ((record.key or b"?")[0], (record.value or b"?")[0]) == (0, 0)
@@ -162,10 +166,10 @@ def test_a_trace_context_is_a_header_where_the_column_stands() -> None:
     traced = layout("outbox", {**columns, "traceparent": TEXT}, key=("id",), oid=OUTBOX.oid)
     published = _publish(_insert((*_ROW, "00-ab-cd-01")), outbox=traced)
     assert published.records[0].headers is not None
-    assert published.records[0].headers[2] == ("traceparent", b"00-ab-cd-01")
+    assert published.records[0].headers[3] == ("traceparent", b"00-ab-cd-01")
     without = _publish(_insert((*_ROW, None)), outbox=traced).records[0]
     assert without.headers is not None
-    assert len(without.headers) == 2
+    assert len(without.headers) == 3
 
 
 def test_columns_can_have_other_names() -> None:

@@ -45,6 +45,7 @@ def _bound(status: str, count: int | None, **collections: int) -> dict[str, Any]
         "event_count": count,
         "data_collections": counted if count else None,
         "ts_ms": _TIME,
+        "end_lsn": None if status == "BEGIN" else 5050,
         "part": None,
     }
 
@@ -91,7 +92,19 @@ def test_tombstones_are_not_counted_and_both_halves_of_a_changed_key_are() -> No
 def test_a_transaction_without_numbered_events_has_neither_record(
     changes: tuple[bytes, ...],
 ) -> None:
-    assert _TOPIC not in _session().transaction(*changes).topics
+    session = _session()
+    session.feed(*transaction(*changes, final_lsn=5000))
+    batches = session.assembler.collect()
+    assert _TOPIC not in [record.topic for batch in batches for record in batch.records]
+
+
+def test_where_nothing_of_ours_happens_a_checkpoint_tells_how_far_the_stream_is() -> None:
+    published = _session().transaction(final_lsn=5000)
+    assert published.topics == [_TOPIC]
+    (end,) = published.values
+    assert (end["status"], end["id"], end["event_count"]) == ("END", "0:5050", 0)
+    assert (end["end_lsn"], end["data_collections"]) == (5050, [])
+    assert published.keys == [{"id": "0:5050"}]
 
 
 def test_a_message_outside_of_transactions_has_neither_record() -> None:
