@@ -102,6 +102,10 @@ class DatabaseNeeded(UsageError, code="CDC-106", title="SQL depends on the datab
     """`setup-sql` cannot know the tables of a glob, and was not allowed to ask the database."""
 
 
+class ReloadRefused(UsageError, code="CDC-107", title="configuration needs a restart"):
+    """Keys changed that a running sidecar cannot take over."""
+
+
 class TablesRefused(UsageError, code="CDC-110", title="tables cannot be captured as configured"):
     """Tables cannot be captured as they are configured; the error lists every mistake."""
 
@@ -176,9 +180,7 @@ class PostgresBusy(RetryError, code="CDC-212", title="Postgres cannot do this no
     """Postgres is there, but a time-out, a lock or a lack of resources ended a query."""
 
 
-class ServerLimitReached(
-    HaltError, code="CDC-213", title="limit of the Postgres server is reached"
-):
+class ServerLimitReached(HaltError, code="CDC-213", title="limit of the server is reached"):
     """A limit that only an operator can raise, such as max_replication_slots, is reached."""
 
 

@@ -33,26 +33,42 @@ _LIBRARIES: Final = {
 """The lowest level of each library whose log lines are passed on; of all others it is a warning."""
 
 _writer: LogWriter | None = None
+_level = logging.INFO
+_LEVELS: Final = logging.getLevelNamesMapping()
 
 
 def configure_logging(config: Log) -> None:
     """Write our log lines and the libraries' warnings to standard error in one form."""
     global _writer  # noqa: PLW0603 - the log of a process is one, as its standard error is
-    level = getattr(logging, config.level.upper())
     _writer = writer = LogWriter(_STDERR, _renderer(config), _summary)
     atexit.register(writer.flush, _FLUSH_TIMEOUT)
     structlog.configure(
         processors=[
+            _drop_lower,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda: _Sink(writer),
         cache_logger_on_first_use=True,
     )
-    _pass_on_libraries(level)
+    set_level(config)
     sys.unraisablehook = _report_unraisable
+
+
+def set_level(config: Log) -> None:
+    """Write events of this level and higher ones from now on."""
+    global _level  # noqa: PLW0603 - as the writer
+    _level = getattr(logging, config.level.upper())
+    _pass_on_libraries(_level)
+
+
+def _drop_lower(_logger: object, method: str, event: EventDict) -> EventDict:
+    """Drop an event below the present level; a logger is bound to its class for good."""
+    if _LEVELS[method.upper()] < _level:
+        raise structlog.DropEvent
+    return event
 
 
 def lines_dropped() -> int:

@@ -9,7 +9,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final
 
 from cdc_sidecar import __version__, failpoints
 from cdc_sidecar.config.model import Config
@@ -21,7 +22,7 @@ from cdc_sidecar.errors import (
 )
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.registry.subjects import Subjects
-from cdc_sidecar.logs import get_logger, is_console, lines_dropped
+from cdc_sidecar.logs import get_logger, is_console, lines_dropped, set_level
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database, server_of
@@ -35,6 +36,8 @@ from cdc_sidecar.runtime.memory import (
 )
 from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.patience import Patience
+from cdc_sidecar.runtime.ports import Endpoint
+from cdc_sidecar.runtime.reload import Reloader
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
@@ -59,30 +62,19 @@ FENCES_WITHIN: Final = 600.0
 fences in ten minutes mean another producer with our id, or a time-out that is too short."""
 
 
-class Endpoint(Protocol):
-    """The server of the daemon's pages; `cdc_sidecar.http.server.HttpServer` is the real one."""
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-
-    def start(self) -> None:
-        """Serve in a thread."""
-
-    def stop(self) -> None:
-        """Stop serving."""
-
-
 class Daemon:
     """The process of `cdc-sidecar run`, apart from HTTP, which only reads `board` and `served`."""
 
-    def __init__(self, config: Config, *, bootstrap: bool) -> None:
+    def __init__(self, load: Callable[[], Config], *, bootstrap: bool) -> None:
         """Create the objects that outlive a session; nothing is connected yet.
+
+        `load` reads the configuration: now, and again when that is asked for.
 
         Raises:
             FailpointInvalid: the environment names a failpoint that does not exist.
 
         """
+        config = load()
         calm_allocator()
         calm_collector()
         self._armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
@@ -105,7 +97,11 @@ class Daemon:
         )
         self._session: Session | None = None
         self._crash: SidecarError | None = None  # of a thread that outlives sessions
-        self._signals = SignalThread(self._stop, self._beat, config.shutdown.grace, self._log)
+        grace = config.shutdown.grace
+        self._signals = SignalThread(self._stop, self._ask_reload, self._beat, grace, self._log)
+        self._guardian = self._make_guardian()
+        self._reloader = Reloader(load, self._log)
+        self._new_config: Config | None = None  # for the next session
         self._fences: deque[float] = deque(maxlen=FENCES_ALLOWED)
         self._backoff = FIRST_BACKOFF
         self._patience = Patience(config)
@@ -124,7 +120,7 @@ class Daemon:
         )
         if self._armed:
             self._log.warning("failpoints_armed", points=self._armed)
-        self._start("guardian", self._make_guardian().run, resources.stopping)
+        self._start("guardian", self._guardian.run, resources.stopping)
         try:
             return self._supervise()
         finally:
@@ -193,6 +189,7 @@ class Daemon:
         number = 0
         while not self._resources.stopping.is_set():
             number += 1
+            self._take_over()
             status = self._run_session(number)
             if status is not None:
                 self._stay(status)
@@ -205,6 +202,29 @@ class Daemon:
         self._telemetry.phase_entered(Phase.STOPPED)
         self._log.info("sidecar_stopped")
         return 0
+
+    def _ask_reload(self) -> None:
+        """Load the configuration anew. Called by the thread that waits for signals."""
+        threading.Thread(target=self._reload, name="reload", daemon=True).start()
+
+    def _reload(self) -> None:
+        with CrashGuard():
+            config = self._reloader.new_config(self._resources)
+        if config:
+            self._new_config = config
+            session = self._session
+            if session:
+                session.stop()
+
+    def _take_over(self) -> None:
+        """Use a configuration that was loaded anew, before the next session."""
+        config, self._new_config = self._new_config, None
+        if config:
+            runs = RunKeeper(config, __version__, self._log)
+            self._resources = replace(self._resources, config=config, runs=runs)
+            self._guardian.reconfigure(config)
+            self._log.info("configuration_loaded")
+            set_level(config.log)
 
     def _run_session(self, number: int) -> int | None:
         """Run one session; return the exit status, or None if another may follow."""

@@ -76,6 +76,10 @@ class Guardian:
         self._looked_at = -math.inf  # time.monotonic() of the last check
         self._session = 0  # the last one that was seen to stream
 
+    def reconfigure(self, config: Config) -> None:
+        """Use another configuration of the same source from now on; called by another thread."""
+        self._config, self._capture = config, Capture.of(config)
+
     def run(self, stopping: threading.Event) -> None:
         """Check every few seconds, and at once when a stream begins, until the daemon stops."""
         while not stopping.wait(TICK):

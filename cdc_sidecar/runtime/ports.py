@@ -1,6 +1,6 @@
-"""What the replication thread needs of its connections, as protocols.
+"""What the threads of the daemon need of other parts, as protocols.
 
-`ReplicationConnection` and `Sentinel` in `cdc_sidecar.postgres` are the real ones.
+`ReplicationConnection` and `Sentinel` in `cdc_sidecar.postgres` are the real connections.
 """
 
 from collections.abc import Callable
@@ -53,3 +53,17 @@ class ServerWatch(Protocol):
 
     def renew(self) -> bool:
         """Connect again; return False if the server refuses."""
+
+
+class Endpoint(Protocol):
+    """The server of the daemon's pages; `cdc_sidecar.http.server.HttpServer` is the real one."""
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+
+    def start(self) -> None:
+        """Serve in a thread."""
+
+    def stop(self) -> None:
+        """Stop serving."""

@@ -1,9 +1,10 @@
 """The thread that waits for signals.
 
-SIGTERM, SIGINT and SIGHUP stop the sidecar in order. SIGQUIT writes to the log where each thread
-is, and the sidecar continues.
+SIGTERM and SIGINT stop the sidecar in order, and so does SIGHUP if its terminal was closed;
+otherwise SIGHUP loads the configuration anew. SIGQUIT writes to the log where each thread is.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ but in a process that was frozen and continued it can return a signal that nobod
 OVERTIME: Final = 10.0
 """Seconds that a stop may take beyond the grace period before the process is ended at once: the
 last requests to the servers have time-outs of their own."""
+_STANDARD: Final = (0, 1, 2)
+"""Descriptors that may be a terminal. One that was closed is a terminal no more."""
 GAVE_UP: Final = 4
 """The exit status of a stop that took too long: a restart continues from the position."""
 
@@ -26,13 +29,21 @@ GAVE_UP: Final = 4
 class SignalThread:
     """Waits for signals; `stop` is called with the name of the first that asks for a stop.
 
-    `beat` is called at each look. A process whose stop takes `grace` seconds and more is ended.
+    `beat` is called at each look, and `reload` to load the configuration anew. A process whose stop
+    takes `grace` seconds and more is ended.
     """
 
     def __init__(
-        self, stop: Callable[[str], None], beat: Callable[[], None], grace: float, log: Logger
+        self,
+        stop: Callable[[str], None],
+        reload: Callable[[], None],
+        beat: Callable[[], None],
+        grace: float,
+        log: Logger,
     ) -> None:
         self._stop = stop
+        self._reload = reload
+        self._terminals = [number for number in _STANDARD if os.isatty(number)]
         self._beat = beat
         self._grace = grace
         self._log = log
@@ -59,6 +70,8 @@ class SignalThread:
         number = signal.Signals(signal.sigwait(pending))
         if number is signal.SIGQUIT:
             self._log.warning("threads_reported", threads=thread_stacks())
+        elif number is signal.SIGHUP and all(map(os.isatty, self._terminals)):
+            self._reload()
         elif self._end_by is None:
             self._end_by = time.monotonic() + self._grace + OVERTIME
             self._stop(number.name)

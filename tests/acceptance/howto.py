@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from cdc_sidecar.errors import SchemasUnreadable
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.postgres import PostgresServer
-from tests.acceptance.events import read_topics
+from tests.acceptance.events import Event, read_events
 from tests.acceptance.sidecar import Sidecar
 from tests.waiting import await_true
 
@@ -179,16 +181,33 @@ class Operator:
         return [json.loads(line) for line in self.sh(script).splitlines() if line[:1] == "{"]
 
     def rows(self, table: str, count: int) -> list[tuple[str, Any]]:
-        """Return op and `id` of the records of a table, sorted; wait until there are `count`."""
+        """Return op and `id` of the changes of a table, sorted; wait until there are `count`."""
         topic = f"{self.service}.public.{table}"
 
-        def records() -> int:
-            return sum(map(len, read_topics(self.kafka, [topic]).values()))
+        def changes() -> int:
+            return sum(event.op != "r" for event in self._events(topic))
 
-        await_true(lambda: records() >= count, what=f"{count} records of {table}")
-        events = self.json_lines(f"{_TAIL} {topic} --limit {records()}")
+        await_true(lambda: changes() >= count, what=f"{count} records of {table}")
+        events = self.json_lines(f"{_TAIL} {topic} --limit {len(self._events(topic))}")
         ops = ((event["value"] or {"op": "tombstone"})["op"] for event in events)
-        return sorted(zip(ops, (event["key"]["id"] for event in events), strict=True))
+        found = zip(ops, (event["key"]["id"] for event in events), strict=True)
+        return sorted(change for change in found if change[0] != "r")
+
+    def await_read(self, table: str, ids: set[str]) -> None:
+        """Wait until the rows of a snapshot are there."""
+        topic = f"{self.service}.public.{table}"
+
+        def read() -> set[str]:
+            return {json.loads(e.key)["id"] for e in self._events(topic) if e.op == "r"}
+
+        await_true(lambda: read() >= ids, what=f"rows {ids} of {table}")
+
+    def _events(self, topic: str) -> list[Event]:
+        """Return the events so far; none while the schema of one is not visible yet."""
+        with suppress(SchemasUnreadable):
+            places = read_events(self.kafka, self.service, [topic])
+            return [event for place in places.values() for event in place]
+        return []
 
     def values(self, table: str, count: int) -> list[dict[str, Any]]:
         """Return the values of the first records of a table."""

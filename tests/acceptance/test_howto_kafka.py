@@ -99,6 +99,7 @@ def _resources(place: str, service: str) -> list[tuple[ResourceType, str]]:
         "`_cdc.": [internal],
         "all of these topics": [events, internal],
         "the group `cdc-sidecar-reader`": [(_GROUP, "cdc-sidecar-reader")],
+        "the cluster": [],  # it is optional
     }.items():
         if place.startswith(words):
             return resources

@@ -42,14 +42,8 @@ def test_a_table_is_added_and_removed_without_losing_a_row(operator: Operator) -
     assert " 0 faults" in operator.sh(f"cdc-sidecar check{start}")
     operator.sql("INSERT INTO invoices VALUES (3, 1, 3)")
     assert operator.sidecar.events("configuration_changed")
-    operator.sql(page.take("sql", "UPDATE public.invoices"))
-    assert operator.rows("invoices", 5) == [
-        ("c", 2),
-        ("c", 3),
-        ("u", 1),
-        ("u", 2),
-        ("u", 3),
-    ]
+    assert operator.rows("invoices", 2) == [("c", 2), ("c", 3)]
+    operator.await_read("invoices", {"1"})
     operator.stop()
     operator.config.write_text(before, encoding="utf-8")
     operator.sidecar.start_and_stream()
@@ -57,7 +51,7 @@ def test_a_table_is_added_and_removed_without_losing_a_row(operator: Operator) -
     operator.sql(page.take("sql", "DROP TABLE public.invoices"))
     operator.sql("INSERT INTO orders VALUES (1)")
     assert operator.rows("orders", 1) == [("c", 1)]
-    assert len(operator.rows("invoices", 5)) == 5
+    assert len(operator.rows("invoices", 2)) == 2
     operator.sql(page.take("sql", "SET (publish_via_partition_root"))
     page.assert_taken()
 
@@ -105,9 +99,11 @@ def test_a_slot_that_is_gone_is_replaced_and_the_gap_is_accepted(
         operator.sql(both if code == "CDC-205" else create)
     operator.sh(page.take("sh", "accept-gap"))
     operator.sql("INSERT INTO orders VALUES (3, 'after')")
-    operator.sql(page.take("sql", "UPDATE public.orders"))
-    expected = [("c", 1), ("c", 3), ("u", 1), ("u", 2), ("u", 3)]
-    assert operator.rows("orders", 5) == expected
+    assert operator.rows("orders", 2) == [("c", 1), ("c", 3)]
+    operator.stop()
+    operator.replace('name = "public.orders"', 'name = "public.orders"\ngeneration = 2')
+    operator.sidecar.start_and_stream()
+    operator.await_read("orders", {"1", "2", "3"})
     assert "slot invalidated on Sunday" in operator.sh("cdc-sidecar position show -c orders.toml")
     page.assert_taken()
 

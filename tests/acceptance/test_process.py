@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.conftest import Service
 from tests.waiting import await_true
 
-STOPS = [("SIGTERM", "typer"), ("SIGINT", "confluent_kafka"), ("SIGHUP", "psycopg")]
+STOPS = [("SIGTERM", "typer"), ("SIGINT", "confluent_kafka")]
 FEW = 64  # descriptors
 
 

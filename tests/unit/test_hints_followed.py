@@ -16,6 +16,7 @@ _FOLLOWED = {
     "CDC-104": "test_hints_start.py",
     "CDC-105": "test_hints_start.py",
     "CDC-106": "test_setup_sql.py",
+    "CDC-107": "test_reload.py",
     "CDC-110": "test_hints.py",
     "CDC-120": "test_hints_start.py",
     "CDC-201": "test_interfaces.py",
