@@ -163,8 +163,8 @@ class ChunkReader:
         """
         with translated():
             lock = _LOCK.format(source=source) if source else ""
-            self._connection.execute((_BEGIN + lock).encode())
             try:
+                self._connection.execute((_BEGIN + lock).encode())
                 yield
             finally:
                 with suppress(psycopg.Error):

@@ -102,7 +102,7 @@ class TableReading:
         self._table = table
         self._oid = oid
         self._shape: _Shape | None = None
-        self._rows = _FIRST_ROWS  # of the next chunk
+        self._rows = min(_FIRST_ROWS, settings.chunk_rows)  # of the next chunk
         self._pages = 1
 
     def read(self, state: TableSnapshot) -> Chunk:
