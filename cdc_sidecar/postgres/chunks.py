@@ -41,13 +41,15 @@ SELECT pg_current_snapshot()::text, c.relkind::text,
        (SELECT sum(l.reltuples)::bigint FROM pg_class l WHERE l.oid = ANY (leaves)),
        pg_relation_size(c.oid) / current_setting('block_size')::int,
        concat_ws(' ', c.relreplident, c.relname, c.relnamespace,
-         (SELECT string_agg(concat_ws('/', attnum, attname, atttypid, atttypmod, attisdropped), ' '
+         (SELECT string_agg(concat_ws('/', attnum, attname, atttypid, atttypmod, attcollation,
+                                                attisdropped), ' '
                             ORDER BY attnum)
           FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),
          (SELECT string_agg(concat_ws('/', indexrelid, xmin), ' ' ORDER BY indexrelid)
           FROM pg_index WHERE indrelid = c.oid),
          (SELECT string_agg(concat_ws('/', oid, xmin), ' ' ORDER BY oid)
-          FROM pg_publication_rel WHERE prrelid = c.oid))
+          FROM pg_publication_rel WHERE prrelid = c.oid)),
+       c.oid = to_regclass(%s)
 FROM pg_class c LEFT JOIN pg_am m ON m.oid = c.relam,
 LATERAL (SELECT CASE c.relkind WHEN 'p' THEN ARRAY(SELECT relid FROM pg_partition_tree(c.oid))
                                ELSE ARRAY[c.oid::regclass] END::oid[] AS leaves) AS tree
@@ -61,20 +63,37 @@ _FILTER: Final = """
 SELECT rowfilter FROM pg_publication_tables
 WHERE pubname = %s AND schemaname = %s AND tablename = %s
 """
+_KEY_LAYOUT: Final = """
+SELECT hashtext(coalesce(string_agg(concat_ws('/', attname, atttypid, attcollation), ' '
+                                    ORDER BY array_position(%s::text[], attname::text)), ''))
+FROM pg_attribute WHERE attrelid = %s AND attname = ANY (%s)
+"""
 _FILTERS_SINCE: Final = 150000  # row filters came with version 15
 _EMIT: Final = "SELECT pg_logical_emit_message(true, %s, %s)"
 _XID: Final = "SELECT pg_current_xact_id()::text::bigint"
 _RUNNING: Final = """
-SELECT pid, usename::text, state, extract(epoch FROM now() - xact_start)::float
-FROM pg_stat_activity WHERE backend_xid::text::bigint = ANY (%s)
+SELECT concat('process ', pid), usename::text, state,
+       extract(epoch FROM now() - xact_start)::float, backend_xid::text::bigint
+FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+UNION ALL
+SELECT concat('prepared transaction ', gid), owner::text, 'prepared',
+       extract(epoch FROM now() - prepared)::float, transaction::text::bigint
+FROM pg_prepared_xacts
 """
 _IDLE: Final = """
 SELECT backend_xid::text::bigint FROM pg_stat_activity
-WHERE backend_xid IS NOT NULL AND state LIKE %s
-UNION ALL SELECT transaction::text::bigint FROM pg_prepared_xacts
+WHERE backend_xid IS NOT NULL AND backend_type = 'client backend'
+  AND state LIKE 'idle in transaction%'
+UNION ALL
+SELECT transaction::text::bigint FROM pg_prepared_xacts
+WHERE NOT EXISTS (SELECT FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()
+                    AND (state IS NULL OR state NOT LIKE 'idle%' AND query ~* 'prepared'))
 """
-_IDLE_STATE: Final = "idle in transaction"
+"""A COMMIT PREPARED is shown as prepared until others see it, so nobody may be at one. What a
+session does may be hidden from us."""
 _XIDS: Final = 1 << 32
+_HALF: Final = _XIDS >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +109,7 @@ class TableSize:
     rows: int  # estimated; negative if the table was never analysed
     pages: int
     signature: str  # changes with every DDL that changes what is read
+    is_named: bool  # whether the table still has the name that was locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,7 @@ class ReadableTable:
     published: PublishedTable
     row_filter: str | None
     signature: str
+    key_layout: int  # changes with the columns of the key, their types and their collations
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +163,8 @@ class ChunkReader:
         """
         with translated():
             lock = _LOCK.format(source=source) if source else ""
-            self._connection.execute((_BEGIN + lock).encode())
             try:
+                self._connection.execute((_BEGIN + lock).encode())
                 yield
             finally:
                 with suppress(psycopg.Error):
@@ -160,9 +181,9 @@ class ChunkReader:
             row = self._connection.execute(_LOCATE, (oid,)).fetchone()
         return (f"{always_quoted(row[0])}.{always_quoted(row[1])}", row[2]) if row else None
 
-    def size(self, oid: int) -> TableSize | None:
+    def size(self, oid: int, name: str) -> TableSize | None:
         """Take the snapshot, and return what the catalog says; None if the table is gone."""
-        row = self._connection.execute(_FACTS, (oid,)).fetchone()
+        row = self._connection.execute(_FACTS, (name, oid)).fetchone()
         return TableSize(*row) if row else None
 
     def describe(self, oid: int, signature: str) -> ReadableTable | None:
@@ -177,7 +198,10 @@ class ChunkReader:
                 _FILTER, (publication, relation.namespace, relation.name)
             ).fetchone()
             row_filter = row[0] if row else None
-        return ReadableTable(tables[0], row_filter, signature)
+        key = list(tables[0].facts.key_columns)
+        row = self._connection.execute(_KEY_LAYOUT, (key, oid, key)).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate has a row
+        return ReadableTable(tables[0], row_filter, signature, row[0] % _HALF)
 
     def copy(
         self, columns: tuple[str, ...], source: str, part: Part, limit: int
@@ -225,18 +249,18 @@ class ChunkReader:
         catalog shows the lower 32 bits of an id.
         """
         with translated():
-            found = {row[0] for row in self._connection.execute(_IDLE, (f"{_IDLE_STATE}%",))}
+            found = {row[0] for row in self._connection.execute(_IDLE)}
         return frozenset(xid for xid in running if xid % _XIDS in found)
 
     def name_running(self, running: frozenset[int]) -> list[str]:
         """Return who runs these transactions, for a person."""
+        wanted = {xid % _XIDS for xid in running}
         with translated():
-            rows = self._connection.execute(
-                _RUNNING, ([xid % _XIDS for xid in running],)
-            ).fetchall()
+            rows = self._connection.execute(_RUNNING).fetchall()
         return [
-            f"process {pid} of {user} ({state or 'state hidden'}, {seconds or 0:.0f} s)"
-            for pid, user, state, seconds in rows
+            f"{what} of {user} ({state or 'state hidden'}, {seconds or 0:.0f} s)"
+            for what, user, state, seconds, xid in rows
+            if xid in wanted
         ]
 
 

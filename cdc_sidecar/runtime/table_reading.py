@@ -102,7 +102,7 @@ class TableReading:
         self._table = table
         self._oid = oid
         self._shape: _Shape | None = None
-        self._rows = _FIRST_ROWS  # of the next chunk
+        self._rows = min(_FIRST_ROWS, settings.chunk_rows)  # of the next chunk
         self._pages = 1
 
     def read(self, state: TableSnapshot) -> Chunk:
@@ -112,18 +112,18 @@ class TableReading:
             SidecarError: the table cannot be read now, or not at all.
 
         """
-        located = self._reader.locate(self._oid)
-        if located is None:
-            raise LayoutRefused("the table no longer exists")
-        name, is_root = located
-        source = name if is_root else f"ONLY {name}"
         while True:
+            located = self._reader.locate(self._oid)
+            if located is None:
+                raise LayoutRefused("the table no longer exists")
+            name, is_root = located
+            source = name if is_root else f"ONLY {name}"
             with self._reader.transaction(source):
-                size = self._reader.size(self._oid)
-                if size is None:
-                    raise LayoutRefused("the table no longer exists")
+                size = self._reader.size(self._oid, name)
+                if size is None or not size.is_named:  # another table may have been locked
+                    continue
                 shape = self._describe(size, source)
-                begins = state.phase == SnapshotPhase.WAITING or _is_rewritten(state, size)
+                begins = state.phase == SnapshotPhase.WAITING or _is_rewritten(state, size, shape)
                 start = self._begin(state, size, shape) if begins else state
                 piece = self._next(start, shape)
                 if piece is not None:
@@ -221,15 +221,18 @@ class TableReading:
         state = replace(state, phase=SnapshotPhase.READING.value, estimate=max(0, size.rows))
         full = shape.relation.replica_identity is ReplicaIdentity.FULL
         if size.is_heap and size.kind == "r" and (full or not size.large_bytes or not shape.key):
-            first, bound = ("0",), (str(size.pages),)
-            return replace(state, by=BY_PAGES, storage=size.storage, cursor=first, bound=bound)
+            state = replace(state, by=BY_PAGES, cursor=("0",), bound=(str(size.pages),))
+            return replace(state, storage=_storage(BY_PAGES, size, shape))
         lines = self._copy(shape, Part(order=_order(shape.key, " DESC"), limit=1), shape.key)
         last = _texts(lines[0], tuple(range(len(shape.key)))) if lines else None
-        return replace(state, by=BY_KEY, columns=shape.key, cursor=None, bound=last)
+        state = replace(state, by=BY_KEY, columns=shape.key, cursor=None, bound=last)
+        return replace(state, storage=_storage(BY_KEY, size, shape))
 
     def _next(self, state: TableSnapshot, shape: _Shape) -> _Piece | None:
         """Return what comes next; None if it is too large, and the transaction is over."""
         if state.phase == SnapshotPhase.READ:
+            if not state.owed:  # an event has paid the last one
+                return _Piece([], state)
             owed = state.owed[:_OWED_AT_ONCE]
             asked = tuple(tuple(t if t is None else t.encode() for t in key) for key in owed)
             lines = self._copy(shape, Part(where=one_of(shape.key, owed)))
@@ -283,9 +286,14 @@ class TableReading:
         return self._reader.copy(columns or shape.columns, shape.source, filtered, limit)
 
 
-def _is_rewritten(state: TableSnapshot, size: TableSize) -> bool:
-    """Whether pages no longer mean what they meant when the table was begun."""
-    return state.by == BY_PAGES and state.storage != size.storage
+def _is_rewritten(state: TableSnapshot, size: TableSize, shape: _Shape) -> bool:
+    """Whether pages or keys no longer mean what they meant when the table was begun."""
+    return state.storage != _storage(state.by, size, shape)
+
+
+def _storage(by: str, size: TableSize, shape: _Shape) -> int:
+    """Return a number that changes if cursors or owed keys no longer mean what they meant."""
+    return shape.readable.key_layout << 32 | (size.storage if by == BY_PAGES else 0)
 
 
 def _all_read(state: TableSnapshot) -> TableSnapshot:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.conftest import MARKS, TABLES, Service
-from tests.acceptance.snapshot_oracle import assert_snapshot
+from tests.acceptance.snapshot_oracle import assert_snapshot, count_rows
 from tests.acceptance.test_snapshot import await_snapshots
 from tests.effort import LONG, chance
 from tests.waiting import await_true
@@ -115,7 +115,4 @@ def test_rows_are_right_at_their_place_whatever_happens(
 
 def _has_published(service: Service, rows: int) -> bool:
     """Whether this process has published some rows of the snapshot, or all that were left."""
-    lines = service.sidecar.get("/metrics")[1].splitlines()
-    counts = [line for line in lines if line.startswith('cdc_sidecar_events_total{op="r"')]
-    published = sum(float(line.rpartition(" ")[2]) for line in counts)
-    return published >= rows or bool(service.sidecar.events("snapshot_completed"))
+    return count_rows(service) >= rows or bool(service.sidecar.events("snapshot_completed"))

@@ -78,7 +78,7 @@ class TableSnapshot:
     initial: bool  # it belongs to the first start
     phase: str  # see `snapshot.progress.SnapshotPhase`
     by: str = ""  # how it is divided: `ctid` or `key`
-    storage: int = 0  # pg_relation_filenode(), which a rewrite changes
+    storage: int = 0  # changes if cursor, bound and owed no longer mean what they meant
     columns: tuple[str, ...] = ()  # of the key by which it is divided
     cursor: tuple[str, ...] | None = None  # the last key that is published, or the next page
     bound: tuple[str, ...] | None = None  # the last key or page that there was at the start

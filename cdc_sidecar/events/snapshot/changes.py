@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cdc_sidecar.events.snapshot.chunk import Identity
-from cdc_sidecar.events.snapshot.visibility import Visibility
+from cdc_sidecar.events.snapshot.visibility import Visibility, is_younger
 
 LIMIT: Final = 200_000
 """Rows that are remembered, about 50 MB. After more of them a snapshot must see all."""
@@ -25,7 +25,7 @@ class RecentChanges:
 
     _by_xid: dict[int, _Rows] = field(default_factory=dict)
     _size: int = 0
-    _forgotten: int | None = None  # the last transaction that was forgotten unseen
+    _forgotten: int | None = None  # the youngest transaction that was forgotten unseen
     seen: Visibility | None = None
     """The newest snapshot; set by the thread that reads."""
 
@@ -43,7 +43,9 @@ class RecentChanges:
         if self.seen:
             self.prune(self.seen)
         if self._size > LIMIT:
-            self._forgotten = next(reversed(self._by_xid))
+            for xid in self._by_xid:  # in the order of their commits, not of their ids
+                if self._forgotten is None or is_younger(xid, self._forgotten):
+                    self._forgotten = xid
             self._by_xid.clear()
             self._size = 0
 

@@ -12,6 +12,11 @@ _HALF: Final = 1 << 31
 _WHOLE: Final = 1 << 32
 
 
+def is_younger(xid: int, other: int) -> bool:
+    """Return whether a transaction of the stream has begun after another one, by 32 bits."""
+    return 0 < (xid - other) % _WHOLE < _HALF
+
+
 @dataclass(frozen=True, slots=True)
 class Visibility:
     """A snapshot: it sees the ids below `xmax` that are not among the `running` ones."""

@@ -32,6 +32,8 @@ class WatchedTable:
         row, _ = columns_of(frame, TUPLE_AT)
         identity, missing = self._identity(row, row), _missing(row, None)
         self._sink.insert(transaction, frame)
+        if missing and self._places:
+            self._window.owe(transaction, self._oid, identity)
         self._report(transaction, identity, missing)
 
     def update(self, transaction: SourceTransaction, frame: bytes) -> None:
@@ -47,7 +49,7 @@ class WatchedTable:
         if missing:
             filled = self._fill(transaction, was, missing)
             frame = frame[:start] + _encode(row, filled) if filled else frame
-            missing -= filled.keys()
+            missing -= frozenset(filled)
         self._sink.update(transaction, frame)
         if was != now:
             self._report(transaction, was, _NOTHING)

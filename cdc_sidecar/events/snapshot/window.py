@@ -94,7 +94,7 @@ class SnapshotWindow:
             if chunk.oid != oid or chunk.visibility.sees(xid):
                 continue
             row = chunk.row(identity)
-            if row is None:
+            if row is None or not self.recent.allow(chunk.visibility):
                 continue
             before = self.recent.missing(chunk.visibility, oid, identity)
             known = missing if before is None else missing & before
@@ -142,7 +142,9 @@ class SnapshotWindow:
         except RecordTooLarge as error:  # the stream goes on
             self._store(transaction, failed(state, error))
             return False
-        asked = {_texts(identity) for identity in chunk.asked if identity not in unseen}
+        # a table that is begun anew brings everything that its snapshot sees
+        anew = chunk.after.storage != state.storage
+        asked = set(state.owed if anew else map(_texts, chunk.asked)) - set(map(_texts, unseen))
         kept = [identity for identity in state.owed if identity not in asked]
         kept += [identity for identity in map(_texts, owed) if identity not in kept]
         after = replace(chunk.after, owed=tuple(kept), rows=state.rows + len(rows))
