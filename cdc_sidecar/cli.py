@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from cdc_sidecar.commands.examples import examples
+from cdc_sidecar.commands.options import CONFIG, ConfigOption, JsonOption, ReasonOption, YesOption
+from cdc_sidecar.commands.snapshot_cli import snapshot
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.process import complain
 
@@ -26,24 +28,7 @@ app = typer.Typer(
 
 position = typer.Typer(no_args_is_help=True, help="Show or move the saved position.")
 app.add_typer(position, name="position")
-
-CONFIG = Path("cdc-sidecar.toml")
-"""The configuration file if neither `--config` nor CDC_SIDECAR_CONFIG names another."""
-
-ConfigOption = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", envvar="CDC_SIDECAR_CONFIG", help="The TOML configuration file."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-YesOption = Annotated[
-    bool,
-    typer.Option("--yes", help="Apply the change. Without this option the command is a dry run."),
-]
-ReasonOption = Annotated[
-    str | None, typer.Option(help="A text that is stored with the new position.")
-]
+app.add_typer(snapshot, name="snapshot")
 
 
 def main() -> None:

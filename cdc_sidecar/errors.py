@@ -328,6 +328,10 @@ class PositionOutOfReach(UsageError, code="CDC-511", title="slot cannot serve th
     """The slot cannot serve changes from the requested position."""
 
 
+class SnapshotRefused(UsageError, code="CDC-512", title="snapshot request is refused"):
+    """A request about snapshots names no captured table, or nobody could take it."""
+
+
 # --- 9xx: the sidecar itself
 
 
@@ -339,12 +343,3 @@ class InternalError(HaltError, code="CDC-901", title="internal error"):
 
 class FailpointHit(RetryError, code="CDC-902", title="failpoint raised"):
     """An armed failpoint raised this error; only tests arm failpoints."""
-
-
-def every_error() -> tuple[type[SidecarError], ...]:
-    """Return all errors that have a code of their own, in the order of their codes."""
-    found = SidecarError.__subclasses__()
-    for error in found:  # of which there are more and more
-        found.extend(error.__subclasses__())
-    coded = (error for error in found if "code" in vars(error))
-    return tuple(sorted(coded, key=lambda error: error.code))

@@ -1,11 +1,12 @@
 """Checks that the rows which a table already has can be read and sent."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import TablesRefused
+from cdc_sidecar.errors import SnapshotRefused, TablesRefused
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.postgres.catalog import PublishedTable
+from cdc_sidecar.postgres.sql_names import similar
 
 
 def check_identities(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> None:
@@ -34,3 +35,18 @@ def check_identities(tables: Iterable[PublishedTable], config: Config, capture: 
             hint='set snapshot = "duplicates" in the block of each: a row that is inserted while'
             " they are read may then come twice; or set snapshot = false, which leaves them out",
         )
+
+
+def check_names(names: Sequence[str], captured: Collection[str]) -> None:
+    """Check that a person has named captured tables.
+
+    Raises:
+        SnapshotRefused: some are not captured.
+
+    """
+    unknown = [name for name in names if name not in captured]
+    if unknown:
+        near = [near for name in unknown if (near := similar(name, list(captured)))]
+        known = "name a configured table with its schema, such as public.orders"
+        hint = f"did you mean {', '.join(near)}?" if near else known
+        raise SnapshotRefused(f"{', '.join(unknown)} is not captured", hint=hint)

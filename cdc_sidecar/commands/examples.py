@@ -42,6 +42,19 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, str]]] = {
         "cdc-sidecar position reset --to 0/15293B8": "show what would be skipped or repeated",
     },
     "position move-slot": {"cdc-sidecar position move-slot": "show what the move would do"},
+    "snapshot start": {
+        "cdc-sidecar snapshot start public.orders --dry-run": "show how it would be read",
+        "cdc-sidecar snapshot start public.orders": "send all of its rows",
+        "cdc-sidecar snapshot start public.orders --where \"status = 'open'\"": "send some of them",
+    },
+    "snapshot pause": {"cdc-sidecar snapshot pause": "read nothing more for now"},
+    "snapshot resume": {"cdc-sidecar snapshot resume public.orders": "go on with one table"},
+    "snapshot cancel": {"cdc-sidecar snapshot cancel public.orders": "give one table up"},
+    "snapshot rate": {
+        "cdc-sidecar snapshot rate 5000": "read 5,000 rows in a second at most",
+        "cdc-sidecar snapshot rate 0": "read as fast as configured",
+    },
+    "snapshot status": {"cdc-sidecar snapshot status": "show a bar for each table"},
     "teardown": {
         "cdc-sidecar teardown": "list what would be removed",
         "cdc-sidecar teardown --yes": "remove it",

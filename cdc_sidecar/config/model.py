@@ -6,6 +6,8 @@ A key has a default only if every user is safe with it. Only `cdc_sidecar.config
 
 import fnmatch
 import re
+import tempfile
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -137,6 +139,8 @@ class Snapshot(Section):
     max_rows_per_second: Annotated[int, Field(ge=0)] = 0  # 0: no limit
     # no chunk is read while the stream is further behind
     max_lag: Annotated[Duration, Field(gt=0)] = 5.0
+    # where commands reach the sidecar; a Unix socket's path has at most 107 bytes
+    socket: Annotated[str, Field(min_length=1, max_length=107)] | None = None
 
 
 class Column(Section):
@@ -291,6 +295,12 @@ class Config(Section):
     def transactional_id(self) -> str:
         """The configured transactional id, or `cdc.<service>.<slot>`."""
         return self.kafka.transactional_id or f"cdc.{self.service.name}.{self.postgres.slot}"
+
+    @property
+    def control_socket(self) -> Path:
+        """The configured socket, or one in the folder for temporary files."""
+        default = Path(tempfile.gettempdir()) / f"cdc-sidecar-{self.service.name}.sock"
+        return Path(self.snapshot.socket or default)
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "Config":

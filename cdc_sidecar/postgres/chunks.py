@@ -15,6 +15,7 @@ import psycopg
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import connection_string, server_of, translated
+from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
 from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
 
 LOCK_TIMEOUT: Final = "1s"
@@ -181,6 +182,18 @@ class ChunkReader:
             row = self._connection.execute(_LOCATE, (oid,)).fetchone()
         return (f"{always_quoted(row[0])}.{always_quoted(row[1])}", row[2]) if row else None
 
+    def try_condition(self, oid: int, condition: str) -> None:
+        """Check that a condition on the rows of a table can be evaluated.
+
+        Raises:
+            SidecarError: the error of the server, translated.
+
+        """
+        located = self.locate(oid)
+        query = f"EXPLAIN SELECT FROM {located[0] if located else oid} WHERE ({condition})"
+        with translated():
+            self._connection.execute(query.encode(), prepare=True)  # a single statement
+
     def size(self, oid: int, name: str) -> TableSize | None:
         """Take the snapshot, and return what the catalog says; None if the table is gone."""
         row = self._connection.execute(_FACTS, (name, oid)).fetchone()
@@ -262,6 +275,17 @@ class ChunkReader:
             for what, user, state, seconds, xid in rows
             if xid in wanted
         ]
+
+
+def reads_pages(size: TableSize, published: PublishedTable) -> bool:
+    """Return whether a table is read page by page: no event of it may lack a value.
+
+    That is so if it has no value out of line, or old rows are whole, or no row can be told from
+    another one anyway.
+    """
+    full = published.relation.replica_identity is ReplicaIdentity.FULL
+    whole = full or not size.large_bytes or not published.facts.key_columns
+    return size.is_heap and size.kind == "r" and whole
 
 
 def compare(columns: tuple[str, ...], operator: str, key: tuple[str, ...]) -> str:

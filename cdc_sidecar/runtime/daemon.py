@@ -26,6 +26,7 @@ from cdc_sidecar.logs import get_logger, is_console, lines_dropped, set_level
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database, server_of
+from cdc_sidecar.runtime.control import ControlSocket
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import (
@@ -42,6 +43,7 @@ from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.signals import SignalThread
+from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.stop_request import StopRequest
 from cdc_sidecar.runtime.telemetry import Telemetry
@@ -93,12 +95,12 @@ class Daemon:
             runs=RunKeeper(config, __version__, self._log),
             stopping=StopRequest(self._telemetry.main_beat),
             walsenders=set(),
+            requests=SnapshotRequests(),
             bootstrap=bootstrap,
         )
         self._session: Session | None = None
         self._crash: SidecarError | None = None  # of a thread that outlives sessions
-        grace = config.shutdown.grace
-        self._signals = SignalThread(self._stop, self._ask_reload, self._beat, grace, self._log)
+        self._signals = self._make_signal_thread(config.shutdown.grace)
         self._guardian = self._make_guardian()
         self._reloader = Reloader(load, self._log)
         self._new_config: Config | None = None  # for the next session
@@ -114,6 +116,8 @@ class Daemon:
         self._signals.take_pending()
         self._start("signals", self._signals.run)
         endpoint.start()
+        control = ControlSocket(resources.config.control_socket, resources.requests, self._log)
+        control.start()
         page = resources.config.http.page(endpoint.port)
         self._log.info(
             "sidecar_started", version=__version__, http_port=endpoint.port, status_page=page
@@ -126,6 +130,7 @@ class Daemon:
         finally:
             resources.stopping.set()
             endpoint.stop()
+            control.stop()
             resources.database.close()
 
     def _start(self, name: str, target: Callable[..., None], *arguments: object) -> None:
@@ -174,6 +179,9 @@ class Daemon:
     def _captured(self) -> Sequence[PublishedTable]:
         session = self._session
         return session.captured if session else ()
+
+    def _make_signal_thread(self, grace: float) -> SignalThread:
+        return SignalThread(self._stop, self._ask_reload, self._beat, grace, self._log)
 
     def _make_guardian(self) -> Guardian:
         return Guardian(

@@ -7,6 +7,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.runs import RunKeeper
+from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 
@@ -22,4 +23,5 @@ class Resources:
     runs: RunKeeper
     stopping: threading.Event
     walsenders: set[int]  # process ids of all walsenders that ever held the lock for us
+    requests: SnapshotRequests
     bootstrap: bool  # a person said that a slot without a position is a first start

@@ -52,6 +52,7 @@ class TableProgress:
             "rows": state.rows,
             "estimated_rows": max(state.estimate, state.rows),
             "ratio": round(self.ratio, 4),
+            "paused": state.paused,
             "owed": len(state.owed),
             "generation": state.generation,
             "error": state.error or None,

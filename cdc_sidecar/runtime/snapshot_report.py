@@ -32,6 +32,12 @@ class SnapshotReport:
         for state in self._board.tables:
             self._show(state)
 
+    def snapshot_changed(self, state: TableSnapshot) -> None:
+        """Show what a request has changed."""
+        self._board.move(state)
+        self._ended = None
+        self._show(TableProgress(state))
+
     def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
         """Report, once, why nothing is read now."""
         self._metrics.wait(reason)

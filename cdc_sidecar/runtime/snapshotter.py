@@ -7,26 +7,29 @@ few chunks may be under way.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from cdc_sidecar import failpoints
-from cdc_sidecar.config.model import Postgres, Snapshot, Table
+from cdc_sidecar.config.model import Postgres, Snapshot
 from cdc_sidecar.errors import Disposition, SidecarError
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.visibility import Visibility
-from cdc_sidecar.events.snapshot.window import SnapshotWindow
+from cdc_sidecar.events.snapshot.window import SnapshotWindow, failed
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import ChunkReader
 from cdc_sidecar.runtime.crash import CrashGuard
-from cdc_sidecar.runtime.table_reading import TableReading
+from cdc_sidecar.runtime.snapshot_desk import SnapshotDesk
+from cdc_sidecar.runtime.table_reading import TableReading, announce
 
 _IN_FLIGHT: Final = 2
 """Chunks under way: one is read while the other one passes through the stream."""
 _POLL: Final = 0.1
 """Seconds between two looks at something that must pass: transactions, lag, a settled chunk."""
+_IDLE: Final = 5.0
+"""Seconds that the thread waits for a request before it looks whether it shall end."""
 _BACK_OFF: Final = 2.0
 """Seconds before a table is read again after a lock, a time-out or a lost connection."""
 
@@ -45,22 +48,22 @@ class SnapshotTelemetry(Protocol):
 
 
 class Snapshotter:
-    """Reads the open tables one after the other; `run` is its thread."""
+    """Reads the open tables one after the other, and serves requests; `run` is its thread."""
 
     def __init__(
         self,
         postgres: Postgres,
         settings: Snapshot,
-        tables: Mapping[int, Table],
+        tables: SnapshotDesk,
         window: SnapshotWindow,
         telemetry: SnapshotTelemetry,
         lag: Callable[[], float],
         fail: Callable[[SidecarError], None],
     ) -> None:
-        """Read `tables`, by oid, in their order; `lag` is that of the stream, in seconds."""
+        """Read the tables of the desk in their order; `lag` is that of the stream, in seconds."""
         self._postgres = postgres
         self._settings = settings
-        self._tables = tables
+        self._desk = tables
         self._window = window
         self._telemetry = telemetry
         self._lag = lag
@@ -70,25 +73,31 @@ class Snapshotter:
     def stop(self) -> None:
         """Read nothing more."""
         self._stopping.set()
+        self._desk.stopping.set()
+        self._desk.wake()
 
     def run(self) -> None:
-        """Read until every table is published or has failed, or until stopped."""
+        """Read until stopped, and wait while there is nothing to do."""
         try:
             with CrashGuard():
-                while not self._stopping.is_set() and not self._read_all():
-                    self._stopping.wait(_BACK_OFF)
+                while not self._stopping.is_set():
+                    if self._desk.is_idle and not self._desk.await_request(_IDLE):
+                        continue
+                    if not self._work():
+                        self._stopping.wait(_BACK_OFF)
         except SidecarError as error:
             self._fail(error)
 
-    def _read_all(self) -> bool:
-        """Read every table; return whether nothing is left to do."""
+    def _work(self) -> bool:
+        """Serve requests and read tables; return whether nothing went wrong."""
         try:
             reader = ChunkReader(self._postgres)
             try:
-                self._fence(reader)
-                for oid, table in self._tables.items():
-                    reading = TableReading(reader, self._window, self._settings, table, oid)
-                    self._read_table(reading, oid)
+                while not self._stopping.is_set() and not self._desk.is_idle:
+                    self._desk.serve(reader)
+                    self._fence(reader)
+                    while self._read_next(reader):
+                        pass
             finally:
                 reader.close()
         except SidecarError as error:
@@ -101,6 +110,8 @@ class Snapshotter:
 
         The marker is committed after each of them began, so that they are among those that run.
         """
+        if self._desk.next_table is None:
+            return
         with reader.transaction():
             reader.assign_xid()
             reader.mark(PREFIX, b"")
@@ -114,22 +125,41 @@ class Snapshotter:
                 self._stopping.wait(_POLL)
         failpoints.reach(Failpoint.AFTER_FENCE)
 
-    def _read_table(self, reading: TableReading, oid: int) -> None:
-        """Read a table chunk by chunk until the stream has published the last one."""
+    def _read_next(self, reader: ChunkReader) -> bool:
+        """Read the next open table; return whether another may follow without a new fence."""
+        oid = self._desk.next_table
+        if oid is None or self._stopping.is_set() or self._desk.has_request:
+            return False
+        table = self._desk.config(oid)
+        reading = TableReading(reader, self._window, self._settings, table, oid)
+        self._read_table(reader, reading, oid)
+        return True
+
+    def _read_table(self, reader: ChunkReader, reading: TableReading, oid: int) -> None:
+        """Read a table chunk by chunk until the stream has published the last one.
+
+        A request ends this sooner, once nothing is under way.
+        """
         under_way: deque[Chunk] = deque()
         try:
             state = self._window.state(oid)
             while SnapshotPhase(state.phase).is_open and not self._stopping.is_set():
-                chunk = self._read_chunk(reading, state)
-                under_way.append(chunk)
-                state = chunk.after
-                if len(under_way) >= _IN_FLIGHT or state.phase != SnapshotPhase.READING:
+                asked = self._desk.has_request
+                if asked and not under_way:
+                    return
+                if not asked:
+                    chunk = self._read_chunk(reader, reading, state)
+                    under_way.append(chunk)
+                    state = chunk.after
+                if asked or len(under_way) >= _IN_FLIGHT or state.phase != SnapshotPhase.READING:
                     state = self._settle(under_way, oid)
         finally:
             for chunk in under_way:
                 self._window.withdraw(chunk)
 
-    def _read_chunk(self, reading: TableReading, state: TableSnapshot) -> Chunk:
+    def _read_chunk(
+        self, reader: ChunkReader, reading: TableReading, state: TableSnapshot
+    ) -> Chunk:
         self._throttle()
         began = time.monotonic()
         try:
@@ -137,8 +167,8 @@ class Snapshotter:
         except SidecarError as error:
             if error.disposition is Disposition.RETRY or error.may_mend:
                 raise
-            chunk = reading.fail(state, error)
-        rate = self._settings.max_rows_per_second
+            chunk = announce(reader, self._window, state, failed(state, error))
+        rate = state.rate or self._settings.max_rows_per_second
         if rate:
             self._stopping.wait(began + len(chunk.rows) / rate - time.monotonic())
         return chunk

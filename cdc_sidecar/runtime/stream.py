@@ -35,8 +35,10 @@ from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
+from cdc_sidecar.runtime.snapshot_desk import SnapshotDesk
 from cdc_sidecar.runtime.snapshot_jobs import plan_snapshots
 from cdc_sidecar.runtime.snapshot_report import SnapshotReport
+from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
 from cdc_sidecar.runtime.snapshotter import Snapshotter
 from cdc_sidecar.runtime.start import SessionStart
 from cdc_sidecar.runtime.telemetry import Telemetry
@@ -142,21 +144,28 @@ class Stream:
             StreamCatalog(examined, started.topics, self._lookup, self._upkeep, self._ending),
             clock=lambda: time.time_ns() // 1000,
         )
-        if self._jobs.states:
-            window = assembler.watch(self._jobs.states, started.start.internal.schemas)
-            self._snapshotter = self._make_snapshotter(window)
+        window = assembler.watch(self._jobs.states, started.start.internal.schemas)
+        self._snapshotter = self._make_snapshotter(window, resources.requests)
         return assembler
 
-    def _make_snapshotter(self, window: SnapshotWindow) -> Snapshotter:
-        telemetry = self._telemetry
+    def _make_snapshotter(self, window: SnapshotWindow, requests: SnapshotRequests) -> Snapshotter:
+        telemetry, acknowledgement = self._telemetry, self._handover.acknowledgement
         report = SnapshotReport(
             telemetry.log, telemetry.metrics.snapshot, telemetry.board.snapshots
         )
         report.snapshots_opened(self._jobs.states)
+        desk = SnapshotDesk(
+            self._jobs.tables,
+            self._jobs.names,
+            window,
+            requests,
+            lambda: acknowledgement.lsn,
+            report.snapshot_changed,
+        )
         return Snapshotter(
             self._config.postgres,
             self._config.snapshot,
-            self._jobs.tables,
+            desk,
             window,
             report,
             self.backlog.lag,

@@ -10,7 +10,7 @@ from typing import Final
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Snapshot, Table
-from cdc_sidecar.errors import LayoutRefused, SidecarError
+from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.copy_line import fields_of
 from cdc_sidecar.events.plan import Plan, compile_plan
@@ -19,7 +19,7 @@ from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk, Identity
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.visibility import Visibility
-from cdc_sidecar.events.snapshot.window import SnapshotWindow, failed
+from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import (
     ChunkReader,
@@ -29,6 +29,7 @@ from cdc_sidecar.postgres.chunks import (
     compare,
     one_of,
     pages,
+    reads_pages,
 )
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 from cdc_sidecar.postgres.sql_names import always_quoted
@@ -101,6 +102,7 @@ class TableReading:
         self._settings = settings
         self._table = table
         self._oid = oid
+        self._where = ""
         self._shape: _Shape | None = None
         self._rows = min(_FIRST_ROWS, settings.chunk_rows)  # of the next chunk
         self._pages = 1
@@ -112,6 +114,7 @@ class TableReading:
             SidecarError: the table cannot be read now, or not at all.
 
         """
+        self._where = state.where
         while True:
             located = self._reader.locate(self._oid)
             if located is None:
@@ -119,71 +122,28 @@ class TableReading:
             name, is_root = located
             source = name if is_root else f"ONLY {name}"
             with self._reader.transaction(source):
-                size = self._reader.size(self._oid, name)
-                if size is None or not size.is_named:  # another table may have been locked
-                    continue
-                shape = self._describe(size, source)
-                begins = state.phase == SnapshotPhase.WAITING or _is_rewritten(state, size, shape)
-                start = self._begin(state, size, shape) if begins else state
-                piece = self._next(start, shape)
-                if piece is not None:
-                    rows = [shape.transcoder.transcode_line(line) for line in piece.lines]
-                    identity = shape.places(shape.key)
-                    return self._mark(
-                        Chunk(
-                            relation=shape.relation,
-                            plan=shape.plan,
-                            identity=identity,
-                            visibility=Visibility.parse(size.snapshot),
-                            lines=piece.lines,
-                            rows=rows,
-                            before=state,
-                            after=piece.after,
-                            asked=piece.asked,
-                            content=secrets.token_bytes(_CONTENT_BYTES),
-                        )
-                    )
+                chunk = self._read_locked(state, name, source)
+                if chunk:
+                    return chunk
+
+    def _read_locked(self, state: TableSnapshot, name: str, source: str) -> Chunk | None:
+        """Read and mark a chunk of the locked table; None to try again.
+
+        Another table may have been locked, or the rows were too many at once.
+        """
+        size = self._reader.size(self._oid, name)
+        if size is None or not size.is_named:
+            return None
+        shape = self._describe(size, source)
+        begins = state.phase == SnapshotPhase.WAITING or _is_rewritten(state, size, shape)
+        start = self._begin(state, size, shape) if begins else state
+        piece = self._next(start, shape)
+        if piece is None:
             self._rows = max(1, self._rows // _TOO_LARGE)
             self._pages = max(1, self._pages // _TOO_LARGE)
-
-    def fail(self, state: TableSnapshot, error: SidecarError) -> Chunk:
-        """Publish that the table cannot be read, with a chunk that has no rows.
-
-        Raises:
-            SidecarError: Postgres is not available.
-
-        """
-        namespace, _, name = state.name.partition(".")
-        with self._reader.transaction():
-            return self._mark(
-                Chunk(
-                    relation=Relation(self._oid, namespace, name, ReplicaIdentity.NOTHING, ()),
-                    plan=_NO_ROWS,
-                    identity=(),
-                    visibility=Visibility.parse(self._reader.snapshot()),
-                    lines=[],
-                    rows=[],
-                    before=state,
-                    after=failed(state, error),
-                    asked=(),
-                    content=secrets.token_bytes(_CONTENT_BYTES),
-                )
-            )
-
-    def _mark(self, chunk: Chunk) -> Chunk:
-        """Commit the marker of a chunk that the window expects from now on."""
-        chunk.xid = self._reader.assign_xid() % _XIDS
-        failpoints.reach(Failpoint.AFTER_CHUNK_READ)
-        self._window.expect(chunk)
-        committed = False
-        try:
-            self._reader.mark(PREFIX, chunk.content)
-            committed = True
-            failpoints.reach(Failpoint.AFTER_MARKER)
-        finally:
-            if not committed:
-                self._window.withdraw(chunk)
-        return chunk
+            return None
+        chunk = _chunk(shape, size, piece, state)
+        return _mark(self._reader, self._window, chunk)
 
     def _describe(self, size: TableSize, source: str) -> _Shape:
         """Return the table as it is; the catalog is asked only if it has changed."""
@@ -219,8 +179,7 @@ class TableReading:
     def _begin(self, state: TableSnapshot, size: TableSize, shape: _Shape) -> TableSnapshot:
         """Return the state from which a table is read from its beginning."""
         state = replace(state, phase=SnapshotPhase.READING.value, estimate=max(0, size.rows))
-        full = shape.relation.replica_identity is ReplicaIdentity.FULL
-        if size.is_heap and size.kind == "r" and (full or not size.large_bytes or not shape.key):
+        if reads_pages(size, shape.readable.published):
             state = replace(state, by=BY_PAGES, cursor=("0",), bound=(str(size.pages),))
             return replace(state, storage=_storage(BY_PAGES, size, shape))
         lines = self._copy(shape, Part(order=_order(shape.key, " DESC"), limit=1), shape.key)
@@ -280,10 +239,71 @@ class TableReading:
 
     def _copy(self, shape: _Shape, part: Part, columns: tuple[str, ...] = ()) -> list[bytes] | None:
         """Copy rows that the publication's row filter lets through; None if they are too large."""
-        conditions = [f"({each})" for each in (shape.readable.row_filter, part.where) if each]
+        wanted = (shape.readable.row_filter, self._where, part.where)
+        conditions = [f"({each})" for each in wanted if each]
         filtered = replace(part, where=" AND ".join(conditions))
         limit = _TOO_LARGE * self._settings.chunk_bytes
         return self._reader.copy(columns or shape.columns, shape.source, filtered, limit)
+
+
+def _chunk(shape: _Shape, size: TableSize, piece: _Piece, before: TableSnapshot) -> Chunk:
+    """Return the chunk of rows that were read after `before`."""
+    transcode = shape.transcoder.transcode_line
+    return Chunk(
+        relation=shape.relation,
+        plan=shape.plan,
+        identity=shape.places(shape.key),
+        visibility=Visibility.parse(size.snapshot),
+        lines=piece.lines,
+        rows=[transcode(line) for line in piece.lines],
+        before=before,
+        after=piece.after,
+        asked=piece.asked,
+        content=secrets.token_bytes(_CONTENT_BYTES),
+    )
+
+
+def announce(
+    reader: ChunkReader, window: SnapshotWindow, state: TableSnapshot, after: TableSnapshot
+) -> Chunk:
+    """Publish another progress of a table, with a chunk that has no rows.
+
+    Raises:
+        SidecarError: Postgres is not available.
+
+    """
+    namespace, _, name = state.name.partition(".")
+    with reader.transaction():
+        chunk = Chunk(
+            relation=Relation(state.oid, namespace, name, ReplicaIdentity.NOTHING, ()),
+            plan=_NO_ROWS,
+            identity=(),
+            visibility=Visibility.parse(reader.snapshot()),
+            lines=[],
+            rows=[],
+            before=state,
+            after=after,
+            asked=(),
+            content=secrets.token_bytes(_CONTENT_BYTES),
+            replaces=True,
+        )
+        return _mark(reader, window, chunk)
+
+
+def _mark(reader: ChunkReader, window: SnapshotWindow, chunk: Chunk) -> Chunk:
+    """Commit the marker of a chunk that the window expects from now on."""
+    chunk.xid = reader.assign_xid() % _XIDS
+    failpoints.reach(Failpoint.AFTER_CHUNK_READ)
+    window.expect(chunk)
+    committed = False
+    try:
+        reader.mark(PREFIX, chunk.content)
+        committed = True
+        failpoints.reach(Failpoint.AFTER_MARKER)
+    finally:
+        if not committed:
+            window.withdraw(chunk)
+    return chunk
 
 
 def _is_rewritten(state: TableSnapshot, size: TableSize, shape: _Shape) -> bool:

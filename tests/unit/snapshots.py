@@ -33,6 +33,7 @@ class Transaction:
 
     xid: int | None
     written: list[Any] = field(default_factory=list)
+    final_lsn: int = 5000
 
     def append(self, _route: TopicRoute, value: bytes | None, key: bytes | None) -> None:
         """Take a record of progress."""

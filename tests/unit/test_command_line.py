@@ -71,6 +71,14 @@ def _run(folder: Path, *words: str, **environment: str) -> str:
     return run.stdout + run.stderr
 
 
+_REQUIRED = {
+    "position reset": ("--to", "0/1"),
+    "snapshot start": ("public.orders",),
+    "snapshot rate": ("5000",),
+}
+"""What commands need beside the configuration."""
+
+
 def _invoke(*words: str, status: int = 0) -> Result:
     """Run the command line in this process."""
     result = CliRunner(env={"COLUMNS": "100"}).invoke(app, words, prog_name="cdc-sidecar")
@@ -100,8 +108,7 @@ def test_every_command_says_how_to_name_a_missing_configuration(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CDC_SIDECAR_CONFIG", raising=False)
-    more = ["--to", "0/1"] if name == "position reset" else []
-    error = _invoke(*name.split(), *more, status=1).exception
+    error = _invoke(*name.split(), *_REQUIRED.get(name, ()), status=1).exception
     assert isinstance(error, ConfigUnreadable)
     assert error.fact == "cdc-sidecar.toml does not exist"
     for way in ("--config", "CDC_SIDECAR_CONFIG", "cdc-sidecar init"):

@@ -14,8 +14,8 @@ from prometheus_client.metrics_core import Metric
 from cdc_sidecar.cli import app
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import every_error
 from cdc_sidecar.metrics import Metrics
+from tests.unit.error_tree import every_error
 from tests.unit.test_example_config import keys_of
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from cdc_sidecar.errors import (
     Disposition,
     SidecarError,
     SlotMissing,
-    every_error,
 )
+from tests.unit.error_tree import every_error
 
 
 def test_codes_are_unique_and_of_one_form() -> None:

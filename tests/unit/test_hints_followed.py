@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.errors import every_error
+from tests.unit.error_tree import every_error
 
 _ACCEPTANCE = Path(__file__).parents[1] / "acceptance"
 _FOLLOWED = {
@@ -54,6 +54,7 @@ _FOLLOWED = {
     "CDC-507": "test_moved_slots.py",
     "CDC-508": "test_unreported_gaps.py",
     "CDC-510": "test_hints_position.py",
+    "CDC-512": "test_snapshot_commands.py",
     "CDC-511": "test_hints_position.py",
 }
 """The acceptance test that follows the hint of each error and sees the sidecar run afterwards."""

@@ -86,6 +86,10 @@ class TableSnapshot:
     rows: int = 0  # published so far
     estimate: int = 0  # of all rows
     error: str = ""  # why it has failed
+    where: str = ""  # a condition of SQL: only these rows are sent
+    requested: bool = False  # a person has started it
+    paused: bool = False
+    rate: int = 0  # rows in a second at most, instead of the configured ones; 0: as configured
 
 
 def layout_digest(relation: Relation) -> str:

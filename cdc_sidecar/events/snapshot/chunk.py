@@ -39,6 +39,8 @@ class Chunk:
     asked: tuple[Identity, ...]  # the owed rows that it was to bring
     content: bytes  # of its marker
     xid: int = 0  # of the marker's transaction: 32 bits
+    replaces: bool = False  # it has no rows, and only says what the progress is from now on
+    placed_at: int = 0  # once it is published: the commit LSN of the marker
     settled: threading.Event = field(default_factory=threading.Event)
     published: bool = False  # once it is settled: whether its rows were published
     superseded: int = 0  # rows that were left out because they had changed

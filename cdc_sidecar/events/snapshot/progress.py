@@ -6,13 +6,15 @@ from enum import StrEnum
 class SnapshotPhase(StrEnum):
     """Where the snapshot of a table is."""
 
+    NONE = "none"  # the table has had none
     WAITING = "waiting"  # nothing is read yet
     READING = "reading"
     READ = "read"  # everything is read, and some rows are owed
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def is_open(self) -> bool:
         """Whether rows are still to be published."""
-        return self not in (SnapshotPhase.DONE, SnapshotPhase.FAILED)
+        return self in (SnapshotPhase.WAITING, SnapshotPhase.READING, SnapshotPhase.READ)

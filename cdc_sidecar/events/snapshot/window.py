@@ -64,6 +64,10 @@ class SnapshotWindow:
         """Return how far the snapshot of a table is published."""
         return self._states[oid]
 
+    def admit(self, state: TableSnapshot) -> None:
+        """Know a table whose snapshot is over, or that has had none."""
+        self._states.setdefault(state.oid, state)
+
     def expect(self, chunk: Chunk) -> None:
         """Accept a chunk, whose marker will come."""
         with self._guard:
@@ -131,6 +135,11 @@ class SnapshotWindow:
 
     def _publish(self, transaction: SourceTransaction, chunk: Chunk) -> bool:
         state = self._states[chunk.oid]
+        chunk.placed_at = transaction.final_lsn
+        if chunk.replaces:
+            self._store(transaction, chunk.after)
+            self._rows.unwatch(chunk.oid)  # it may be watched from now on
+            return True
         self.recent.prune(chunk.visibility)
         if state.cursor != chunk.before.cursor or not self.recent.allow(chunk.visibility):
             return False

@@ -1,0 +1,168 @@
+"""The tables that may have a snapshot in a session, and what a person asks of them."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from cdc_sidecar.checks.snapshots import check_names
+from cdc_sidecar.config.model import Table
+from cdc_sidecar.errors import SidecarError, SnapshotRefused
+from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.chunk import Chunk
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
+from cdc_sidecar.events.snapshot.window import SnapshotWindow
+from cdc_sidecar.postgres.chunks import ChunkReader
+from cdc_sidecar.runtime.snapshot_requests import SnapshotRequest, SnapshotRequests
+from cdc_sidecar.runtime.table_reading import announce
+
+_POLL: Final = 0.05
+"""Seconds between two looks whether Kafka has committed a request."""
+_PATIENCE: Final = 25.0
+"""Seconds that this may take; the person waits a little longer."""
+
+
+class SnapshotDesk:
+    """Used by the snapshot thread; a request is answered once Kafka has committed it."""
+
+    def __init__(
+        self,
+        tables: Mapping[int, Table],
+        names: Mapping[int, str],
+        window: SnapshotWindow,
+        requests: SnapshotRequests,
+        committed: Callable[[], int],
+        report: Callable[[TableSnapshot], None],
+    ) -> None:
+        """Serve `requests`; `tables` and `names` are of the captured tables, by oid, in order.
+
+        `committed` returns the LSN up to which Kafka has committed everything. `report` is called
+        with each progress that a request has changed.
+        """
+        self._tables = tables
+        self._names = names
+        self._window = window
+        self._requests = requests
+        self._committed = committed
+        self._report = report
+        self.stopping = threading.Event()
+        """Set when the session ends."""
+        for oid, table in tables.items():
+            window.admit(
+                TableSnapshot(
+                    oid, names[oid], table.generation, initial=False, phase=SnapshotPhase.NONE
+                )
+            )
+
+    @property
+    def next_table(self) -> int | None:
+        """The next table that is to be read."""
+        open_ = (oid for oid in self._tables if _is_due(self._window.state(oid)))
+        return next(open_, None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.next_table is None and not self.has_request
+
+    @property
+    def has_request(self) -> bool:
+        """Whether a person waits for an answer."""
+        return self._requests.any
+
+    def config(self, oid: int) -> Table:
+        """Return the configuration of a table."""
+        return self._tables[oid]
+
+    def await_request(self, timeout: float) -> bool:
+        """Wait for a request; return whether there is one."""
+        return self._requests.wait(timeout)
+
+    def wake(self) -> None:
+        """Wake the thread that waits for a request."""
+        self._requests.wake()
+
+    def serve(self, reader: ChunkReader) -> None:
+        """Answer every request that waits; nothing may be under way.
+
+        Raises:
+            SidecarError: Postgres is not available.
+
+        """
+        while request := self._requests.take():
+            try:
+                request.answer(self._change(request, reader))
+            except SidecarError as error:
+                request.answer([], error)
+
+    def _change(self, request: SnapshotRequest, reader: ChunkReader) -> list[str]:
+        """Do what a request asks for; return the names of the tables that it has changed."""
+        changed = []
+        for oid in self._wanted(request):
+            state = self._window.state(oid)
+            after = _changed(state, request)
+            if after != state:
+                if request.where:
+                    reader.try_condition(oid, request.where)
+                self._await_commit(announce(reader, self._window, state, after))
+                self._report(after)
+                changed.append(state.name)
+        return changed
+
+    def _wanted(self, request: SnapshotRequest) -> list[int]:
+        """Return the tables of a request.
+
+        Raises:
+            SnapshotRefused: it names a table that is not captured, or none where it must.
+
+        """
+        if not request.tables:
+            if request.action == "start":
+                raise SnapshotRefused("no table is named", hint="name a table, as public.orders")
+            return list(self._tables)
+        oids = {name: oid for oid, name in self._names.items()}
+        check_names(request.tables, oids)
+        return [oids[name] for name in request.tables]
+
+    def _await_commit(self, chunk: Chunk) -> None:
+        """Wait until the Kafka transaction is committed that holds the new progress.
+
+        Raises:
+            SnapshotRefused: that takes too long, or the session ends.
+
+        """
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until and not self.stopping.is_set():
+            if chunk.settled.wait(_POLL) and self._committed() > chunk.placed_at:
+                return
+        raise SnapshotRefused(
+            "Kafka has not committed the request yet",
+            cause="the stream is far behind, or it has just ended",
+            hint="look at `cdc-sidecar snapshot status` whether it took effect, and try again",
+        )
+
+
+def _is_due(state: TableSnapshot) -> bool:
+    return SnapshotPhase(state.phase).is_open and not state.paused
+
+
+def _changed(state: TableSnapshot, request: SnapshotRequest) -> TableSnapshot:
+    """Return the progress of a table after a request; the same if it changes nothing."""
+    if request.action == "start":
+        begun = TableSnapshot(
+            state.oid, state.name, state.generation, initial=False, phase=SnapshotPhase.WAITING
+        )
+        return replace(begun, where=request.where, requested=True)
+    if not SnapshotPhase(state.phase).is_open:
+        return state
+    match request.action:
+        case "pause":
+            return replace(state, paused=True)
+        case "resume":
+            return replace(state, paused=False)
+        case "rate":
+            return replace(state, rate=request.rate)
+        case _:
+            cancelled = SnapshotPhase.CANCELLED
+            return replace(state, phase=cancelled, cursor=None, bound=None, owed=())
