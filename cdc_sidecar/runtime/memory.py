@@ -6,6 +6,11 @@ import traceback
 from typing import Final
 
 _MXFAST: Final = 1  # M_MXFAST of malloc.h
+_ARENA_MAX: Final = -8  # M_ARENA_MAX
+
+ARENAS: Final = 2
+"""How many heaps malloc has, which all threads share. Measured on drains of a mix of small rows and
+rows of 600 bytes: two take no more CPU time than 16."""
 
 
 def forget_frames(error: BaseException) -> None:
@@ -41,11 +46,17 @@ def calm_collector() -> None:
 
 
 def calm_allocator() -> None:
-    """Let glibc's malloc keep no fast bins (mallopt(3)): each large allocation walks them all.
+    """Let glibc's malloc keep no fast bins and few arenas (mallopt(3)).
 
-    Measured on drains of small rows, of rows of 1 kB and of 1,000 tables: 2 to 3 % of the CPU time.
+    Each large allocation walks all fast bins. Measured on drains of small rows, of rows of 1 kB and
+    of 1,000 tables: 2 to 3 % of the CPU time.
+
+    By default there are eight arenas for each processor, and the threads of each session take any
+    of them. malloc_trim does not free the end of an arena, so each one stays as large as it has
+    ever been. Measured over 200 sessions: 95 kB more for each one with 16 arenas, 9 kB with two.
     """
     _call("mallopt", _MXFAST, 0)
+    _call("mallopt", _ARENA_MAX, ARENAS)
 
 
 def give_back() -> None:
