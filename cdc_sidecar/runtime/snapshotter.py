@@ -27,6 +27,8 @@ _IN_FLIGHT: Final = 2
 """Chunks under way: one is read while the other one passes through the stream."""
 _POLL: Final = 0.1
 """Seconds between two looks at something that must pass: transactions, lag, a settled chunk."""
+_OWED: Final = 0.5
+"""Seconds before owed rows are read again whose changes could not be seen yet."""
 _BACK_OFF: Final = 2.0
 """Seconds before a table is read again after a lock, a time-out or a lost connection."""
 
@@ -125,6 +127,8 @@ class Snapshotter:
                 state = chunk.after
                 if len(under_way) >= _IN_FLIGHT or state.phase != SnapshotPhase.READING:
                     state = self._settle(under_way, oid)
+                if chunk.asked and len(state.owed) >= len(chunk.before.owed):
+                    self._stopping.wait(_OWED)
         finally:
             for chunk in under_way:
                 self._window.withdraw(chunk)
