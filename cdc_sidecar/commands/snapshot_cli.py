@@ -32,9 +32,8 @@ def start(
     """Send the rows of tables, again if they were sent before, while the stream flows."""
     from cdc_sidecar.commands import snapshot as command  # noqa: PLC0415 - fast start
 
-    if dry_run:
-        raise typer.Exit(command.plan(config, tables, as_json=as_json))
-    raise typer.Exit(command.ask(config, "start", tables, where=where))
+    plan = command.plan(config, tables, as_json=as_json) if dry_run else None
+    raise typer.Exit(command.ask(config, "start", tables, where=where) if plan is None else plan)
 
 
 @snapshot.command("pause", epilog=examples("snapshot pause"))

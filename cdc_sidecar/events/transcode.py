@@ -85,10 +85,8 @@ def transcode_line(plan: Plan, line: bytes) -> TranscodedLine:
         for (operation, nullable), text in zip(plan.steps, texts, strict=True):
             if operation is None:
                 continue
-            if text is None:
-                parts.append(_encode_null(nullable=nullable))
-            else:
-                parts.append(SOME + operation(text) if nullable else operation(text))
+            encoded = _encode_null(nullable=nullable) if text is None else operation(text)
+            parts.append(SOME + encoded if nullable and text is not None else encoded)
     except (ValueError, KeyError, OverflowError) as error:
         raise refused(plan, len(parts), error) from None
     return b"".join(parts), _key(parts, plan.key)

@@ -124,8 +124,7 @@ class SnapshotBoard:
         if not tables:
             return None
         is_open = any(progress.phase.is_open for progress in tables)
-        eta = self.eta() if is_open else None
-        waits = self._waits if is_open else None
+        eta, waits = (self.eta(), self._waits) if is_open else (None, None)
         shown = sorted(tables, key=lambda progress: not progress.phase.is_open)[:_SHOWN]
         return {
             "running": is_open,

@@ -90,10 +90,8 @@ def request_of(message: dict[str, Any]) -> SnapshotRequest:
     """
     try:
         action = str(message["action"])
-        tables = tuple(map(str, message.get("tables", ())))
-        request = SnapshotRequest(
-            action, tables, str(message.get("where", "")), int(message.get("rate", 0))
-        )
+        tables, where = tuple(map(str, message.get("tables", ()))), str(message.get("where", ""))
+        request = SnapshotRequest(action, tables, where, int(message.get("rate", 0)))
     except (KeyError, TypeError, ValueError) as error:
         raise _not_understood() from error
     if action not in ("start", "pause", "resume", "cancel", "rate") or request.rate < 0:

@@ -30,6 +30,8 @@ _POLL: Final = 0.1
 """Seconds between two looks at something that must pass: transactions, lag, a settled chunk."""
 _IDLE: Final = 5.0
 """Seconds that the thread waits for a request before it looks whether it shall end."""
+_OWED: Final = 0.5
+"""Seconds before owed rows are read again whose changes could not be seen yet."""
 _BACK_OFF: Final = 2.0
 """Seconds before a table is read again after a lock, a time-out or a lost connection."""
 
@@ -153,6 +155,8 @@ class Snapshotter:
                     state = chunk.after
                 if asked or len(under_way) >= _IN_FLIGHT or state.phase != SnapshotPhase.READING:
                     state = self._settle(under_way, oid)
+                if not asked and chunk.asked and len(state.owed) >= len(chunk.before.owed):
+                    self._stopping.wait(_OWED)
         finally:
             for chunk in under_way:
                 self._window.withdraw(chunk)

@@ -10,7 +10,7 @@ from typing import Final
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Snapshot, Table
-from cdc_sidecar.errors import LayoutRefused
+from cdc_sidecar.errors import LayoutRefused, PostgresBusy
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.copy_line import fields_of
 from cdc_sidecar.events.plan import Plan, compile_plan
@@ -154,6 +154,9 @@ class TableReading:
         if readable is None:
             raise LayoutRefused("the table is no longer published")
         published = readable.published
+        name = published.relation.qualified_name
+        if not _is_configured(self._table, name):  # the stream decides what a rename means
+            raise PostgresBusy(f"{self._table.name} has the name {name} now")
         plan, mistakes = compile_plan(published.relation, published.facts, self._table)
         if plan is None:
             raise LayoutRefused("; ".join(mistakes))
@@ -304,6 +307,10 @@ def _mark(reader: ChunkReader, window: SnapshotWindow, chunk: Chunk) -> Chunk:
         if not committed:
             window.withdraw(chunk)
     return chunk
+
+
+def _is_configured(table: Table, name: str) -> bool:
+    return table.matches(name) if table.is_glob else table.name == name
 
 
 def _is_rewritten(state: TableSnapshot, size: TableSize, shape: _Shape) -> bool:

@@ -6,6 +6,7 @@ this sidecar could not find one in the real sidecar either.
 
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -13,10 +14,16 @@ from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.cli import main
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.snapshot import window
+from cdc_sidecar.events.snapshot.changes import RecentChanges
+from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.kafka.claim import Claimant
 from cdc_sidecar.kafka.producer import TransactionalProducer
+from cdc_sidecar.postgres.chunks import ChunkReader
 from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.runtime import table_reading
 from cdc_sidecar.runtime.publisher import Publisher
+from cdc_sidecar.runtime.snapshotter import Snapshotter
 
 
 class Rule(Enum):
@@ -30,6 +37,11 @@ class Rule(Enum):
     SKIP_COVERED = "A.2: a replayed transaction that the position covers is skipped"
     CURSOR = "I5: inside a split transaction rows are skipped up to the cursor"
     DISPOSABLE_PRODUCER = "I8: after a slow commit the producer is replaced"
+    UNSEEN = "a row that was changed unseen is taken out of its chunk"
+    FILL_OR_OWE = "a value that was not sent is filled in, or its row is owed"
+    BY_KEY = "a table with large values is read by its key"
+    FENCE = "nothing is read before all that was published is seen"
+    BEGIN_AGAIN = "a table that was rewritten is read from its beginning"
 
 
 def _replace(owner: object, name: str, wrap: Callable[[Any], object]) -> None:
@@ -108,6 +120,34 @@ def _keep_the_producer() -> None:
     _replace(TransactionalProducer, "commit", wrap)
 
 
+def _see_no_change() -> None:
+    _replace(RecentChanges, "unseen", lambda _: lambda _self, _seen, _oid: {})
+
+
+def _fill_and_owe_nothing() -> None:
+    def wrap(without: Any) -> object:  # noqa: ANN401 - as above
+        return lambda chunk, unseen: (without(chunk, unseen)[0], [])
+
+    _replace(SnapshotWindow, "fill", lambda _: lambda _self, *_change: {})
+    _replace(SnapshotWindow, "owe", lambda _: lambda _self, *_row: None)
+    _replace(window, "_without", wrap)
+
+
+def _read_by_pages() -> None:
+    def wrap(size: Any) -> object:  # noqa: ANN401 - as above
+        return lambda self, oid, name: replace(size(self, oid, name), large_bytes=0)
+
+    _replace(ChunkReader, "size", wrap)
+
+
+def _read_unfenced() -> None:
+    _replace(Snapshotter, "_fence", lambda _: lambda _self, _reader: None)
+
+
+def _go_on_after_a_rewrite() -> None:
+    _replace(table_reading, "_is_rewritten", lambda _: lambda *_table: False)
+
+
 _OFF: dict[Rule, Callable[[], None]] = {
     Rule.ONE_COMMIT: _commit_position_apart,
     Rule.FENCE_THEN_READ: _believe_the_look,
@@ -117,6 +157,11 @@ _OFF: dict[Rule, Callable[[], None]] = {
     Rule.SKIP_COVERED: _skip_nothing,
     Rule.CURSOR: _forget_the_cursor,
     Rule.DISPOSABLE_PRODUCER: _keep_the_producer,
+    Rule.UNSEEN: _see_no_change,
+    Rule.FILL_OR_OWE: _fill_and_owe_nothing,
+    Rule.BY_KEY: _read_by_pages,
+    Rule.FENCE: _read_unfenced,
+    Rule.BEGIN_AGAIN: _go_on_after_a_rewrite,
 }
 
 
