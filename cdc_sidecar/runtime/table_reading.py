@@ -22,6 +22,7 @@ from cdc_sidecar.events.snapshot.visibility import Visibility
 from cdc_sidecar.events.snapshot.window import SnapshotWindow, failed
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import (
+    STATEMENT_TIMEOUT,
     ChunkReader,
     Part,
     ReadableTable,
@@ -143,8 +144,22 @@ class TableReading:
                             content=secrets.token_bytes(_CONTENT_BYTES),
                         )
                     )
-            self._rows = max(1, self._rows // _TOO_LARGE)
-            self._pages = max(1, self._pages // _TOO_LARGE)
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Let the next chunk have fewer rows and pages.
+
+        Raises:
+            PostgresBusy: it is as small as it can be.
+
+        """
+        if self._rows == self._pages == 1:
+            raise PostgresBusy(
+                f"the server needs more than {STATEMENT_TIMEOUT} for a row of {self._table.name}",
+                hint="let an index serve the key of the table and the row filter",
+            )
+        self._rows = max(1, self._rows // _TOO_LARGE)
+        self._pages = max(1, self._pages // _TOO_LARGE)
 
     def fail(self, state: TableSnapshot, error: SidecarError) -> Chunk:
         """Publish that the table cannot be read, with a chunk that has no rows.
@@ -227,6 +242,8 @@ class TableReading:
             state = replace(state, by=BY_PAGES, cursor=("0",), bound=(str(size.pages),))
             return replace(state, storage=_storage(BY_PAGES, size, shape))
         lines = self._copy(shape, Part(order=_order(shape.key, " DESC"), limit=1), shape.key)
+        if lines is None:
+            raise PostgresBusy(f"the last key of {self._table.name} was not found in time")
         last = _texts(lines[0], tuple(range(len(shape.key)))) if lines else None
         state = replace(state, by=BY_KEY, columns=shape.key, cursor=None, bound=last)
         return replace(state, storage=_storage(BY_KEY, size, shape))
@@ -236,10 +253,13 @@ class TableReading:
         if state.phase == SnapshotPhase.READ:
             if not state.owed:  # an event has paid the last one
                 return _Piece([], state)
-            owed = state.owed[:_OWED_AT_ONCE]
+            owed = state.owed[: min(_OWED_AT_ONCE, self._rows)]
             asked = tuple(tuple(t if t is None else t.encode() for t in key) for key in owed)
             lines = self._copy(shape, Part(where=one_of(shape.key, owed)))
-            return lines if lines is None else _Piece(lines, state, asked)
+            if lines is None:
+                return None
+            self._rows = self._adapted(len(owed), lines)
+            return _Piece(lines, state, asked)
         if state.by == BY_PAGES:
             return self._next_pages(state, shape)
         return self._next_keys(state, shape)
@@ -285,7 +305,8 @@ class TableReading:
         """Copy rows that the publication's row filter lets through; None if they are too large."""
         conditions = [f"({each})" for each in (shape.readable.row_filter, part.where) if each]
         filtered = replace(part, where=" AND ".join(conditions))
-        limit = _TOO_LARGE * self._settings.chunk_bytes
+        fits = self._rows == self._pages == 1  # no smaller chunk can be read
+        limit = 0 if fits else _TOO_LARGE * self._settings.chunk_bytes
         return self._reader.copy(columns or shape.columns, shape.source, filtered, limit)
 
 
