@@ -219,20 +219,24 @@ class ChunkReader:
     def copy(
         self, columns: tuple[str, ...], source: str, part: Part, limit: int
     ) -> list[bytes] | None:
-        """Return rows as lines of COPY; None if several rows have more than `limit` bytes."""
+        """Return rows as lines of COPY; None if it takes too long, or has more bytes than `limit`.
+
+        One row may have more. Without a limit, it is 0.
+        """
         clauses = [f"SELECT {', '.join(map(always_quoted, columns))} FROM {source}"]  # noqa: S608 - quoted
         clauses += [f"WHERE {part.where}"] if part.where else []
         clauses += [f"ORDER BY {', '.join(part.order)}"] if part.order else []
         clauses += [f"LIMIT {part.limit}"] if part.limit else []
         query = f"COPY ({' '.join(clauses)}) TO STDOUT".encode()
         lines: list[bytes] = []
-        with suppress(_TooLargeError), self._connection.cursor() as cursor:
+        too_much = (_TooLargeError, psycopg.errors.QueryCanceled)
+        with suppress(*too_much), self._connection.cursor() as cursor:
             with cursor.copy(query) as rows:
                 size = 0
                 for row in rows:
                     lines.append(bytes(row))
                     size += len(row)
-                    if size > limit and len(lines) > 1:
+                    if limit and size > limit and len(lines) > 1:
                         raise _TooLargeError
             return lines
         return None

@@ -14,8 +14,8 @@ from cdc_sidecar.events.snapshot.chunk import Chunk
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.postgres.chunks import ChunkReader
+from cdc_sidecar.runtime.markers import announce
 from cdc_sidecar.runtime.snapshot_requests import SnapshotRequest, SnapshotRequests
-from cdc_sidecar.runtime.table_reading import announce
 
 _POLL: Final = 0.05
 """Seconds between two looks whether Kafka has committed a request."""

@@ -21,8 +21,9 @@ from cdc_sidecar.events.snapshot.window import SnapshotWindow, failed
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import ChunkReader
 from cdc_sidecar.runtime.crash import CrashGuard
+from cdc_sidecar.runtime.markers import announce
 from cdc_sidecar.runtime.snapshot_desk import SnapshotDesk
-from cdc_sidecar.runtime.table_reading import TableReading, announce
+from cdc_sidecar.runtime.table_reading import TableReading
 
 _IN_FLIGHT: Final = 2
 """Chunks under way: one is read while the other one passes through the stream."""

@@ -4,11 +4,9 @@ A table is divided by its pages (`ctid`) where no value can be missing in the st
 no TOASTed values or its old rows are whole. Otherwise it is divided by its key.
 """
 
-import secrets
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Snapshot, Table
 from cdc_sidecar.errors import LayoutRefused, PostgresBusy
 from cdc_sidecar.events import twin
@@ -16,12 +14,12 @@ from cdc_sidecar.events.copy_line import fields_of
 from cdc_sidecar.events.plan import Plan, compile_plan
 from cdc_sidecar.events.ports import Transcoder
 from cdc_sidecar.events.registry.records import TableSnapshot
-from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk, Identity
+from cdc_sidecar.events.snapshot.chunk import Chunk, Identity
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.visibility import Visibility
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
-from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import (
+    STATEMENT_TIMEOUT,
     ChunkReader,
     Part,
     ReadableTable,
@@ -31,20 +29,18 @@ from cdc_sidecar.postgres.chunks import (
     pages,
     reads_pages,
 )
-from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
+from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.sql_names import always_quoted
+from cdc_sidecar.runtime.markers import mark, new_content
 
 BY_PAGES: Final = "ctid"
 BY_KEY: Final = "key"
 _OWED_AT_ONCE: Final = 1000
 _FIRST_ROWS: Final = 500
 """Rows of the first chunk of a table that was never analysed: each may be large."""
-_CONTENT_BYTES: Final = 16  # random: nobody can guess them
 _TOO_LARGE: Final = 4
 """A chunk of several rows may have this many times the bytes that are wanted, and the next one may
 be this many times larger."""
-_XIDS: Final = 1 << 32
-_NO_ROWS: Final = Plan((), (), (), b"")
 
 
 @dataclass(slots=True)
@@ -139,11 +135,25 @@ class TableReading:
         start = self._begin(state, size, shape) if begins else state
         piece = self._next(start, shape)
         if piece is None:
-            self._rows = max(1, self._rows // _TOO_LARGE)
-            self._pages = max(1, self._pages // _TOO_LARGE)
+            self._shrink()
             return None
         chunk = _chunk(shape, size, piece, state)
-        return _mark(self._reader, self._window, chunk)
+        return mark(self._reader, self._window, chunk)
+
+    def _shrink(self) -> None:
+        """Let the next chunk have fewer rows and pages.
+
+        Raises:
+            PostgresBusy: it is as small as it can be.
+
+        """
+        if self._rows == self._pages == 1:
+            raise PostgresBusy(
+                f"the server needs more than {STATEMENT_TIMEOUT} for a row of {self._table.name}",
+                hint="let an index serve the key of the table and the row filter",
+            )
+        self._rows = max(1, self._rows // _TOO_LARGE)
+        self._pages = max(1, self._pages // _TOO_LARGE)
 
     def _describe(self, size: TableSize, source: str) -> _Shape:
         """Return the table as it is; the catalog is asked only if it has changed."""
@@ -186,6 +196,8 @@ class TableReading:
             state = replace(state, by=BY_PAGES, cursor=("0",), bound=(str(size.pages),))
             return replace(state, storage=_storage(BY_PAGES, size, shape))
         lines = self._copy(shape, Part(order=_order(shape.key, " DESC"), limit=1), shape.key)
+        if lines is None:
+            raise PostgresBusy(f"the last key of {self._table.name} was not found in time")
         last = _texts(lines[0], tuple(range(len(shape.key)))) if lines else None
         state = replace(state, by=BY_KEY, columns=shape.key, cursor=None, bound=last)
         return replace(state, storage=_storage(BY_KEY, size, shape))
@@ -195,10 +207,13 @@ class TableReading:
         if state.phase == SnapshotPhase.READ:
             if not state.owed:  # an event has paid the last one
                 return _Piece([], state)
-            owed = state.owed[:_OWED_AT_ONCE]
+            owed = state.owed[: min(_OWED_AT_ONCE, self._rows)]
             asked = tuple(tuple(t if t is None else t.encode() for t in key) for key in owed)
             lines = self._copy(shape, Part(where=one_of(shape.key, owed)))
-            return lines if lines is None else _Piece(lines, state, asked)
+            if lines is None:
+                return None
+            self._rows = self._adapted(len(owed), lines)
+            return _Piece(lines, state, asked)
         if state.by == BY_PAGES:
             return self._next_pages(state, shape)
         return self._next_keys(state, shape)
@@ -245,7 +260,8 @@ class TableReading:
         wanted = (shape.readable.row_filter, self._where, part.where)
         conditions = [f"({each})" for each in wanted if each]
         filtered = replace(part, where=" AND ".join(conditions))
-        limit = _TOO_LARGE * self._settings.chunk_bytes
+        fits = self._rows == self._pages == 1  # no smaller chunk can be read
+        limit = 0 if fits else _TOO_LARGE * self._settings.chunk_bytes
         return self._reader.copy(columns or shape.columns, shape.source, filtered, limit)
 
 
@@ -262,51 +278,8 @@ def _chunk(shape: _Shape, size: TableSize, piece: _Piece, before: TableSnapshot)
         before=before,
         after=piece.after,
         asked=piece.asked,
-        content=secrets.token_bytes(_CONTENT_BYTES),
+        content=new_content(),
     )
-
-
-def announce(
-    reader: ChunkReader, window: SnapshotWindow, state: TableSnapshot, after: TableSnapshot
-) -> Chunk:
-    """Publish another progress of a table, with a chunk that has no rows.
-
-    Raises:
-        SidecarError: Postgres is not available.
-
-    """
-    namespace, _, name = state.name.partition(".")
-    with reader.transaction():
-        chunk = Chunk(
-            relation=Relation(state.oid, namespace, name, ReplicaIdentity.NOTHING, ()),
-            plan=_NO_ROWS,
-            identity=(),
-            visibility=Visibility.parse(reader.snapshot()),
-            lines=[],
-            rows=[],
-            before=state,
-            after=after,
-            asked=(),
-            content=secrets.token_bytes(_CONTENT_BYTES),
-            replaces=True,
-        )
-        return _mark(reader, window, chunk)
-
-
-def _mark(reader: ChunkReader, window: SnapshotWindow, chunk: Chunk) -> Chunk:
-    """Commit the marker of a chunk that the window expects from now on."""
-    chunk.xid = reader.assign_xid() % _XIDS
-    failpoints.reach(Failpoint.AFTER_CHUNK_READ)
-    window.expect(chunk)
-    committed = False
-    try:
-        reader.mark(PREFIX, chunk.content)
-        committed = True
-        failpoints.reach(Failpoint.AFTER_MARKER)
-    finally:
-        if not committed:
-            window.withdraw(chunk)
-    return chunk
 
 
 def _is_configured(table: Table, name: str) -> bool:
