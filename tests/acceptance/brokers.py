@@ -1,5 +1,6 @@
 """Brokers for a single test, and services that publish to them."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +72,13 @@ def broker_behind_wire() -> Iterator[tuple[KafkaBroker, Wire]]:
     }
     with broker, Wire(wired, port) as wire:
         yield broker, wire
+
+
+def alter(broker: KafkaBroker, kind: str, name: str, setting: str) -> None:
+    """Change a setting of a topic or a quota of a client."""
+    tool = [*broker.tool("kafka.admin.ConfigCommand"), "--alter", "--add-config", setting]
+    where = ["--bootstrap-server", broker.bootstrap_servers, "--entity-type", kind]
+    subprocess.run([*tool, *where, "--entity-name", name], check=True, capture_output=True)
 
 
 def insert(service: Service, start: int, rows: int = 50) -> None:

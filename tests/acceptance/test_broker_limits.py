@@ -1,12 +1,12 @@
 """A record meets many limits on its way: it is published, or the limit is named; nothing loops."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.servers.kafka import KafkaBroker
+from tests.acceptance.brokers import alter
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.own_postgres import ITEMS, halt_of, published_ids
 from tests.waiting import await_true
@@ -88,7 +88,7 @@ def test_a_limit_that_is_lowered_while_a_transaction_is_open_halts_with_the_topi
     service = _service(make_service, narrow)
     (topic,) = service.topics("items")
     service.sidecar.start_and_stream()
-    _alter(narrow, "topics", topic, "max.message.bytes=1000")
+    alter(narrow, "topics", topic, "max.message.bytes=1000")
     service.sql(f"INSERT INTO items VALUES (1, 1, {_RANDOM % 100})")
     halt = halt_of(service.sidecar)
     assert halt["code"] == "CDC-302"
@@ -101,7 +101,7 @@ def test_a_quota_that_no_transaction_meets_is_named_and_halts(
     make_service: Callable[..., Service], narrow: KafkaBroker
 ) -> None:
     service = _service(make_service, narrow, '[kafka.client]\n"client.id" = "slow"\n')
-    _alter(narrow, "clients", "slow", "producer_byte_rate=1000")
+    alter(narrow, "clients", "slow", "producer_byte_rate=1000")
     service.sidecar.start_and_stream()
     service.sql(f"INSERT INTO items SELECT n, n, {_RANDOM % 4000} FROM generate_series(1, 20) n")
     await_true(lambda: service.sidecar.events("session_ended"), deadline=60, what="it gave up")
@@ -109,10 +109,3 @@ def test_a_quota_that_no_transaction_meets_is_named_and_halts(
     assert halt["code"] == "CDC-402"
     assert "quota" in halt["fact"]
     assert "producer_byte_rate" in halt["hint"]
-
-
-def _alter(broker: KafkaBroker, kind: str, name: str, setting: str) -> None:
-    """Change a setting of a topic or a quota of a client."""
-    tool = [*broker.tool("kafka.admin.ConfigCommand"), "--alter", "--add-config", setting]
-    where = ["--bootstrap-server", broker.bootstrap_servers, "--entity-type", kind]
-    subprocess.run([*tool, *where, "--entity-name", name], check=True, capture_output=True)

@@ -12,14 +12,15 @@ from cdc_sidecar.runtime.daemon import FENCES_ALLOWED
 from cdc_sidecar.runtime.memory import ARENAS
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
-from tests.acceptance.brokers import IMPATIENT, QUICK, insert
+from tests.acceptance.brokers import IMPATIENT, QUICK, alter, insert
 from tests.acceptance.conftest import MARKS, TABLES, Service, Services, services_in
 from tests.acceptance.hasty import PROGRAM
 from tests.acceptance.own_postgres import ITEMS, frozen
 from tests.effort import LONG
 from tests.waiting import await_true
 
-ROUNDS = 40 if LONG else 1  # of five sessions each, after one that warms up
+ROUNDS = 34 if LONG else 1  # of six sessions each (five of them in CI), after one that warms up
+_TIMEOUT = "6s" if LONG else "3s"  # a throttled transaction must not fail twice before it may go on
 _LATER = 20 if LONG else 1  # of these rounds, over which memory is compared
 _GROWTH = 3_000_000  # bytes in this time; queues warm up in the first rounds
 _HEAP = 64 * 1024 * 1024
@@ -90,6 +91,7 @@ class Life:
         self._fences = 0
         self.ways = (
             self._stall,
+            *([self._throttle] if LONG else []),  # it takes half a minute
             self._lose_both,
             self._restart_postgres,
             self._restart_kafka,
@@ -136,6 +138,17 @@ class Life:
         self.service.sidecar.await_phase("streaming", deadline=60)
         self.service.sql(_WALSENDERS)
 
+    def _throttle(self) -> None:
+        """End the connection to Postgres while the broker throttles; then give a wide quota."""
+        alter(self._kafka, "clients", "cdc-sidecar", "producer_byte_rate=1000")
+        self._row += 100
+        rows = f"generate_series({self._row}, {self._row + 20})"
+        noise = "(SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, 125) i)"
+        self.service.sql(f"INSERT INTO items SELECT n, n, {noise} FROM {rows} n")
+        self._write()
+        self.service.sql(_WALSENDERS)
+        alter(self._kafka, "clients", "cdc-sidecar", "producer_byte_rate=1000000000")
+
     def _restart_kafka(self) -> None:
         """Stop the broker while it is needed, and start it again."""
         self._kafka.stop()
@@ -167,7 +180,7 @@ def test_sessions_leave_nothing_behind_however_they_end(
     with PostgresServer(fsync=False) as postgres:
         service = services(postgres, "leftovers", TABLES + MARKS + IMPATIENT)
         config = service.sidecar.config
-        config.write_text(config.read_text().replace('"30s"', '"3s"'))
+        config.write_text(config.read_text().replace('"30s"', f'"{_TIMEOUT}"'))
         service.sidecar.program = PROGRAM
         service.sql(*ITEMS)
         service.sidecar.start_and_stream()
