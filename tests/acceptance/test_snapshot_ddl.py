@@ -55,6 +55,11 @@ CHANGES = {
         "ALTER TABLE {0} RENAME TO away; ALTER TABLE other RENAME TO {0}",
         "ALTER TABLE {0} RENAME TO other; ALTER TABLE away RENAME TO {0}",
     )),
+    "identified": Change(
+        "id int PRIMARY KEY, n int, label text, pad text,"
+        " code int NOT NULL GENERATED ALWAYS AS IDENTITY UNIQUE",
+        ("ALTER TABLE {0} REPLICA IDENTITY USING INDEX {0}_code_key", "UPDATE {} SET n = n + 1"),
+    ),
     "detached": Change(
         "id int PRIMARY KEY, n int, label text) PARTITION BY RANGE (id",
         ("ALTER TABLE {0} DETACH PARTITION {0}_1",), rows="SELECT * FROM {0} UNION ALL TABLE {0}_1",
