@@ -68,6 +68,7 @@ class Snapshotter:
         self._lag = lag
         self._fail = fail
         self._stopping = threading.Event()
+        self._fenced = False  # once is enough: the window knows all changes since then
 
     def stop(self) -> None:
         """Read nothing more."""
@@ -87,7 +88,9 @@ class Snapshotter:
         try:
             reader = ChunkReader(self._postgres)
             try:
-                self._fence(reader)
+                if not self._fenced:
+                    self._fence(reader)
+                    self._fenced = True
                 for oid, table in self._tables.items():
                     reading = TableReading(reader, self._window, self._settings, table, oid)
                     self._read_table(reading, oid)
