@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from cdc_sidecar.failpoints import VARIABLE
 from cdc_sidecar.servers.host import server_user
 from cdc_sidecar.servers.postgres import PostgresServer
 from cdc_sidecar.servers.process import run_tool
@@ -105,9 +106,9 @@ def prepare(service: Service, *, large: bool) -> Oracle:
     return oracle
 
 
-def start_reading(service: Service) -> None:
+def start_reading(service: Service, failpoint: str = "") -> None:
     """Start, and wait until a part of the table is published."""
-    service.sidecar.start()
+    service.sidecar.start(environment={VARIABLE: failpoint})
     service.sidecar.await_phase("streaming")
     await_true(lambda: count_rows(service), what="some rows are published")
 
