@@ -39,6 +39,13 @@ class StallingPostgres:
         self._receiver = receiver
 
     @contextmanager
+    def frozen(self, service: Service, commits: int) -> Iterator[None]:
+        """Freeze the standby; wait until so many commits hang."""
+        with frozen(self._receiver):
+            await_true(lambda: ask(service.dsn, _WAITING) == commits, what="commits hang")
+            yield
+
+    @contextmanager
     def hanging(self, service: Service, *statements: str) -> Iterator[None]:
         """Run statements, but freeze the standby before the last one, which hangs then."""
         *first, last = statements
@@ -46,7 +53,7 @@ class StallingPostgres:
         writer = threading.Thread(target=_write, args=(service.dsn, last), daemon=True)
         with frozen(self._receiver):
             writer.start()
-            await_true(lambda: ask(service.dsn, _WAITING), what="the commit hangs")
+            await_true(lambda: ask(service.dsn, _WAITING) == 1, what="the commit hangs")
             yield
         writer.join(30)
         assert not writer.is_alive()
