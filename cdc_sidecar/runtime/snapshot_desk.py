@@ -83,18 +83,23 @@ class SnapshotDesk:
         """Wake the thread that waits for a request."""
         self._requests.wake()
 
-    def serve(self, reader: ChunkReader) -> None:
-        """Answer every request that waits; nothing may be under way.
+    def serve(self, reader: ChunkReader) -> bool:
+        """Answer every request that waits; return whether a table is begun.
+
+        Nothing may be under way.
 
         Raises:
             SidecarError: Postgres is not available.
 
         """
+        begun = False
         while request := self._requests.take():
+            begun |= request.action == "start"
             try:
                 request.answer(self._change(request, reader))
             except SidecarError as error:
                 request.answer([], error)
+        return begun
 
     def _change(self, request: SnapshotRequest, reader: ChunkReader) -> list[str]:
         """Do what a request asks for; return the names of the tables that it has changed."""

@@ -72,6 +72,7 @@ class Snapshotter:
         self._lag = lag
         self._fail = fail
         self._stopping = threading.Event()
+        self._fenced = False  # once is enough: the window knows all changes since then
 
     def stop(self) -> None:
         """Read nothing more."""
@@ -97,8 +98,11 @@ class Snapshotter:
             reader = ChunkReader(self._postgres)
             try:
                 while not self._stopping.is_set() and not self._desk.is_idle:
-                    self._desk.serve(reader)
-                    self._fence(reader)
+                    if self._desk.serve(reader):
+                        self._fenced = False  # changes of a table that is begun were not watched
+                    if not self._fenced:
+                        self._fence(reader)
+                        self._fenced = True
                     while self._read_next(reader):
                         pass
             finally:
@@ -113,8 +117,6 @@ class Snapshotter:
 
         The marker is committed after each of them began, so that they are among those that run.
         """
-        if self._desk.next_table is None:
-            return
         with reader.transaction():
             reader.assign_xid()
             reader.mark(PREFIX, b"")

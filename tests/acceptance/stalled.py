@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from cdc_sidecar.failpoints import VARIABLE
 from cdc_sidecar.servers.host import server_user
 from cdc_sidecar.servers.postgres import PostgresServer
 from cdc_sidecar.servers.process import run_tool
@@ -38,6 +39,13 @@ class StallingPostgres:
         self._receiver = receiver
 
     @contextmanager
+    def frozen(self, service: Service, commits: int) -> Iterator[None]:
+        """Freeze the standby; wait until so many commits hang."""
+        with frozen(self._receiver):
+            await_true(lambda: ask(service.dsn, _WAITING) == commits, what="commits hang")
+            yield
+
+    @contextmanager
     def hanging(self, service: Service, *statements: str) -> Iterator[None]:
         """Run statements, but freeze the standby before the last one, which hangs then."""
         *first, last = statements
@@ -45,7 +53,7 @@ class StallingPostgres:
         writer = threading.Thread(target=_write, args=(service.dsn, last), daemon=True)
         with frozen(self._receiver):
             writer.start()
-            await_true(lambda: ask(service.dsn, _WAITING), what="the commit hangs")
+            await_true(lambda: ask(service.dsn, _WAITING) == 1, what="the commit hangs")
             yield
         writer.join(30)
         assert not writer.is_alive()
@@ -105,9 +113,9 @@ def prepare(service: Service, *, large: bool) -> Oracle:
     return oracle
 
 
-def start_reading(service: Service) -> None:
+def start_reading(service: Service, failpoint: str = "") -> None:
     """Start, and wait until a part of the table is published."""
-    service.sidecar.start()
+    service.sidecar.start(environment={VARIABLE: failpoint})
     service.sidecar.await_phase("streaming")
     await_true(lambda: count_rows(service), what="some rows are published")
 

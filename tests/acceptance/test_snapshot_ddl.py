@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import MARKS, Service
 from tests.acceptance.own_postgres import ask
 from tests.acceptance.snapshot_oracle import Compared, assert_snapshots, count_rows
@@ -55,6 +56,11 @@ CHANGES = {
         "ALTER TABLE {0} RENAME TO away; ALTER TABLE other RENAME TO {0}",
         "ALTER TABLE {0} RENAME TO other; ALTER TABLE away RENAME TO {0}",
     )),
+    "identified": Change(
+        "id int PRIMARY KEY, n int, label text, pad text,"
+        " code int NOT NULL GENERATED ALWAYS AS IDENTITY UNIQUE",
+        ("ALTER TABLE {0} REPLICA IDENTITY USING INDEX {0}_code_key", "UPDATE {} SET n = n + 1"),
+    ),
     "detached": Change(
         "id int PRIMARY KEY, n int, label text) PARTITION BY RANGE (id",
         ("ALTER TABLE {0} DETACH PARTITION {0}_1",), rows="SELECT * FROM {0} UNION ALL TABLE {0}_1",
@@ -156,3 +162,21 @@ def test_a_table_that_takes_the_name_while_the_lock_is_awaited_is_not_read_inste
     await_true(lambda: service.sidecar.events("snapshot_completed"), deadline=60, what="its end")
     service.await_published()
     assert_snapshots(service, oracle, Compared("items"))
+
+
+def test_ddl_waits_for_the_marker_of_the_rows_that_were_read(
+    make_service: Callable[..., Service],
+) -> None:
+    block = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\ntruncate = "event"\n'
+    service = make_service(block + MARKS, **_SLOW)
+    service.sql(f"CREATE TABLE items ({_KEYED})", "CREATE PUBLICATION cdc FOR TABLE items")
+    oracle = service.oracle()
+    service.sql("INSERT INTO items SELECT k, k, 'old' FROM generate_series(1, 400) k")
+    service.sidecar.start(environment={VARIABLE: "after_chunk_read#2=delay"})
+    service.sidecar.await_phase("streaming")
+    await_true(lambda: count_rows(service), what="some rows are published")
+    service.sql("TRUNCATE items", _AGAIN.format("items"))
+    await_true(lambda: service.sidecar.events("snapshot_completed"), deadline=60, what="its end")
+    service.await_published()
+    (seen,) = assert_snapshots(service, oracle, Compared("items"))
+    assert [event.op for event in seen].index("t") >= 100, "two chunks come before it"

@@ -100,3 +100,13 @@ def test_pages_of_a_rewritten_table_have_other_rows(
     service.sidecar.start_and_stream()
     await_completed(service)
     _assert_wrong(service, oracle, "items: ")
+
+
+def test_without_a_lock_rows_come_after_their_truncate(
+    services: Services, stalling: StallingPostgres
+) -> None:
+    service, oracle = _make(services, stalling, Rule.LOCK, large=True)
+    start_reading(service, "after_chunk_read#2=delay")
+    service.sql("TRUNCATE items")
+    await_completed(service)
+    _assert_wrong(service, oracle, "op='r'")

@@ -1,11 +1,13 @@
 """Snapshots while commits hang in synchronous replication: in the stream, but not to be seen."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from tests.acceptance.conftest import MARKS, TABLES, Services
+from tests.acceptance.conftest import MARKS, TABLES, Service, Services
 from tests.acceptance.own_postgres import ask
 from tests.acceptance.snapshot_oracle import assert_snapshot, count_rows
 from tests.acceptance.stalled import (
@@ -15,11 +17,15 @@ from tests.acceptance.stalled import (
     UNSEEN,
     StallingPostgres,
     await_completed,
+    phase_of,
     prepare,
     read_past_unseen_changes,
     restart_behind_unseen_changes,
     stalling_postgres,
+    start_reading,
 )
+from tests.acceptance.test_snapshot_storm import NOISE, writers
+from tests.effort import LONG, chance
 from tests.waiting import await_true
 
 
@@ -43,6 +49,7 @@ def test_rows_whose_changes_nobody_sees_are_not_sent_as_they_were(
     assert rows == ROWS if large else SEEN <= rows < ROWS
 
 
+_QUICK = SLOW.replace("150", "400")
 _PREPARED = (f"BEGIN; {UNSEEN}; PREPARE TRANSACTION 'hanging'", "COMMIT PREPARED 'hanging'")
 
 
@@ -83,3 +90,38 @@ def test_transactions_that_have_not_begun_to_commit_hold_up_nothing(
     service.await_published()
     seen = assert_snapshot(service, oracle, "items")
     assert len([event for event in seen if event.op == "r"]) == ROWS
+
+
+@pytest.mark.parametrize("large", (True, False) if LONG else (True,))
+def test_rows_are_right_at_their_place_while_commits_hang_and_sidecars_die(
+    services: Services, stalling: StallingPostgres, *, large: bool
+) -> None:
+    service = services(stalling.server, f"storm_{large}".lower(), TABLES + MARKS + _QUICK)
+    oracle = prepare(service, large=large)
+    label = NOISE if large else "'x' || {id}"
+    service.sql(
+        "TRUNCATE items",
+        "ALTER TABLE items SET (toast_tuple_target = 128)",
+        f"INSERT INTO items SELECT n, n, {label.format(id='n')} FROM generate_series(1, 3000) n",
+    )
+    waiting = make_conninfo(service.dsn, options="-c synchronous_commit=on")
+    with writers(replace(service, dsn=waiting), chance(large), label) as busy:
+        start_reading(service)
+        for kill in (False, True) * 3:
+            with stalling.frozen(service, len(busy)):
+                _await_read(service, count_rows(service) + 100)
+                if kill:
+                    service.sidecar.kill()
+                    service.sidecar.start()
+            service.sidecar.await_phase("streaming", deadline=60)
+            _await_read(service, 1)  # until then, it waits for commits that hang
+        await_completed(service)
+    service.await_published()
+    assert_snapshot(service, oracle, "items")
+
+
+def _await_read(service: Service, rows: float) -> None:
+    await_true(
+        lambda: count_rows(service) >= rows or phase_of(service) in {"read", "done"},
+        what="rows are read",
+    )

@@ -24,7 +24,7 @@ _LARGE = (
     "ALTER TABLE items ALTER label SET STORAGE EXTERNAL",
     "ALTER TABLE items SET (toast_tuple_target = 128)",
 )
-_NOISE = "(SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 20 + 0 * {id}))"
+NOISE = "(SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 20 + 0 * {id}))"
 
 
 class Writer(threading.Thread):
@@ -92,7 +92,7 @@ def test_rows_are_right_at_their_place_whatever_happens(
         **{'mode = "never"': 'mode = "initial"\nchunk_rows = 50\nmax_rows_per_second = 800'},
     )
     large = len(table) > 1
-    label = _NOISE if large else "'x' || {id}"
+    label = NOISE if large else "'x' || {id}"
     service.sql(*table, "CREATE PUBLICATION cdc FOR ALL TABLES")
     oracle = service.oracle()
     filled = label.format(id="n")

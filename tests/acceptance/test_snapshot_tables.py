@@ -233,6 +233,25 @@ def test_a_row_that_the_row_filter_lets_in_comes_with_its_large_values(
     assert len(ids) == 140
 
 
+def test_values_that_are_larger_than_a_chunk_are_read_row_by_row(
+    make_service: Callable[..., Service],
+) -> None:
+    small = {'mode = "never"': 'mode = "initial"\nchunk_bytes = "10kB"'}
+    service = make_service(_blocks({}) + MARKS, **small)
+    value = "n, n, (SELECT string_agg(md5((n * k)::text), '') FROM generate_series(1, 3000) k)"
+    columns = "id int PRIMARY KEY, n int, label text"
+    kinds = {"by_key": Kind(columns, value, count=40), "by_page": Kind(columns, value, more=_FULL)}
+    _create(service, kinds)
+    oracle = service.oracle()
+    _fill(service, kinds)
+    service.sidecar.start_and_stream()
+    _await_ended(service, 2)
+    service.await_published()
+    by_key, by_page = assert_snapshots(service, oracle, Compared("by_key"), Compared("by_page"))
+    assert len({event.commit_lsn for event in by_key}) >= 40
+    assert len({event.commit_lsn for event in by_page}) < 40, "a page is not divided"
+
+
 _REFUSED = {
     "hidden": Kind("id int PRIMARY KEY, n int"),
     "guarded": Kind("id int PRIMARY KEY, n int", more="ALTER TABLE {} ENABLE ROW LEVEL SECURITY"),
