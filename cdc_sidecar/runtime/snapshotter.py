@@ -68,6 +68,7 @@ class Snapshotter:
         self._lag = lag
         self._fail = fail
         self._stopping = threading.Event()
+        self._fact = ""  # of the last error; some are final if they come twice
         self._fenced = False  # once is enough: the window knows all changes since then
 
     def stop(self) -> None:
@@ -141,10 +142,13 @@ class Snapshotter:
         began = time.monotonic()
         try:
             chunk = reading.read(state)
+            self._fact = ""
         except SidecarError as error:
-            if error.disposition is Disposition.RETRY or error.may_mend:
+            twice, self._fact = error.fact == self._fact, error.fact
+            final = error.final if twice else None
+            if final is None and (error.disposition is Disposition.RETRY or error.may_mend):
                 raise
-            chunk = reading.fail(state, error)
+            chunk = reading.fail(state, final or error)
         rate = self._settings.max_rows_per_second
         if rate:
             self._stopping.wait(began + len(chunk.rows) / rate - time.monotonic())

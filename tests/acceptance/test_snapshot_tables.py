@@ -306,3 +306,23 @@ def test_a_table_that_cannot_be_read_is_named_and_holds_up_nothing(
     assert len(service.sidecar.events("snapshot_failed")) == 4, "all were mended"
     service.await_published()
     assert_snapshots(service, oracle, *(Compared(name) for name in _REFUSED))
+
+
+def test_a_row_filter_that_fails_on_an_old_row_holds_up_no_other_table(
+    make_service: Callable[..., Service],
+) -> None:
+    kinds = {
+        "divided": Kind(
+            "id int PRIMARY KEY, n int", "n - 1, n", published="{} WHERE (9 / id < 99)"
+        ),
+        "plain": KINDS["plain"],
+    }
+    service = make_service(_blocks({}) + MARKS, **_INITIAL)
+    _create(service, kinds)
+    _fill(service, kinds)
+    service.sidecar.start_and_stream()
+    _await_ended(service, 2)
+    (failed,) = service.sidecar.events("snapshot_failed")
+    assert failed["table"] == "public.divided"
+    assert "division by zero" in failed["error"]
+    assert service.sidecar.events("snapshot_completed")[0]["rows"] == 200
