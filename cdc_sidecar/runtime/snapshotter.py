@@ -72,6 +72,7 @@ class Snapshotter:
         self._lag = lag
         self._fail = fail
         self._stopping = threading.Event()
+        self._fact = ""  # of the last error; some are final if they come twice
         self._fenced = False  # once is enough: the window knows all changes since then
 
     def stop(self) -> None:
@@ -171,10 +172,13 @@ class Snapshotter:
         began = time.monotonic()
         try:
             chunk = reading.read(state)
+            self._fact = ""
         except SidecarError as error:
-            if error.disposition is Disposition.RETRY or error.may_mend:
+            twice, self._fact = error.fact == self._fact, error.fact
+            final = error.final if twice else None
+            if final is None and (error.disposition is Disposition.RETRY or error.may_mend):
                 raise
-            chunk = announce(reader, self._window, state, failed(state, error))
+            chunk = announce(reader, self._window, state, failed(state, final or error))
         rate = state.rate or self._settings.max_rows_per_second
         if rate:
             self._stopping.wait(began + len(chunk.rows) / rate - time.monotonic())

@@ -68,7 +68,7 @@ def test_without_the_fence_rows_are_sent_as_they_were(
     _assert_wrong(service, oracle, "op='r'")
 
 
-_WITH_FREE_PAGES = (
+_FREE_AT_THE_BEGINNING = (
     "ALTER TABLE items ADD filler text",
     "UPDATE items SET filler = repeat('f', 400)",
     "VACUUM FULL items",
@@ -81,7 +81,7 @@ def test_by_pages_large_values_of_rows_that_move_are_lost(
     services: Services, stalling: StallingPostgres
 ) -> None:
     service, oracle = _make(services, stalling, Rule.BY_KEY, large=True)
-    service.sql(*_WITH_FREE_PAGES)
+    service.sql(*_FREE_AT_THE_BEGINNING)
     start_reading(service)
     service.sidecar.kill()
     service.sql("UPDATE items SET n = n + 1000 WHERE id > 300")

@@ -233,14 +233,18 @@ def test_a_row_that_the_row_filter_lets_in_comes_with_its_large_values(
     assert len(ids) == 140
 
 
+_LARGER = (
+    "id int PRIMARY KEY, n int, label text",
+    "n, n, (SELECT string_agg(md5((n * k)::text), '') FROM generate_series(1, 3000) k)",
+)
+
+
 def test_values_that_are_larger_than_a_chunk_are_read_row_by_row(
     make_service: Callable[..., Service],
 ) -> None:
     small = {'mode = "never"': 'mode = "initial"\nchunk_bytes = "10kB"'}
     service = make_service(_blocks({}) + MARKS, **small)
-    value = "n, n, (SELECT string_agg(md5((n * k)::text), '') FROM generate_series(1, 3000) k)"
-    columns = "id int PRIMARY KEY, n int, label text"
-    kinds = {"by_key": Kind(columns, value, count=40), "by_page": Kind(columns, value, more=_FULL)}
+    kinds = {"by_key": Kind(*_LARGER, count=40), "by_page": Kind(*_LARGER, more=_FULL)}
     _create(service, kinds)
     oracle = service.oracle()
     _fill(service, kinds)
@@ -303,3 +307,23 @@ def test_a_table_that_cannot_be_read_is_named_and_holds_up_nothing(
     assert len(service.sidecar.events("snapshot_failed")) == 3, "all were mended"
     service.await_published()
     assert_snapshots(service, oracle, *(Compared(name) for name in _REFUSED))
+
+
+_DIVIDED = {
+    "divided": Kind("id int PRIMARY KEY, n int", "n - 1, n", published="{} WHERE (9 / id < 99)"),
+    "plain": KINDS["plain"],
+}
+
+
+def test_a_row_filter_that_fails_on_an_old_row_holds_up_no_other_table(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(_blocks({}) + MARKS, **_INITIAL)
+    _create(service, _DIVIDED)
+    _fill(service, _DIVIDED)
+    service.sidecar.start_and_stream()
+    _await_ended(service, 2)
+    (failed,) = service.sidecar.events("snapshot_failed")
+    assert failed["table"] == "public.divided"
+    assert "division by zero" in failed["error"]
+    assert service.sidecar.events("snapshot_completed")[0]["rows"] == 200
