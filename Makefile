@@ -32,9 +32,9 @@ demo: $(NATIVE)
 check: lint
 	@$(RUN)pytest tests/unit
 
-# Three processes, each with one file at a time: the tests mostly wait for servers.
+# Four processes, each with one file at a time: the tests mostly wait for servers.
 test: lint
-	@$(RUN)pytest --numprocesses 3 --dist loadfile
+	@$(RUN)pytest --numprocesses 4 --dist loadfile
 
 # One process, because sizes and times are measured.
 test-long: lint
