@@ -195,6 +195,8 @@ def test_outbox_rows_become_events_of_their_aggregate_in_commit_order(
         for key, value, headers in records
     ]
     first, second = (f"00000000-0000-0000-0000-00000000000{n}".encode() for n in (1, 2))
+    lsns = [int(headers.pop("commit_lsn")) for _, _, headers in seen]
+    assert lsns == sorted(lsns)
     assert seen == [
         ("7", '{"total": 5}', {"id": first, "type": b"placed", "traceparent": b"00-abc"}),
         ("7", None, {"id": second, "type": b"paid"}),

@@ -73,7 +73,7 @@ def test_a_sidecar_that_starts_again_waits_until_all_that_it_has_published_is_se
 def test_transactions_that_have_not_begun_to_commit_hold_up_nothing(
     services: Services, stalling: StallingPostgres
 ) -> None:
-    service = services(stalling.server, "idle", TABLES + MARKS + SLOW)
+    service = services(stalling.server, "idle_writer", TABLES + MARKS + SLOW)
     oracle = prepare(service, large=True)
     service.reconfigure('mode = "initial"', 'mode = "never"')
     service.sidecar.start_and_stream()
