@@ -49,10 +49,15 @@ class SidecarError(Exception):
         self.may_mend = False
         self.final: SidecarError | None = None
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """Its code, title, fact, place, cause and hint by name."""
+        names = ("code", "title", "fact", "where", "cause", "hint")
+        return {name: getattr(self, name) for name in names}
+
     def __str__(self) -> str:
         lines = [f"{self.code} {self.title}: {self.fact}"]
-        labels = (("where", self.where), ("cause", self.cause), ("hint", self.hint))
-        for label, text in labels:
+        for label, text in (("where", self.where), ("cause", self.cause), ("hint", self.hint)):
             if text:
                 lines.append(f"  {label + ':':<7}" + text.replace("\n", "\n         "))
         return "\n".join(lines)

@@ -1,12 +1,23 @@
 """Checks that the rows which a table already has can be read and sent."""
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
-from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.model import Config, Table
 from cdc_sidecar.errors import SnapshotRefused, TablesRefused
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.sql_names import similar
+
+HOW_TO_READ_KEYLESS: Final = (
+    'set snapshot = "duplicates" in the block of each: a row that is inserted while they are read'
+    " may then come twice; or set snapshot = false, which leaves them out"
+)
+
+
+def is_readable(table: Table, published: PublishedTable) -> bool:
+    """Return whether the rows can be told from each other, or need not be."""
+    return bool(published.facts.key_columns) or table.snapshot == "duplicates"
 
 
 def check_identities(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> None:
@@ -21,8 +32,8 @@ def check_identities(tables: Iterable[PublishedTable], config: Config, capture: 
     keyless = []
     for published in tables:
         name = published.relation.qualified_name
-        table = None if capture.outbox(name) else capture.table(name)
-        if table and table.snapshot is True and not published.facts.key_columns:
+        table = capture.snapshot_table(name)
+        if table and table.snapshot and not is_readable(table, published):
             keyless.append(name)
     if keyless:
         lines = "\n" + "\n".join(
@@ -30,11 +41,7 @@ def check_identities(tables: Iterable[PublishedTable], config: Config, capture: 
             " no primary key and no index as its replica identity"
             for name in keyless
         )
-        raise TablesRefused(
-            lines,
-            hint='set snapshot = "duplicates" in the block of each: a row that is inserted while'
-            " they are read may then come twice; or set snapshot = false, which leaves them out",
-        )
+        raise TablesRefused(lines, hint=HOW_TO_READ_KEYLESS)
 
 
 def check_names(names: Sequence[str], captured: Collection[str]) -> None:

@@ -22,7 +22,7 @@ def run(path: Path, *, bootstrap: bool) -> int:
         config = load_config(path)
         configure_logging(config.log)
         try:
-            daemon = Daemon(lambda: load_config(path), bootstrap=bootstrap)
+            daemon = Daemon(config, lambda: load_config(path), bootstrap=bootstrap)
             pages = Pages(daemon.board, daemon.metrics, daemon.served)
             return daemon.run(HttpServer(config.http, pages))
         finally:

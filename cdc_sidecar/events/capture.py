@@ -57,6 +57,10 @@ class Capture:
         """Return the outbox configuration of `schema.table`."""
         return next((outbox for outbox in self.outboxes if outbox.table == name), None)
 
+    def snapshot_table(self, name: str) -> Table | None:
+        """Return the configuration of `schema.table`, unless it is an outbox."""
+        return None if self.outbox(name) else self.table(name)
+
     def captures(self, name: str) -> bool:
         """Return whether rows of `schema.table` are published."""
         return self.outbox(name) is not None or self.table(name) is not None

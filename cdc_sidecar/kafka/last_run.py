@@ -61,7 +61,7 @@ class Reason:
     @classmethod
     def of(cls, error: SidecarError) -> "Reason":
         """Return the parts of an error."""
-        return cls(error.code, error.title, error.fact, error.where, error.cause, error.hint)
+        return cls(**error.parts)
 
 
 @dataclass(frozen=True, slots=True)

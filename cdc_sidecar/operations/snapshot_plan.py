@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from cdc_sidecar.checks.snapshots import check_names
+from cdc_sidecar.checks.snapshots import check_names, is_readable
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
+from cdc_sidecar.operations.table_gaps import read_captured
+from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.chunks import ChunkReader, reads_pages
-from cdc_sidecar.postgres.connect import Database
 
 _ROWS_PER_SECOND: Final = 100_000
 """A guess: small rows come twice as fast, and large ones at a tenth of it."""
@@ -42,7 +42,8 @@ def plan_tables(config: Config, names: Sequence[str]) -> list[TablePlan]:
 
     """
     capture = Capture.of(config)
-    published = _read_captured(config, capture)
+    tables = {table.relation.qualified_name: table for table in read_captured(config)}
+    published = {name: table for name, table in tables.items() if capture.snapshot_table(name)}
     check_names(names, published)
     reader = ChunkReader(config.postgres)
     try:
@@ -51,26 +52,10 @@ def plan_tables(config: Config, names: Sequence[str]) -> list[TablePlan]:
         reader.close()
 
 
-def _read_captured(config: Config, capture: Capture) -> dict[str, PublishedTable]:
-    """Return the published tables that are captured, by name, without outboxes."""
-    database = Database(config.postgres)
-    try:
-        with database.connection() as connection:
-            tables = read_published_tables(connection, config.postgres.publication)
-    finally:
-        database.close()
-    named = {table.relation.qualified_name: table for table in tables}
-    return {
-        name: table
-        for name, table in named.items()
-        if capture.table(name) and not capture.outbox(name)
-    }
-
-
 def _plan(reader: ChunkReader, published: PublishedTable, capture: Capture) -> TablePlan:
     name, oid = published.relation.qualified_name, published.relation.oid
-    table, key = capture.table(name), published.facts.key_columns
-    if not key and table and table.snapshot != "duplicates":
+    table, key = capture.snapshot_table(name), published.facts.key_columns
+    if table and not is_readable(table, published):
         return TablePlan(name, fault='it has no key: set snapshot = "duplicates" in its block')
     located = reader.locate(oid)
     if located is None:

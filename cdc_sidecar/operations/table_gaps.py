@@ -25,7 +25,7 @@ def read_table_gaps(config: Config) -> Mapping[str, str]:
         SidecarError: Postgres or Kafka is not available.
 
     """
-    return find_gaps(_captured(config), read_log(config).tables)
+    return find_gaps(read_captured(config), read_log(config).tables)
 
 
 def accept_table_gaps(config: Config) -> Mapping[str, str]:
@@ -37,7 +37,7 @@ def accept_table_gaps(config: Config) -> Mapping[str, str]:
 
     """
     with exclusive(config):
-        tables, log = _captured(config), read_log(config)
+        tables, log = read_captured(config), read_log(config)
         gaps = find_gaps(tables, log.tables)
         if gaps:
             for table in tables:
@@ -46,7 +46,13 @@ def accept_table_gaps(config: Config) -> Mapping[str, str]:
         return gaps
 
 
-def _captured(config: Config) -> Sequence[PublishedTable]:
+def read_captured(config: Config) -> Sequence[PublishedTable]:
+    """Return the published tables that are configured, and the outboxes.
+
+    Raises:
+        SidecarError: Postgres is not available.
+
+    """
     database = Database(config.postgres)
     try:
         with database.connection() as connection:

@@ -67,16 +67,15 @@ fences in ten minutes mean another producer with our id, or a time-out that is t
 class Daemon:
     """The process of `cdc-sidecar run`, apart from HTTP, which only reads `board` and `served`."""
 
-    def __init__(self, load: Callable[[], Config], *, bootstrap: bool) -> None:
+    def __init__(self, config: Config, load: Callable[[], Config], *, bootstrap: bool) -> None:
         """Create the objects that outlive a session; nothing is connected yet.
 
-        `load` reads the configuration: now, and again when that is asked for.
+        `load` reads the configuration anew when that is asked for.
 
         Raises:
             FailpointInvalid: the environment names a failpoint that does not exist.
 
         """
-        config = load()
         calm_allocator()
         calm_collector()
         self._armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
@@ -284,15 +283,7 @@ class Daemon:
     def _report_halt(self, error: SidecarError) -> None:
         self.board.update(error=str(error))
         self._telemetry.phase_entered(Phase.HALTED)
-        self._log.error(
-            "sidecar_halted",
-            code=error.code,
-            title=error.title,
-            fact=error.fact,
-            where=error.where,
-            cause=error.cause,
-            hint=error.hint,
-        )
+        self._log.error("sidecar_halted", **error.parts)
         self._resources.runs.ended(error)
 
     def _fenced(self, error: ProducerFenced) -> SidecarError:

@@ -26,7 +26,7 @@ def new_content() -> bytes:
 def announce(
     reader: ChunkReader, window: SnapshotWindow, state: TableSnapshot, after: TableSnapshot
 ) -> Chunk:
-    """Publish another progress of a table, with a chunk that has no rows.
+    """Publish `after` as the progress of a table, with a chunk that has no rows.
 
     Raises:
         SidecarError: Postgres is not available.

@@ -29,14 +29,5 @@ def _report_other(log: Logger, outages: Outages, error: SidecarError) -> None:
     lasts = error.disposition is Disposition.RETRY
     seconds = outages.session_failed(error.code) if lasts else 0.0
     if seconds is not None:
-        facts = {"failing_for_seconds": seconds} if seconds else {}
-        log.warning(
-            "session_ended",
-            code=error.code,
-            title=error.title,
-            fact=error.fact,
-            where=error.where,
-            cause=error.cause,
-            hint=error.hint,
-            **facts,
-        )
+        lasting = {"failing_for_seconds": seconds} if seconds else {}
+        log.warning("session_ended", **error.parts, **lasting)

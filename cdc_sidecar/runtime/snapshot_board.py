@@ -98,11 +98,6 @@ class SnapshotBoard:
         with self._guard:
             return list(self._tables.values())
 
-    @property
-    def waits(self) -> str | None:
-        """Why nothing is read now."""
-        return self._waits[0] if self._waits else None
-
     def rate(self) -> float:
         """Return the rows that were published in a second since reading began."""
         with self._guard:

@@ -51,7 +51,7 @@ def _in_order(
     found = []
     for published in captured:
         name = published.relation.qualified_name
-        table = None if capture.outbox(name) else capture.table(name)
+        table = capture.snapshot_table(name)
         if table:
             found.append((capture.tables.index(table), name, published, table))
     return [(published, table) for _, _, published, table in sorted(found, key=lambda f: f[:2])]

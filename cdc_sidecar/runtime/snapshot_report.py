@@ -1,6 +1,7 @@
 """Reports of the snapshot thread: to the log, the metrics and the status board."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -29,14 +30,16 @@ class SnapshotReport:
     def snapshots_opened(self, states: Iterable[TableSnapshot]) -> None:
         """Show the tables of a session before anything is read."""
         self._board.open(states)
-        for state in self._board.tables:
-            self._show(state)
+        for progress in self._board.tables:
+            self._show_table(progress)
+        self._show_all()
 
     def snapshot_changed(self, state: TableSnapshot) -> None:
         """Show what a request has changed."""
         self._board.move(state)
         self._ended = None
-        self._show(TableProgress(state))
+        self._show_table(TableProgress(state))
+        self._show_all()
 
     def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
         """Report, once, why nothing is read now."""
@@ -51,7 +54,8 @@ class SnapshotReport:
         self._metrics.wait(None)
         seconds = time.monotonic() - chunk.read_at
         self._metrics.settled(state.name, chunk.superseded, seconds, published=chunk.published)
-        self._show(TableProgress(state))
+        self._show_table(TableProgress(state))
+        self._show_all()
         phase = SnapshotPhase(state.phase)
         if state.oid == self._ended:
             return
@@ -68,11 +72,13 @@ class SnapshotReport:
                 "snapshot_progress", table=state.name, rows=state.rows, estimated_rows=estimate
             )
 
-    def _show(self, progress: TableProgress) -> None:
-        phases = [table.phase for table in self._board.tables]
-        self._metrics.phases({phase.value: phases.count(phase) for phase in SnapshotPhase})
+    def _show_table(self, progress: TableProgress) -> None:
         state = progress.state
         self._metrics.table(state.name, progress.ratio, len(state.owed))
+
+    def _show_all(self) -> None:
+        counts = Counter(table.phase for table in self._board.tables)
+        self._metrics.phases({phase.value: counts[phase] for phase in SnapshotPhase})
         self._metrics.eta(self._board.eta())
 
     def snapshot_interrupted(self, error: SidecarError) -> None:

@@ -4,7 +4,6 @@ It never waits for Kafka itself: a chunk is settled once the stream has met its 
 few chunks may be under way.
 """
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import ChunkReader
 from cdc_sidecar.runtime.crash import CrashGuard
 from cdc_sidecar.runtime.markers import announce
-from cdc_sidecar.runtime.snapshot_desk import SnapshotDesk
+from cdc_sidecar.runtime.snapshot_schedule import SnapshotSchedule
 from cdc_sidecar.runtime.table_reading import TableReading
 
 _IN_FLIGHT: Final = 2
@@ -41,7 +40,7 @@ class SnapshotTelemetry(Protocol):
     """Receives the reports of the snapshot thread."""
 
     def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
-        """Report why nothing is read now: `fence`, `lag`, `rate`; `whom` it waits for."""
+        """Report why nothing is read now: `fence` or `lag`; `whom` it waits for."""
 
     def chunk_settled(self, chunk: Chunk, state: TableSnapshot) -> None:
         """Report what became of a chunk, and the progress of its table."""
@@ -57,36 +56,35 @@ class Snapshotter:
         self,
         postgres: Postgres,
         settings: Snapshot,
-        tables: SnapshotDesk,
+        schedule: SnapshotSchedule,
         window: SnapshotWindow,
         telemetry: SnapshotTelemetry,
         lag: Callable[[], float],
         fail: Callable[[SidecarError], None],
     ) -> None:
-        """Read the tables of the desk in their order; `lag` is that of the stream, in seconds."""
+        """Read the tables of the schedule; `lag` is that of the stream, in seconds."""
         self._postgres = postgres
         self._settings = settings
-        self._desk = tables
+        self._schedule = schedule
         self._window = window
         self._telemetry = telemetry
         self._lag = lag
         self._fail = fail
-        self._stopping = threading.Event()
+        self._stopping = schedule.stopping
         self._fact = ""  # of the last error; some are final if they come twice
         self._fenced = False  # once is enough: the window knows all changes since then
 
     def stop(self) -> None:
         """Read nothing more."""
         self._stopping.set()
-        self._desk.stopping.set()
-        self._desk.wake()
+        self._schedule.wake()
 
     def run(self) -> None:
         """Read until stopped, and wait while there is nothing to do."""
         try:
             with CrashGuard():
                 while not self._stopping.is_set():
-                    if self._desk.is_idle and not self._desk.await_request(_IDLE):
+                    if self._schedule.is_idle and not self._schedule.await_request(_IDLE):
                         continue
                     if not self._work():
                         self._stopping.wait(_BACK_OFF)
@@ -98,8 +96,8 @@ class Snapshotter:
         try:
             reader = ChunkReader(self._postgres)
             try:
-                while not self._stopping.is_set() and not self._desk.is_idle:
-                    if self._desk.serve(reader):
+                while not self._stopping.is_set() and not self._schedule.is_idle:
+                    if self._schedule.serve(reader):
                         self._fenced = False  # changes of a table that is begun were not watched
                     if not self._fenced:
                         self._fence(reader)
@@ -133,10 +131,10 @@ class Snapshotter:
 
     def _read_next(self, reader: ChunkReader) -> bool:
         """Read the next open table; return whether another may follow without a new fence."""
-        oid = self._desk.next_table
-        if oid is None or self._stopping.is_set() or self._desk.has_request:
+        oid = self._schedule.next_table
+        if oid is None or self._stopping.is_set() or self._schedule.has_request:
             return False
-        table = self._desk.config(oid)
+        table = self._schedule.config(oid)
         reading = TableReading(reader, self._window, self._settings, table, oid)
         self._read_table(reader, reading, oid)
         return True
@@ -150,7 +148,7 @@ class Snapshotter:
         try:
             state = self._window.state(oid)
             while SnapshotPhase(state.phase).is_open and not self._stopping.is_set():
-                asked = self._desk.has_request
+                asked = self._schedule.has_request
                 if asked and not under_way:
                     return
                 if not asked:

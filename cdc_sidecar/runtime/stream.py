@@ -35,10 +35,10 @@ from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
-from cdc_sidecar.runtime.snapshot_desk import SnapshotDesk
 from cdc_sidecar.runtime.snapshot_jobs import plan_snapshots
 from cdc_sidecar.runtime.snapshot_report import SnapshotReport
 from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
+from cdc_sidecar.runtime.snapshot_schedule import SnapshotSchedule
 from cdc_sidecar.runtime.snapshotter import Snapshotter
 from cdc_sidecar.runtime.start import SessionStart
 from cdc_sidecar.runtime.telemetry import Telemetry
@@ -154,7 +154,7 @@ class Stream:
             telemetry.log, telemetry.metrics.snapshot, telemetry.board.snapshots
         )
         report.snapshots_opened(self._jobs.states)
-        desk = SnapshotDesk(
+        schedule = SnapshotSchedule(
             self._jobs.tables,
             self._jobs.names,
             window,
@@ -165,7 +165,7 @@ class Stream:
         return Snapshotter(
             self._config.postgres,
             self._config.snapshot,
-            desk,
+            schedule,
             window,
             report,
             self.backlog.lag,

@@ -7,6 +7,7 @@ no TOASTed values or its old rows are whole. Otherwise it is divided by its key.
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cdc_sidecar.checks.snapshots import HOW_TO_READ_KEYLESS, is_readable
 from cdc_sidecar.config.model import Snapshot, Table
 from cdc_sidecar.errors import LayoutRefused, PostgresBusy
 from cdc_sidecar.events import twin
@@ -171,11 +172,10 @@ class TableReading:
         if plan is None:
             raise LayoutRefused("; ".join(mistakes))
         self._shape = _Shape(readable, plan, twin.Transcoder(plan), source)
-        if not self._shape.key and self._table.snapshot != "duplicates":
+        if not is_readable(self._table, published):
             raise LayoutRefused(
                 "rows that are older than the slot cannot be told from each other without a key",
-                hint='set snapshot = "duplicates" for the table: a row that was inserted while the'
-                " snapshot was read may then come twice; or set snapshot = false",
+                hint=HOW_TO_READ_KEYLESS,
             )
         self._size_chunks(size)
         return self._shape

@@ -1,7 +1,5 @@
 """The snapshots of tables, as far as they are published, by oid."""
 
-from collections.abc import Iterator
-
 from cdc_sidecar.events.registry.pending import PendingRecords
 from cdc_sidecar.events.registry.records import TableSnapshot, encode_snapshot
 
@@ -25,10 +23,6 @@ class Snapshots:
         """Note a snapshot that shall begin; its record waits to be drained."""
         self.load(snapshot)
         self._pending.add(encode_snapshot(snapshot))
-
-    def __iter__(self) -> Iterator[TableSnapshot]:
-        """Iterate over all of them."""
-        return iter(self._tables.values())
 
     def __bool__(self) -> bool:
         """Whether there is any."""

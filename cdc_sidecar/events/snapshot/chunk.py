@@ -57,9 +57,10 @@ class Chunk:
     def places(self) -> dict[Identity, int]:
         """The place of each row by its identity; made when the first change asks for it."""
         if self._places is None:
+            rows = map(fields_of, self.lines)
             self._places = {
-                identity_of(fields_of(line), self.identity): place
-                for place, line in enumerate(self.lines)
+                tuple(row[column] for column in self.identity): place
+                for place, row in enumerate(rows)
             }
         return self._places
 
@@ -72,8 +73,3 @@ class Chunk:
         """Tell the thread that reads what became of the chunk."""
         self.published = published
         self.settled.set()
-
-
-def identity_of(values: list[bytes | None], places: tuple[int, ...]) -> Identity:
-    """Return the identity among the values of a row; without `places` no two rows share it."""
-    return tuple(values[place] for place in places)

@@ -1,6 +1,7 @@
 """The `r` events of snapshots: each row of a chunk becomes one."""
 
 from collections.abc import Callable
+from typing import Final
 
 from cdc_sidecar.events.binary import EMPTY
 from cdc_sidecar.events.catalog import Catalog
@@ -12,10 +13,10 @@ from cdc_sidecar.events.snapshot.chunk import Chunk
 from cdc_sidecar.events.table import open_envelope
 from cdc_sidecar.postgres.pgoutput import Relation
 
-_MARGIN = 32
+_MARGIN: Final = 32
 """Bytes by which the numbers of an event may grow within a chunk, and its key's frame."""
-INITIAL = "true"
-INCREMENTAL = "incremental"
+INITIAL: Final = "true"
+INCREMENTAL: Final = "incremental"
 """The `source.snapshot` of a row: of the first start, or of a snapshot beside the stream."""
 
 

@@ -1,4 +1,4 @@
-"""The tables that may have a snapshot in a session, and what a person asks of them."""
+"""Which table is read next, and what the requests of a person change about that."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ _PATIENCE: Final = 25.0
 """Seconds that this may take; the person waits a little longer."""
 
 
-class SnapshotDesk:
+class SnapshotSchedule:
     """Used by the snapshot thread; a request is answered once Kafka has committed it."""
 
     def __init__(
@@ -86,11 +86,7 @@ class SnapshotDesk:
     def serve(self, reader: ChunkReader) -> bool:
         """Answer every request that waits; return whether a table is begun.
 
-        Nothing may be under way.
-
-        Raises:
-            SidecarError: Postgres is not available.
-
+        Nothing may be under way. An error is the answer to its request.
         """
         begun = False
         while request := self._requests.take():
