@@ -17,6 +17,7 @@ from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import connection_string, server_of, translated
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
 from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
+from cdc_sidecar.postgres.visibility import Visibility, lower_bits
 
 LOCK_TIMEOUT: Final = "1s"
 """DDL that waits behind our lock, or before it, holds up the service no longer than this."""
@@ -93,15 +94,14 @@ WHERE NOT EXISTS (SELECT FROM pg_stat_activity
 """
 """A COMMIT PREPARED is shown as prepared until others see it, so nobody may be at one. What a
 session does may be hidden from us."""
-_XIDS: Final = 1 << 32
-_HALF: Final = _XIDS >> 1
+_HASHES: Final = 1 << 31  # hashtext() gives 32 bits with a sign
 
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
     """What the catalog says of a table at the moment of a snapshot."""
 
-    snapshot: str  # pg_current_snapshot()
+    snapshot: Visibility
     kind: str  # pg_class.relkind
     storage: int  # pg_relation_filenode(): a rewrite changes it
     is_heap: bool
@@ -197,7 +197,7 @@ class ChunkReader:
     def size(self, oid: int, name: str) -> TableSize | None:
         """Take the snapshot, and return what the catalog says; None if the table is gone."""
         row = self._connection.execute(_FACTS, (name, oid)).fetchone()
-        return TableSize(*row) if row else None
+        return TableSize(Visibility.parse(row[0]), *row[1:]) if row else None
 
     def describe(self, oid: int, signature: str) -> ReadableTable | None:
         """Return a table as it is published now; None if it is not."""
@@ -214,7 +214,7 @@ class ChunkReader:
         key = list(tables[0].facts.key_columns)
         row = self._connection.execute(_KEY_LAYOUT, (key, oid, key)).fetchone()
         assert row is not None  # noqa: S101 - an aggregate has a row
-        return ReadableTable(tables[0], row_filter, signature, row[0] % _HALF)
+        return ReadableTable(tables[0], row_filter, signature, row[0] % _HASHES)
 
     def copy(
         self, columns: tuple[str, ...], source: str, part: Part, limit: int
@@ -242,22 +242,22 @@ class ChunkReader:
         return None
 
     def assign_xid(self) -> int:
-        """Return the id of the open transaction, which gets one now: 64 bits."""
+        """Return the id of the open transaction, which gets one now, as the stream shows it."""
         row = self._connection.execute(_XID).fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM has a row
-        return int(row[0])
+        return lower_bits(row[0])
 
     def mark(self, prefix: str, content: bytes) -> None:
         """Emit a marker in the open transaction, and commit."""
         self._connection.execute(_EMIT, (prefix, content))
         self._connection.execute("COMMIT")
 
-    def snapshot(self) -> str:
+    def snapshot(self) -> Visibility:
         """Return the present snapshot."""
         with translated():
             row = self._connection.execute("SELECT pg_current_snapshot()::text").fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM has a row
-        return str(row[0])
+        return Visibility.parse(row[0])
 
     def find_idle(self, running: frozenset[int]) -> frozenset[int]:
         """Return those of the running transactions that have not begun to commit.
@@ -267,11 +267,11 @@ class ChunkReader:
         """
         with translated():
             found = {row[0] for row in self._connection.execute(_IDLE)}
-        return frozenset(xid for xid in running if xid % _XIDS in found)
+        return frozenset(xid for xid in running if lower_bits(xid) in found)
 
     def name_running(self, running: frozenset[int]) -> list[str]:
         """Return who runs these transactions, for a person."""
-        wanted = {xid % _XIDS for xid in running}
+        wanted = set(map(lower_bits, running))
         with translated():
             rows = self._connection.execute(_RUNNING).fetchall()
         return [

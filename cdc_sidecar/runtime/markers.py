@@ -7,14 +7,12 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk
-from cdc_sidecar.events.snapshot.visibility import Visibility
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import ChunkReader
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 
 _CONTENT_BYTES: Final = 16  # random: nobody can guess them
-_XIDS: Final = 1 << 32
 _NO_ROWS: Final = Plan((), (), (), b"")
 
 
@@ -38,7 +36,7 @@ def announce(
             relation=Relation(state.oid, namespace, name, ReplicaIdentity.NOTHING, ()),
             plan=_NO_ROWS,
             identity=(),
-            visibility=Visibility.parse(reader.snapshot()),
+            visibility=reader.snapshot(),
             lines=[],
             rows=[],
             before=state,
@@ -52,7 +50,7 @@ def announce(
 
 def mark(reader: ChunkReader, window: SnapshotWindow, chunk: Chunk) -> Chunk:
     """Commit the marker of a chunk that the window expects from now on."""
-    chunk.xid = reader.assign_xid() % _XIDS
+    chunk.xid = reader.assign_xid()
     failpoints.reach(Failpoint.AFTER_CHUNK_READ)
     window.expect(chunk)
     committed = False

@@ -24,15 +24,10 @@ class TableProgress:
     state: TableSnapshot
 
     @property
-    def phase(self) -> SnapshotPhase:
-        """Its phase."""
-        return SnapshotPhase(self.state.phase)
-
-    @property
     def ratio(self) -> float:
         """The part that is published, from 0 to 1: by pages exact, by keys from an estimate."""
         state = self.state
-        if self.phase is SnapshotPhase.DONE:
+        if self.state.phase is SnapshotPhase.DONE:
             return 1.0
         if state.by == BY_PAGES and state.cursor and state.bound and int(state.bound[0]):
             return int(state.cursor[0]) / int(state.bound[0])
@@ -41,7 +36,7 @@ class TableProgress:
     @property
     def rows_left(self) -> float:
         """Rows that are not published yet, about."""
-        return 0.0 if not self.phase.is_open else (1.0 - self.ratio) * self.state.estimate
+        return 0.0 if not self.state.phase.is_open else (1.0 - self.ratio) * self.state.estimate
 
     def as_json(self) -> dict[str, Any]:
         """Return the progress of a table, as `/status` has it."""
@@ -109,7 +104,7 @@ class SnapshotBoard:
     def eta(self) -> float | None:
         """Return the seconds until everything is read, about; None if that is not known."""
         left = sum(progress.rows_left for progress in self.tables)
-        unknown = any(p.phase.is_open and not p.state.estimate for p in self.tables)
+        unknown = any(p.state.phase.is_open and not p.state.estimate for p in self.tables)
         rate = self.rate()
         return None if unknown or (left and not rate) else left / max(rate, 1e-9)
 
@@ -118,9 +113,9 @@ class SnapshotBoard:
         tables = self.tables
         if not tables:
             return None
-        is_open = any(progress.phase.is_open for progress in tables)
+        is_open = any(progress.state.phase.is_open for progress in tables)
         eta, waits = (self.eta(), self._waits) if is_open else (None, None)
-        shown = sorted(tables, key=lambda progress: not progress.phase.is_open)[:_SHOWN]
+        shown = sorted(tables, key=lambda progress: not progress.state.phase.is_open)[:_SHOWN]
         return {
             "running": is_open,
             "tables": [progress.as_json() for progress in shown],

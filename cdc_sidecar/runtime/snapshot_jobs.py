@@ -34,12 +34,12 @@ def plan_snapshots(
         state = known.get(oid)
         automatic = settings.mode != "never" and bool(table.snapshot)
         if automatic and (state is None or state.generation < table.generation):
-            waiting = SnapshotPhase.WAITING.value
+            waiting = SnapshotPhase.WAITING
             state = TableSnapshot(oid, name, table.generation, initial, waiting)
             known.note(state)
-        elif state and state.phase == SnapshotPhase.FAILED:  # somebody has mended it, perhaps
-            state = replace(state, phase=SnapshotPhase.WAITING.value, error="")
-        if state and SnapshotPhase(state.phase).is_open and (automatic or state.requested):
+        elif state and state.phase is SnapshotPhase.FAILED:  # somebody has mended it, perhaps
+            state = replace(state, phase=SnapshotPhase.WAITING, error="")
+        if state and state.phase.is_open and (automatic or state.requested):
             states.append(state)
     return SnapshotJobs(tuple(states), tables, names)
 

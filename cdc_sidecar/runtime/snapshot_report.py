@@ -56,7 +56,7 @@ class SnapshotReport:
         self._metrics.settled(state.name, chunk.superseded, seconds, published=chunk.published)
         self._show_table(TableProgress(state))
         self._show_all()
-        phase = SnapshotPhase(state.phase)
+        phase = state.phase
         if state.oid == self._ended:
             return
         if not phase.is_open:
@@ -77,7 +77,7 @@ class SnapshotReport:
         self._metrics.table(state.name, progress.ratio, len(state.owed))
 
     def _show_all(self) -> None:
-        counts = Counter(table.phase for table in self._board.tables)
+        counts = Counter(table.state.phase for table in self._board.tables)
         self._metrics.phases({phase.value: counts[phase] for phase in SnapshotPhase})
         self._metrics.eta(self._board.eta())
 

@@ -145,7 +145,7 @@ class SnapshotSchedule:
 
 
 def _is_due(state: TableSnapshot) -> bool:
-    return SnapshotPhase(state.phase).is_open and not state.paused
+    return state.phase.is_open and not state.paused
 
 
 def _changed(state: TableSnapshot, request: SnapshotRequest) -> TableSnapshot:
@@ -155,7 +155,7 @@ def _changed(state: TableSnapshot, request: SnapshotRequest) -> TableSnapshot:
             state.oid, state.name, state.generation, initial=False, phase=SnapshotPhase.WAITING
         )
         return replace(begun, where=request.where, requested=True)
-    if not SnapshotPhase(state.phase).is_open:
+    if not state.phase.is_open:
         return state
     match request.action:
         case "pause":

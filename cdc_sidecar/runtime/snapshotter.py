@@ -15,7 +15,6 @@ from cdc_sidecar.errors import Disposition, SidecarError
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
-from cdc_sidecar.events.snapshot.visibility import Visibility
 from cdc_sidecar.events.snapshot.window import SnapshotWindow, failed
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import ChunkReader
@@ -119,9 +118,9 @@ class Snapshotter:
         with reader.transaction():
             reader.assign_xid()
             reader.mark(PREFIX, b"")
-        running = Visibility.parse(reader.snapshot()).running
+        running = reader.snapshot().running
         while running and not self._stopping.is_set():
-            now = Visibility.parse(reader.snapshot())
+            now = reader.snapshot()
             self._window.recent.seen = now
             running = (running & now.running) - reader.find_idle(running)
             if running:
@@ -147,7 +146,7 @@ class Snapshotter:
         under_way: deque[Chunk] = deque()
         try:
             state = self._window.state(oid)
-            while SnapshotPhase(state.phase).is_open and not self._stopping.is_set():
+            while state.phase.is_open and not self._stopping.is_set():
                 asked = self._schedule.has_request
                 if asked and not under_way:
                     return
@@ -155,7 +154,8 @@ class Snapshotter:
                     chunk = self._read_chunk(reader, reading, state)
                     under_way.append(chunk)
                     state = chunk.after
-                if asked or len(under_way) >= _IN_FLIGHT or state.phase != SnapshotPhase.READING:
+                full = len(under_way) >= _IN_FLIGHT
+                if asked or full or state.phase is not SnapshotPhase.READING:
                     state = self._settle(under_way, oid)
                 if not asked and chunk.asked and len(state.owed) >= len(chunk.before.owed):
                     self._stopping.wait(_OWED)
@@ -200,6 +200,6 @@ class Snapshotter:
             under_way.popleft()
             self._telemetry.chunk_settled(chunk, self._window.state(oid))
             last = under_way[-1] if under_way else None
-            if chunk.published and last and last.after.phase == SnapshotPhase.READING:
+            if chunk.published and last and last.after.phase is SnapshotPhase.READING:
                 return last.after
         return self._window.state(oid)

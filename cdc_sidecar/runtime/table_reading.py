@@ -17,7 +17,6 @@ from cdc_sidecar.events.ports import Transcoder
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import Chunk, Identity
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
-from cdc_sidecar.events.snapshot.visibility import Visibility
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.postgres.chunks import (
     STATEMENT_TIMEOUT,
@@ -132,7 +131,7 @@ class TableReading:
         if size is None or not size.is_named:
             return None
         shape = self._describe(size, source)
-        begins = state.phase == SnapshotPhase.WAITING or _is_rewritten(state, size, shape)
+        begins = state.phase is SnapshotPhase.WAITING or _is_rewritten(state, size, shape)
         start = self._begin(state, size, shape) if begins else state
         piece = self._next(start, shape)
         if piece is None:
@@ -191,7 +190,7 @@ class TableReading:
 
     def _begin(self, state: TableSnapshot, size: TableSize, shape: _Shape) -> TableSnapshot:
         """Return the state from which a table is read from its beginning."""
-        state = replace(state, phase=SnapshotPhase.READING.value, estimate=max(0, size.rows))
+        state = replace(state, phase=SnapshotPhase.READING, estimate=max(0, size.rows))
         if reads_pages(size, shape.readable.published):
             state = replace(state, by=BY_PAGES, cursor=("0",), bound=(str(size.pages),))
             return replace(state, storage=_storage(BY_PAGES, size, shape))
@@ -204,7 +203,7 @@ class TableReading:
 
     def _next(self, state: TableSnapshot, shape: _Shape) -> _Piece | None:
         """Return what comes next; None if it is too large, and the transaction is over."""
-        if state.phase == SnapshotPhase.READ:
+        if state.phase is SnapshotPhase.READ:
             if not state.owed:  # an event has paid the last one
                 return _Piece([], state)
             owed = state.owed[: min(_OWED_AT_ONCE, self._rows)]
@@ -272,7 +271,7 @@ def _chunk(shape: _Shape, size: TableSize, piece: _Piece, before: TableSnapshot)
         relation=shape.relation,
         plan=shape.plan,
         identity=shape.places(shape.key),
-        visibility=Visibility.parse(size.snapshot),
+        visibility=size.snapshot,
         lines=piece.lines,
         rows=[transcode(line) for line in piece.lines],
         before=before,
@@ -297,7 +296,7 @@ def _storage(by: str, size: TableSize, shape: _Shape) -> int:
 
 
 def _all_read(state: TableSnapshot) -> TableSnapshot:
-    return replace(state, phase=SnapshotPhase.READ.value)
+    return replace(state, phase=SnapshotPhase.READ)
 
 
 def _order(columns: tuple[str, ...], direction: str = "") -> tuple[str, ...]:

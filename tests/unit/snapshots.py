@@ -7,10 +7,11 @@ from cdc_sidecar.events.ports import SourceTransaction, TranscodedLine
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.chunk import Chunk
-from cdc_sidecar.events.snapshot.visibility import Visibility
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.watched import WatchedTable
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.events.transcode import columns_of
+from cdc_sidecar.postgres.visibility import Visibility
 from tests.unit import wire
 from tests.unit.shop import BIGINT, TEXT, compiled, layout
 from tests.unit.tuples import START
@@ -85,7 +86,8 @@ class Stage:
     """One table under a window; transactions of the stream come one by one."""
 
     def __init__(self, **state: Any) -> None:  # noqa: ANN401 - fields of the progress
-        fields: dict[str, Any] = {"phase": "reading", "generation": 1, "initial": True, **state}
+        reading = SnapshotPhase.READING
+        fields: dict[str, Any] = {"phase": reading, "generation": 1, "initial": True, **state}
         self.rows = Rows()
         first = TableSnapshot(ITEMS.oid, "public.items", **fields)
         route = TopicRoute("schemas", b"", b"", 1, 1_000_000)

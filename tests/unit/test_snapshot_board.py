@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.http.status_text import rows
 from cdc_sidecar.runtime.snapshot_board import SnapshotBoard, TableProgress
 from tests.unit.test_status_text import STREAMING
 
 _ORDERS = TableSnapshot(
-    oid=1, name="public.orders", generation=1, initial=True, phase="reading",
+    oid=1, name="public.orders", generation=1, initial=True, phase=SnapshotPhase.READING,
     by="ctid", cursor=("25",), bound=("100",),
     rows=2_000, estimate=8_000,
 )  # fmt: skip
-_LINES = TableSnapshot(2, "public.lines", 1, initial=True, phase="waiting")
+_LINES = TableSnapshot(2, "public.lines", 1, initial=True, phase=SnapshotPhase.WAITING)
 
 
 def _line(snapshot: object) -> str:
@@ -23,7 +24,7 @@ def test_pages_give_exact_progress_and_keys_an_estimate_below_all() -> None:
     assert TableProgress(_ORDERS).ratio == 0.25
     by_key = replace(_ORDERS, by="key", cursor=("9",), bound=("9",), rows=9_000)
     assert TableProgress(by_key).ratio == 0.99
-    assert TableProgress(replace(by_key, phase="done")).ratio == 1.0
+    assert TableProgress(replace(by_key, phase=SnapshotPhase.DONE)).ratio == 1.0
     assert TableProgress(_LINES).ratio == 0.0
 
 
@@ -50,5 +51,5 @@ def test_the_status_says_in_words_how_far_it_is_and_what_it_waits_for() -> None:
 
 def test_a_table_that_failed_is_named_with_its_reason() -> None:
     board = SnapshotBoard()
-    board.open([replace(_ORDERS, phase="failed", error="CDC-209: denied")])
+    board.open([replace(_ORDERS, phase=SnapshotPhase.FAILED, error="CDC-209: denied")])
     assert _line(board.as_json()) == "0 of 1 table complete, public.orders failed (CDC-209: denied)"

@@ -10,8 +10,9 @@ from cdc_sidecar.errors import RecordTooLarge
 from cdc_sidecar.events.copy_line import fields_of
 from cdc_sidecar.events.snapshot import changes
 from cdc_sidecar.events.snapshot.changes import RecentChanges
-from cdc_sidecar.events.snapshot.visibility import Visibility, is_younger
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.postgres.pgoutput import UNCHANGED
+from cdc_sidecar.postgres.visibility import Visibility, is_younger
 from tests.effort import chance
 from tests.unit import wire
 from tests.unit.snapshots import (
@@ -213,7 +214,8 @@ def test_a_row_without_all_of_its_values_is_owed_until_an_event_or_a_chunk_has_t
     stage = Stage()
     stage.change(150, _update(1))
     stage.change(150, _update(2))
-    chunk = stage.expect(1, 2, 3, after=replace(stage.state, phase="read", cursor=("3",)))
+    read = replace(stage.state, phase=SnapshotPhase.READ, cursor=("3",))
+    chunk = stage.expect(1, 2, 3, after=read)
     assert stage.mark(chunk)
     assert stage.rows.published == [b"row 3"]
     assert stage.owed == ["1", "2"]
@@ -227,7 +229,7 @@ def test_a_row_without_all_of_its_values_is_owed_until_an_event_or_a_chunk_has_t
 
 
 def test_an_owed_row_that_is_not_found_stays_owed_while_its_change_is_unseen() -> None:
-    stage = Stage(phase="read", owed=(("1",),))
+    stage = Stage(phase=SnapshotPhase.READ, owed=(("1",),))
     stage.change(150, _update(1, was=5))
     assert stage.mark(stage.expect(asked=(1,)))
     assert (stage.owed, stage.state.phase) == (["1"], "read")
@@ -236,7 +238,7 @@ def test_an_owed_row_that_is_not_found_stays_owed_while_its_change_is_unseen() -
 
 
 def test_a_deleted_row_is_not_owed_any_more() -> None:
-    stage = Stage(phase="read", owed=(("1",), ("2",)))
+    stage = Stage(phase=SnapshotPhase.READ, owed=(("1",), ("2",)))
     stage.change(150, wire.delete(OID, key=("1", None, None)))
     stage.change(151, _update(3, "new", was=2))
     assert stage.owed == []

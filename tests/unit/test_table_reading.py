@@ -10,16 +10,18 @@ import pytest
 from cdc_sidecar.config.model import Snapshot
 from cdc_sidecar.errors import LayoutRefused, PostgresBusy
 from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.chunks import ChunkReader, Part, ReadableTable, TableSize
 from cdc_sidecar.postgres.types import Membership
+from cdc_sidecar.postgres.visibility import Visibility
 from cdc_sidecar.runtime.table_reading import TableReading
 from tests.unit.shop import table
 from tests.unit.snapshots import ITEMS, identity
 
 _SIZE = TableSize(
-    "100:100:", "r", 7, is_heap=True, large_bytes=0, bytes=8192, rows=3, pages=1,
+    Visibility.parse("100:100:"), "r", 7, is_heap=True, large_bytes=0, bytes=8192, rows=3, pages=1,
     signature="first", is_named=True,
 )  # fmt: skip
 _PUBLISHED = PublishedTable(
@@ -91,7 +93,7 @@ def _reading(reader: Reader, name: str = "public.items", **settings: object) -> 
 
 def test_a_table_without_large_values_is_read_by_pages() -> None:
     reader = Reader()
-    chunk = _reading(reader).read(_state(phase="waiting"))
+    chunk = _reading(reader).read(_state(phase=SnapshotPhase.WAITING))
     assert (chunk.after.by, chunk.after.bound, chunk.after.phase) == ("ctid", ("1",), "read")
     assert reader.copied == [Part("(n > 0) AND (ctid >= '(0,0)'::tid AND ctid < '(1,0)'::tid)")]
     assert reader.locked == ['ONLY "public"."items"']
@@ -99,7 +101,7 @@ def test_a_table_without_large_values_is_read_by_pages() -> None:
 
 def test_a_table_with_large_values_is_read_by_its_key_up_to_the_last_one() -> None:
     reader = Reader(replace(_SIZE, large_bytes=1), lines=[b"1\t1\tx\n"] * 2)
-    chunk = _reading(reader).read(_state(phase="waiting"))
+    chunk = _reading(reader).read(_state(phase=SnapshotPhase.WAITING))
     assert (chunk.after.by, chunk.after.bound, chunk.after.phase) == ("key", ("9",), "read")
     assert [part.order for part in reader.copied] == [('"id" DESC',), ('"id"',)]
     assert reader.copied[1].where == """(n > 0) AND (("id") <= ('9'))"""
@@ -108,8 +110,8 @@ def test_a_table_with_large_values_is_read_by_its_key_up_to_the_last_one() -> No
 @pytest.mark.parametrize("changed", ["storage", "key"])
 def test_a_table_whose_pages_or_keys_mean_something_else_is_begun_again(changed: str) -> None:
     reader = Reader()
-    begun = _reading(reader).read(_state(phase="waiting")).after
-    far = replace(begun, phase="reading", cursor=("5",), bound=("8",))
+    begun = _reading(reader).read(_state(phase=SnapshotPhase.WAITING)).after
+    far = replace(begun, phase=SnapshotPhase.READING, cursor=("5",), bound=("8",))
     assert _reading(reader).read(far).after.cursor == ("8",)
     if changed == "storage":
         reader.size_now = replace(_SIZE, storage=8)
@@ -120,7 +122,7 @@ def test_a_table_whose_pages_or_keys_mean_something_else_is_begun_again(changed:
 
 def test_owed_rows_are_read_again() -> None:
     reader = Reader()
-    begun = _reading(reader).read(_state(phase="waiting")).after
+    begun = _reading(reader).read(_state(phase=SnapshotPhase.WAITING)).after
     chunk = _reading(reader).read(replace(begun, owed=(("3",), ("it's",))))
     assert chunk.asked == (identity(3), (b"it's",))
     assert reader.copied[-1].where == """(n > 0) AND (("id") IN (('3'), ('it''s')))"""
@@ -128,7 +130,7 @@ def test_owed_rows_are_read_again() -> None:
 
 def test_a_debt_that_an_event_has_paid_needs_no_query() -> None:
     reader = Reader()
-    begun = _reading(reader).read(_state(phase="waiting")).after
+    begun = _reading(reader).read(_state(phase=SnapshotPhase.WAITING)).after
     copied = len(reader.copied)
     chunk = _reading(reader).read(begun)
     assert (chunk.lines, chunk.asked, chunk.after.phase) == ([], (), "read")
@@ -137,28 +139,28 @@ def test_a_debt_that_an_event_has_paid_needs_no_query() -> None:
 
 def test_the_table_itself_is_locked_even_if_another_one_takes_its_name() -> None:
     reader = Reader(names=['"public"."items"', '"public"."later"', '"public"."last"'])
-    _reading(reader, "public.*").read(_state(phase="waiting"))
+    _reading(reader, "public.*").read(_state(phase=SnapshotPhase.WAITING))
     assert reader.locked == [f'ONLY "public"."{name}"' for name in ("items", "later", "last")]
 
 
 def test_a_table_under_another_name_is_not_read() -> None:
     with pytest.raises(PostgresBusy, match=r"has the name public\.items now"):
-        _reading(Reader(), "public.orders").read(_state(phase="waiting"))
+        _reading(Reader(), "public.orders").read(_state(phase=SnapshotPhase.WAITING))
 
 
 def test_a_table_that_is_not_published_or_has_no_key_is_refused() -> None:
     with pytest.raises(LayoutRefused, match="no longer published"):
-        _reading(Reader(published=None)).read(_state(phase="waiting"))
+        _reading(Reader(published=None)).read(_state(phase=SnapshotPhase.WAITING))
     keyless = replace(_PUBLISHED, facts=replace(ITEMS.facts, key_columns=()))
     with pytest.raises(LayoutRefused, match="without a key"):
-        _reading(Reader(published=keyless), unkeyed=True).read(_state(phase="waiting"))
+        _reading(Reader(published=keyless), unkeyed=True).read(_state(phase=SnapshotPhase.WAITING))
     duplicates = _reading(Reader(published=keyless), unkeyed=True, snapshot="duplicates")
-    assert duplicates.read(_state(phase="waiting")).after.by == "ctid"
+    assert duplicates.read(_state(phase=SnapshotPhase.WAITING)).after.by == "ctid"
 
 
 def test_a_chunk_that_is_too_large_is_read_in_smaller_pieces_and_at_last_without_a_limit() -> None:
     reader = Reader(lines=[b"3\t1\tx\n"], refused=5)
-    begun = _reading(Reader()).read(_state(phase="waiting")).after
+    begun = _reading(Reader()).read(_state(phase=SnapshotPhase.WAITING)).after
     owed = tuple((str(number),) for number in range(900))
     chunk = _reading(reader).read(replace(begun, owed=owed))
     assert len(chunk.asked) == 1
@@ -169,8 +171,9 @@ def test_a_chunk_that_is_too_large_is_read_in_smaller_pieces_and_at_last_without
 
 def test_a_row_that_takes_too_long_is_tried_again_later() -> None:
     reader = Reader(refused=100)
-    begun = _reading(Reader()).read(_state(phase="waiting")).after
+    begun = _reading(Reader()).read(_state(phase=SnapshotPhase.WAITING)).after
     with pytest.raises(PostgresBusy, match="more than 30s for a row"):
         _reading(reader).read(replace(begun, owed=(("1",),)))
+    reading = _reading(Reader(replace(_SIZE, large_bytes=1), refused=1))
     with pytest.raises(PostgresBusy, match="last key"):
-        _reading(Reader(replace(_SIZE, large_bytes=1), refused=1)).read(_state(phase="waiting"))
+        reading.read(_state(phase=SnapshotPhase.WAITING))

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cdc_sidecar.errors import SchemasUnreadable
 from cdc_sidecar.events.schema import SchemaId, schema_id
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.types import LayoutFacts, Membership
 
@@ -76,7 +77,7 @@ class TableSnapshot:
     name: str  # `schema.table`
     generation: int
     initial: bool  # it belongs to the first start
-    phase: str  # see `snapshot.progress.SnapshotPhase`
+    phase: SnapshotPhase
     by: str = ""  # how it is divided: `ctid` or `key`
     storage: int = 0  # changes if cursor, bound and owed no longer mean what they meant
     columns: tuple[str, ...] = ()  # of the key by which it is divided

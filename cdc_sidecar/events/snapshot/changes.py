@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cdc_sidecar.events.snapshot.chunk import Identity
-from cdc_sidecar.events.snapshot.visibility import Visibility, is_younger
+from cdc_sidecar.postgres.visibility import Visibility, is_younger
 
 LIMIT: Final = 200_000
 """Rows that are remembered, about 50 MB. After more of them a snapshot must see all."""

@@ -13,8 +13,8 @@ from cdc_sidecar.events.copy_line import fields_of
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.ports import TranscodedLine
 from cdc_sidecar.events.registry.records import TableSnapshot
-from cdc_sidecar.events.snapshot.visibility import Visibility
 from cdc_sidecar.postgres.pgoutput import Relation
+from cdc_sidecar.postgres.visibility import Visibility
 
 PREFIX: Final = "cdc-sidecar.snapshot"
 """The prefix of markers. Anybody may emit such a message, so a marker is known by its content and

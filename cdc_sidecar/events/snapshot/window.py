@@ -84,7 +84,7 @@ class SnapshotWindow:
     def watches(self, oid: int) -> bool:
         """Return whether the changes of a table must be reported to the window."""
         state = self._states.get(oid)
-        return state is not None and SnapshotPhase(state.phase).is_open
+        return state is not None and state.phase.is_open
 
     def fill(
         self, xid: int, oid: int, identity: Identity, missing: frozenset[int]
@@ -185,14 +185,14 @@ def _without(
 
 def _ended(state: TableSnapshot) -> TableSnapshot:
     """Return the progress, which is the last one if everything is read and nothing is owed."""
-    if state.phase == SnapshotPhase.READ and not state.owed:
-        return replace(state, phase=SnapshotPhase.DONE.value, cursor=None, bound=None)
+    if state.phase is SnapshotPhase.READ and not state.owed:
+        return replace(state, phase=SnapshotPhase.DONE, cursor=None, bound=None)
     return state
 
 
 def failed(state: TableSnapshot, error: SidecarError) -> TableSnapshot:
     """Return the progress of a table that cannot be read or published."""
-    return replace(state, phase=SnapshotPhase.FAILED.value, error=f"{error.code}: {error.fact}")
+    return replace(state, phase=SnapshotPhase.FAILED, error=f"{error.code}: {error.fact}")
 
 
 def _texts(identity: Identity) -> tuple[str | None, ...]:

@@ -12,6 +12,11 @@ _HALF: Final = 1 << 31
 _WHOLE: Final = 1 << 32
 
 
+def lower_bits(xid: int) -> int:
+    """Return the 32 bits of an id that the stream and the catalog show."""
+    return xid % _WHOLE
+
+
 def is_younger(xid: int, other: int) -> bool:
     """Return whether a transaction of the stream has begun after another one, by 32 bits."""
     return 0 < (xid - other) % _WHOLE < _HALF
