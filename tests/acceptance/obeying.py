@@ -21,6 +21,7 @@ from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service
 from tests.acceptance.howto import Page
+from tests.acceptance.setup import run_script
 from tests.waiting import await_true
 
 _ROUNDS = 25
@@ -235,15 +236,7 @@ class Person:
 
     def psql(self, script: str) -> None:
         """Run a script as the owner of the database does."""
-        done = subprocess.run(
-            [self.postgres.bin("psql"), self.service.dsn, "--set", "ON_ERROR_STOP=1"],
-            input=script,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        run_script(self.service, self.postgres, script)
 
 
 def _events(text: str) -> list[dict[str, Any]]:

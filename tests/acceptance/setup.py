@@ -1,4 +1,4 @@
-"""Runs the SQL of `setup-sql` as the owner of a database does: with psql."""
+"""Runs SQL as the owner of a database does: with psql."""
 
 import subprocess
 from pathlib import Path
@@ -21,3 +21,16 @@ def run_setup(service: Service, postgres: PostgresServer, folder: Path) -> str:
         check=False,
     )
     return done.stdout + done.stderr
+
+
+def run_script(service: Service, postgres: PostgresServer, script: str) -> None:
+    """Run a script with `psql`, which must get through it without an error."""
+    done = subprocess.run(
+        [postgres.bin("psql"), service.dsn, "--no-psqlrc", "--set", "ON_ERROR_STOP=1"],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

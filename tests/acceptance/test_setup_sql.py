@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import subprocess
 from collections.abc import Callable
 
 import psycopg
@@ -11,6 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service
+from tests.acceptance.setup import run_script
 
 _ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n'
 _MORE = """
@@ -45,9 +45,9 @@ CREATE TABLE keyless (line text);
 class Setup:
     """A service whose sidecar has a role of its own, and the owner of its database."""
 
-    def __init__(self, service: Service, psql: str) -> None:
+    def __init__(self, service: Service, postgres: PostgresServer) -> None:
         self.service = service
-        self._psql = psql
+        self._postgres = postgres
 
     def diff(self, *words: str, status: int = 0) -> str:
         """Return what `setup-sql --diff` prints."""
@@ -62,15 +62,7 @@ class Setup:
 
     def apply(self, script: str) -> None:
         """Run a script as the owner does."""
-        run = subprocess.run(
-            [self._psql, self.service.dsn, "--no-psqlrc", "--set", "ON_ERROR_STOP=1"],
-            input=script,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
+        run_script(self.service, self._postgres, script)
 
     def configure(self, more: str) -> None:
         """Add to the configuration."""
@@ -91,7 +83,7 @@ def setup(make_service: Callable[..., Service], postgres: PostgresServer) -> Set
     role = f"cdc_{secrets.token_hex(4)}"
     dsn = make_conninfo(service.dsn, user=role)
     config.write_text(config.read_text().replace(service.dsn, dsn))
-    return Setup(service, str(postgres.bin("psql")))
+    return Setup(service, postgres)
 
 
 def _statements(text: str) -> list[str]:
