@@ -16,6 +16,7 @@ from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import connection_string, server_of, translated
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
+from cdc_sidecar.postgres.refusal import connect
 from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
 from cdc_sidecar.postgres.visibility import Visibility, lower_bits
 
@@ -148,7 +149,7 @@ class ChunkReader:
         """
         self._config = config
         with translated(server_of(config)):
-            self._connection = psycopg.connect(connection_string(config), autocommit=True)
+            self._connection = connect(connection_string(config))
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""

@@ -10,6 +10,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.errors import PostgresRefused, PostgresUnavailable
+from cdc_sidecar.postgres.refusal import connect
 from cdc_sidecar.postgres.translation import SLOT_LOST_HINT, translate, translated
 
 Connection = psycopg.Connection
@@ -146,7 +147,7 @@ class Database:
     def _open(self) -> None:
         """Connect once before the pool is opened: the pool would hide the reason of a failure."""
         if self._pool.closed:
-            psycopg.connect(connection_string(self._config)).close()
+            connect(connection_string(self._config)).close()
             self._pool.open()
 
     def _try_alone(self) -> None:
@@ -156,7 +157,7 @@ class Database:
             psycopg.Error: the reason.
 
         """
-        psycopg.connect(connection_string(self._config, connect_timeout=_SHORT_TIMEOUT)).close()
+        connect(connection_string(self._config, connect_timeout=_SHORT_TIMEOUT)).close()
 
     def close(self) -> None:
         """Close every connection."""

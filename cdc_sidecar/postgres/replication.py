@@ -193,6 +193,6 @@ class ReplicationConnection(WalsenderConnection):
 
     def _keep_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Keep the only warning that means skipped rows, as an error (PostgreSQL 18)."""
-        message = diagnostic.message_primary or ""
-        if diagnostic.sqlstate == "55000" and "skipped loading publication" in message:
-            self._notice = translate("55000", message)
+        if (diagnostic.sqlstate, diagnostic.source_function) == ("55000", "LoadPublications"):
+            message = diagnostic.message_primary or ""
+            self._notice = translate("55000", message, diagnostic.source_function)

@@ -11,6 +11,7 @@ import psycopg
 
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.postgres.connect import connection_string, server_of, translated
+from cdc_sidecar.postgres.refusal import connect
 
 
 class Sentinel:
@@ -28,7 +29,7 @@ class Sentinel:
             self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection:
-        connection = psycopg.connect(connection_string(self._config), autocommit=True)
+        connection = connect(connection_string(self._config))
         connection.execute("SET idle_session_timeout = 0")
         return connection
 

@@ -55,11 +55,16 @@ def translated(server: str = "") -> Iterator[None]:
     except psycopg.Error as error:
         message = str(error)
         unnamed = server and error.sqlstate is None and "connection to server" not in message
-        raise translate(error.sqlstate, f"{message} ({server})" if unnamed else message) from error
+        fact = f"{message} ({server})" if unnamed else message
+        raise translate(error.sqlstate, fact, error.diag.source_function) from error
 
 
-def translate(sqlstate: str | None, message: str) -> SidecarError:
-    """Return our error for a SQLSTATE and its message; a failed connection has no SQLSTATE."""
+def translate(sqlstate: str | None, message: str, routine: str | None = None) -> SidecarError:
+    """Return our error for a SQLSTATE and its message; a failed connection may have no SQLSTATE.
+
+    `routine` is the function of the server that raised it. Where one SQLSTATE has several meanings,
+    it tells them apart in every language of the server (`lc_messages`).
+    """
     fact = " ".join(message.split())
     if sqlstate is None:
         return _translate_connection(fact)
@@ -68,6 +73,8 @@ def translate(sqlstate: str | None, message: str) -> SidecarError:
         return PostgresBusy(fact, hint=_BUSY_HINTS.get(sqlstate, _BUSY_HINT))
     if verdict is None or verdict is Verdict.FOREIGN:
         return _foreign(sqlstate, fact)
+    if (sqlstate, routine) in _ROUTINES:
+        return _ROUTINES[sqlstate, routine](fact)
     return _TRANSLATIONS[verdict](fact)
 
 
@@ -148,18 +155,34 @@ def _foreign(sqlstate: str, fact: str) -> SidecarError:
     return busy
 
 
+def _publication_missing(fact: str) -> SidecarError:
+    return PublicationMissing(
+        fact,
+        cause="the publication was dropped, or created after the slot",
+        hint="create the publication if it does not exist: run what `cdc-sidecar setup-sql"
+        " --diff` prints; the changes before it are lost, then the slot must be created anew:"
+        " see docs/how-to/recover-a-lost-slot.md",
+    )
+
+
+def _slot_missing(fact: str) -> SidecarError:
+    return SlotMissing(fact, hint="see docs/how-to/recover-a-lost-slot.md")
+
+
 def _undefined(fact: str) -> SidecarError:
     if "publication" in fact:
-        return PublicationMissing(
-            fact,
-            cause="the publication was dropped, or created after the slot",
-            hint="create the publication if it does not exist: run what `cdc-sidecar setup-sql"
-            " --diff` prints; the changes before it are lost, then the slot must be created anew:"
-            " see docs/how-to/recover-a-lost-slot.md",
-        )
+        return _publication_missing(fact)
     if "replication slot" in fact:
-        return SlotMissing(fact, hint="see docs/how-to/recover-a-lost-slot.md")
+        return _slot_missing(fact)
     return _refused(fact)
+
+
+def _slot_lost(fact: str) -> SidecarError:
+    return SlotLost(
+        fact,
+        cause="max_slot_wal_keep_size or idle_replication_slot_timeout was exceeded",
+        hint=SLOT_LOST_HINT,
+    )
 
 
 def _state(fact: str) -> SidecarError:
@@ -168,17 +191,23 @@ def _state(fact: str) -> SidecarError:
             fact, hint="run ALTER SYSTEM SET wal_level = logical, then restart the server"
         )
     if "skipped loading publication" in fact:
-        return _undefined(fact)
+        return _publication_missing(fact)
     if "was not created in this database" in fact:
         return SlotUnfit(fact, hint="correct postgres.dsn or postgres.slot")
     if "can no longer" in fact or "has already been removed" in fact or "invalidated" in fact:
-        return SlotLost(
-            fact,
-            cause="max_slot_wal_keep_size or idle_replication_slot_timeout was exceeded",
-            hint=SLOT_LOST_HINT,
-        )
+        return _slot_lost(fact)
     return PostgresUnavailable(fact, hint=_BUSY_HINT)
 
+
+_ROUTINES: Final[Mapping[tuple[str, str | None], Callable[[str], SidecarError]]] = {
+    ("0A000", "CheckLogicalDecodingRequirements"): _away,  # a standby before PostgreSQL 16
+    ("42704", "GetPublicationByName"): _publication_missing,
+    ("42704", "ReplicationSlotAcquire"): _slot_missing,
+    ("42704", "get_publication_oid"): _publication_missing,
+    ("55000", "LoadPublications"): _publication_missing,
+    ("58P01", "WalSndSegmentOpen"): _slot_lost,
+}
+"""SQLSTATEs with several meanings, and the functions of the server that raise one of them."""
 
 _TRANSLATIONS: Final[Mapping[Verdict, Callable[[str], SidecarError]]] = {
     Verdict.AWAY: _away,

@@ -2,7 +2,7 @@
 
 PostgreSQL documentation, appendix A. A failed connection has no SQLSTATE: psycopg passes on libpq's
 text, which contains the server's. libpq's own texts are English; the server's may be in another
-language, and are then retried. A test walks psycopg's list of SQLSTATEs.
+language, and then `refusal` asks for the SQLSTATE. A test walks psycopg's list of SQLSTATEs.
 """
 
 import re
@@ -131,6 +131,11 @@ _TEXTS: Final[tuple[tuple[str, Verdict, str], ...]] = (
 
 _NAMES: Final = re.compile(r'"[^"]*"')
 """Names in libpq's texts: a host or database may be called like a part of another text."""
+
+
+def is_known(text: str) -> bool:
+    """Return whether a failed connection can be judged by its text."""
+    return any(re.search(pattern, _NAMES.sub('""', text)) for pattern, _, _ in _TEXTS)
 
 
 def verdict_on_connection(text: str) -> tuple[Verdict, str]:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
 from psycopg import pq
 
 from cdc_sidecar.config.model import Postgres
@@ -17,6 +16,7 @@ from cdc_sidecar.errors import PostgresUnavailable
 from cdc_sidecar.postgres import exchange
 from cdc_sidecar.postgres.connect import connection_string, server_of, translate, translated
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
+from cdc_sidecar.postgres.refusal import connect
 from cdc_sidecar.postgres.sql_names import always_quoted
 from cdc_sidecar.postgres.waiting import SocketWaiter
 
@@ -56,9 +56,7 @@ class WalsenderConnection:
 
         """
         with translated(server_of(config)):
-            self._connection = psycopg.Connection.connect(
-                connection_string(config, replication="database"), autocommit=True
-            )
+            self._connection = connect(connection_string(config, replication="database"))
         self._pgconn = self._connection.pgconn
         self._pgconn.nonblocking = 1
         self._waiter = SocketWaiter(self._pgconn.socket)
@@ -111,7 +109,9 @@ class WalsenderConnection:
         if result.status not in _ACCEPTED:
             sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
             message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
-            raise translate(sqlstate.decode() if sqlstate else "08006", message.decode())
+            routine = result.error_field(pq.DiagnosticField.SOURCE_FUNCTION) or b""
+            state = sqlstate.decode() if sqlstate else "08006"
+            raise translate(state, message.decode(errors="replace"), routine.decode())
 
     def try_lock(self, key: int) -> bool:
         """Take an advisory lock until this connection closes; return whether it was free."""

@@ -51,6 +51,23 @@ def test_each_sqlstate_has_its_error(
     assert (translated.disposition is Disposition.RETRY) is may_pass
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "routine", "error"),
+    [
+        ("42704", "get_publication_oid", PublicationMissing),
+        ("42704", "ReplicationSlotAcquire", SlotMissing),
+        ("55000", "LoadPublications", PublicationMissing),
+        ("58P01", "WalSndSegmentOpen", SlotLost),
+        ("0A000", "CheckLogicalDecodingRequirements", PostgresUnavailable),
+        ("42704", "find_option", PostgresRefused),
+    ],
+)
+def test_an_error_with_several_meanings_is_told_apart_in_every_language(
+    sqlstate: str, routine: str, error: type[SidecarError]
+) -> None:
+    assert type(translate(sqlstate, "Publikation »cdc« existiert nicht", routine)) is error
+
+
 def test_every_connection_pins_the_settings_that_the_text_of_values_depends_on() -> None:
     config = Postgres(
         dsn=Secret("literal", "host=h dbname=d options='-c work_mem=4MB'"),
