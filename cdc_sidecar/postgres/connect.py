@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.errors import PostgresRefused, PostgresUnavailable
-from cdc_sidecar.postgres.refusal import connect
+from cdc_sidecar.postgres.refusal import connect, without_time_out
 from cdc_sidecar.postgres.translation import SLOT_LOST_HINT, translate, translated
 
 Connection = psycopg.Connection
@@ -23,10 +23,6 @@ APPLICATION_NAME: Final = "cdc-sidecar"
 CONNECT_TIMEOUT: Final = 10
 """Seconds. Enough for the handshake with a busy server; a host that does not answer is still
 reported before an operator gives up waiting.
-"""
-STATEMENT_TIMEOUT: Final = 15
-"""Seconds, on ordinary connections. The catalog queries take milliseconds: one that takes longer
-waits for a lock, and the guardian must not wait with it.
 """
 _SHORT_TIMEOUT: Final = "2"
 """Seconds, libpq's least. The caller has already waited for the pool."""
@@ -52,8 +48,19 @@ PINNED: Final = {
     "search_path": "",
     "client_min_messages": "warning",  # one of the warnings reports that rows are skipped
     "jit": "off",  # compiling a query on the catalog takes longer than running it
+    "standard_conforming_strings": "on",
+    # queries on the catalog take milliseconds: one that takes longer waits for a lock, and the
+    # guardian must not wait with it; a stream is no statement
+    "statement_timeout": "15s",
+    "lock_timeout": "0",
+    # if the sidecar stops dead, its locks do not outlive it for long
+    "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",
 }
-"""Settings of every connection: the text of values, type names and warnings depends on them."""
+"""Settings of every connection, whatever the role or the database has.
+
+The text of values, type names and warnings depends on some; the others are time-outs.
+"""
 
 
 def dsn_words(config: Postgres) -> dict[str, str]:
@@ -116,7 +123,7 @@ class Database:
         self._pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
             conninfo=lambda: connection_string(config),
             kwargs={"autocommit": True},
-            configure=_configure,
+            configure=without_time_out,
             check=ConnectionPool.check_connection,
             min_size=0,
             max_size=2,
@@ -162,7 +169,3 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._pool.close(timeout=1)
-
-
-def _configure(connection: psycopg.Connection) -> None:
-    connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")

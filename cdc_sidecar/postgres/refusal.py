@@ -18,6 +18,7 @@ from psycopg import conninfo, pq
 
 from cdc_sidecar.postgres.verdicts import is_known
 
+_TRANSACTION_TIMEOUT_SINCE: Final = 170_000
 _VERBOSE: Final = 2  # PQERRORS_VERBOSE
 _ANSWERED: Final = re.compile(r"failed: \S+: {2}")
 """A server's answer: its severity, which may be translated, a colon and two spaces."""
@@ -29,7 +30,7 @@ _POLLED: Final = {
 
 
 def connect(text: str) -> psycopg.Connection:
-    """Connect, in autocommit mode; `text` is a connection string.
+    """Connect, in autocommit mode and `without_time_out`; `text` is a connection string.
 
     Raises:
         psycopg.Error: with the SQLSTATE if the server refused the connection in words that
@@ -37,13 +38,24 @@ def connect(text: str) -> psycopg.Connection:
 
     """
     try:
-        return psycopg.connect(text, autocommit=True)
+        connection = psycopg.connect(text, autocommit=True)
     except psycopg.OperationalError as error:
         fact = str(error)
         state = sqlstate_of_refusal(text) if _ANSWERED.search(fact) and not is_known(fact) else None
         if state is None:
             raise
         raise _error(state, fact) from error
+    without_time_out(connection)
+    return connection
+
+
+def without_time_out(connection: psycopg.Connection) -> None:
+    """Undo a role's `transaction_timeout`.
+
+    A connection string that sets it would be refused before PostgreSQL 17.
+    """
+    if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        connection.execute("SET transaction_timeout = 0")
 
 
 def sqlstate_of_refusal(text: str) -> str | None:
@@ -52,11 +64,15 @@ def sqlstate_of_refusal(text: str) -> str | None:
     try:
         if not _tell_sqlstate(getattr(attempt, "pgconn_ptr", None)):
             return None
-        _finish(attempt, time.monotonic() + int(conninfo.conninfo_to_dict(text)["connect_timeout"]))
+        _finish(attempt, time.monotonic() + _seconds(text))
         told = _SQLSTATE.search(attempt.error_message.decode(errors="replace"))
         return told and told[1]
     finally:
         attempt.finish()
+
+
+def _seconds(text: str) -> int:
+    return int(str(conninfo.conninfo_to_dict(text)["connect_timeout"]))
 
 
 def _tell_sqlstate(pointer: int | None) -> bool:

@@ -29,9 +29,7 @@ class Sentinel:
             self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection:
-        connection = connect(connection_string(self._config))
-        connection.execute("SET idle_session_timeout = 0")
-        return connection
+        return connect(connection_string(self._config))
 
     def spoke(self) -> bool:
         """Return whether the server has ended the connection."""

@@ -33,10 +33,16 @@ _FULL_HINT: Final = (
     "end other connections, or raise max_connections (max_wal_senders for replication) and restart"
     " the server; a running sidecar retries by itself"
 )
+_HOLDERS: Final = (
+    "SELECT pid, relation::regclass FROM pg_locks"
+    " WHERE granted AND mode = 'AccessExclusiveLock' AND relation < 16384"
+)
 _BUSY_HINTS: Final[Mapping[str, str]] = {
-    "57014": "look in pg_stat_activity for what keeps the server busy; if statement_timeout of the"
-    " role is short, run ALTER ROLE CURRENT_USER RESET statement_timeout as that role",
-    "55P03": "look in pg_locks for the session that holds the lock, and end it",
+    "57014": f"if a lock is waited for, end the session that holds it: {_HOLDERS} shows those that"
+    " lock a table of the catalog, and pg_terminate_backend(pid) ends one; otherwise look in"
+    " pg_stat_activity for what keeps the server busy",
+    "55P03": "find the session that holds the lock with SELECT pid, relation::regclass, mode FROM"
+    " pg_locks WHERE granted, and end it with pg_terminate_backend(pid)",
     "53100": "free space on the server's disk",
     "53200": "give the server more memory, or fewer connections",
 }

@@ -40,7 +40,7 @@ def test_every_sqlstate_that_psycopg_knows_has_a_verdict_and_a_hint(sqlstate: st
             "57014",
             "canceling statement due to statement timeout",
             PostgresBusy,
-            "statement_timeout",
+            "pg_terminate_backend",
         ),
         ("55P03", "canceling statement due to lock timeout", PostgresBusy, "pg_locks"),
         ("53100", "could not extend file: No space left on device", PostgresBusy, "disk"),
