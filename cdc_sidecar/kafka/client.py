@@ -46,6 +46,12 @@ PARTITION_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - it has no pub
 GROUP: Final = "cdc-sidecar-reader"
 """The consumer group of all readers, which commit no offsets."""
 
+TIMED_OUT: Final = KafkaError._TIMED_OUT  # noqa: SLF001 - as above
+"""The code of a request without an answer."""
+_QUOTA_HINT: Final = (
+    "raise the quota of the client: controller_mutation_rate limits how many topics it creates, and"
+    " request_percentage limits all requests"
+)
 _NAMED_SETTING: Final = re.compile(r'configuration property:? "([^"]+)"')
 """The setting in librdkafka's texts about one."""
 _ALIASES: Final[Mapping[str, str]] = {
@@ -113,7 +119,8 @@ def client_settings(config: Kafka, **owned: object) -> dict[str, Any]:
     base = {"bootstrap.servers": config.bootstrap_servers, "client.id": "cdc-sidecar"}
     settings = {**base, **read_all(config.client), **mine}
     reason = Reason(settings)
-    return {**settings, "error_cb": reason.note_error, "logger": reason}
+    callbacks = {"error_cb": reason.note_error, "throttle_cb": reason.note_throttle}
+    return {**settings, **callbacks, "logger": reason}
 
 
 def admin_client(config: Kafka) -> Admin:
@@ -195,6 +202,10 @@ def translate(
     reason = _reason_of(client)
     fact, code = f"{error.name()}: {error.str()}", error.code()
     verdict = verdict_on(error)
+    if verdict is Verdict.AWAY and reason and reason.throttling and code == TIMED_OUT:
+        return KafkaUnavailable(
+            f"a quota delays the client at {reason.throttling} ({fact})", hint=_QUOTA_HINT
+        )
     if verdict is Verdict.AWAY and reason and reason.text:
         return _translate_reason(reason, fact)
     if verdict is Verdict.CREDENTIALS:

@@ -13,12 +13,11 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, Producer
 
 from cdc_sidecar.config.model import Kafka
-from cdc_sidecar.errors import KafkaUnavailable, SchemasUnreadable
+from cdc_sidecar.errors import KafkaUnavailable
+from cdc_sidecar.events.registry.records import RECORD_VERSION, parsed
 from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, client_settings, translated
-from cdc_sidecar.kafka.read import committed_reader, read_records
+from cdc_sidecar.kafka.read import committed_reader, last_of_each_key, read_records
 
-RECORD_VERSION: Final = 1
-"""A newer version of the sidecar increases it if older versions must not read its records."""
 PREFIX: Final = b"topic/"
 
 
@@ -65,9 +64,8 @@ class Ledger:
         reader = committed_reader(self._config)
         try:
             records = read_records(reader, self._topic, 0, None)
-            return dict(
-                _parse(key, value) for key, value in records if value and key.startswith(PREFIX)
-            )
+            last = last_of_each_key(records)
+            return dict(_parse(key, value) for key, value in last if key.startswith(PREFIX))
         finally:
             reader.close()
 
@@ -79,12 +77,5 @@ def _value(name: str, identifier: str) -> bytes:
 
 
 def _parse(key: bytes, value: bytes) -> tuple[str, str]:
-    try:
-        record = json.loads(value)
-        if record["v"] != RECORD_VERSION:
-            raise SchemasUnreadable(
-                f"record version {record['v']}", hint="run the newer version of the sidecar"
-            )
+    with parsed(key, value) as record:
         return str(record["topic"]), str(record["id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise SchemasUnreadable(f"record with key {key!r} is malformed") from error

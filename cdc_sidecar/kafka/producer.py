@@ -89,8 +89,7 @@ def producer_settings(
     )
     owned.setdefault("socket.timeout.ms", min(60_000, timeout))
     reason: Reason = owned["logger"]
-    callbacks = {"throttle_cb": reason.note_throttle, "on_delivery": reason.note_delivery}
-    return {**defaults, **owned, **callbacks}
+    return {**defaults, **owned, "on_delivery": reason.note_delivery}
 
 
 class Producer(Protocol):

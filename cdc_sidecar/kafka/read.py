@@ -117,6 +117,15 @@ def read_records(
     raise _unread(consumer, topic)
 
 
+def last_of_each_key(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what compaction leaves of a topic: the last record of each key, if it has a value."""
+    last: dict[bytes, bytes] = {}
+    for key, value in records:
+        last.pop(key, None)  # in the order of the last records
+        last[key] = value
+    yield from ((key, value) for key, value in last.items() if value)
+
+
 def _unread(consumer: Reader, topic: str) -> KafkaUnavailable:
     known = consumer.reason.text
     return KafkaUnavailable(

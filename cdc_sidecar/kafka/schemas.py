@@ -6,11 +6,11 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.names import schemas_topic
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.kafka.client import admin_client
-from cdc_sidecar.kafka.read import committed_reader, high_watermark, read_records
+from cdc_sidecar.kafka.read import committed_reader, high_watermark, last_of_each_key, read_records
 
 
 def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
-    """Yield key and value of every committed record, up to the high watermark.
+    """Yield the last committed record of each key, up to the high watermark.
 
     A commit becomes visible on one partition before another: an event may come before its schema.
 
@@ -21,7 +21,7 @@ def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
     topic, reader = schemas_topic(config.service.name), committed_reader(config.kafka)
     try:
         high = high_watermark(admin_client(config.kafka), topic)
-        yield from (record for record in read_records(reader, topic, 0, high) if record[1])
+        yield from last_of_each_key(read_records(reader, topic, 0, high))
     finally:
         reader.close()
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker
@@ -72,6 +72,14 @@ def broker_behind_wire() -> Iterator[tuple[KafkaBroker, Wire]]:
     }
     with broker, Wire(wired, port) as wire:
         yield broker, wire
+
+
+def make_topic(kafka: str, name: str, **settings: str) -> None:
+    """Make a topic with one partition; settings are spelled with underscores."""
+    config = {key.replace("_", "."): value for key, value in settings.items()}
+    admin = AdminClient({"bootstrap.servers": kafka})
+    (made,) = admin.create_topics([NewTopic(name, 1, 1, config=config)]).values()
+    made.result(30)
 
 
 def alter(broker: KafkaBroker, kind: str, name: str, setting: str) -> None:

@@ -87,7 +87,13 @@ class Person:
         sidecar, arguments = self.service.sidecar, self.arguments
         self.arguments, seen = (), len(sidecar.log_text()) if sidecar.log_path.exists() else 0
         sidecar.start(*arguments, environment=self.environment)
-        await_true(lambda: self._runs(seen) or sidecar.process.poll() is not None, what="it runs")
+        try:
+            await_true(
+                lambda: self._runs(seen) or sidecar.process.poll() is not None, what="it runs"
+            )
+        except AssertionError as error:
+            error.add_note(sidecar.log_text()[seen:])
+            raise
         if sidecar.process.poll() is None:
             return None
         return self.error(sidecar.log_text()[seen:])

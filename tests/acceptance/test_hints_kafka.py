@@ -1,5 +1,6 @@
 """The hints of errors about Kafka work when they are followed to the letter."""
 
+import re
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -107,3 +108,28 @@ def _fence(settings: dict[str, str]) -> None:
         Producer(settings).init_transactions(10)
     except KafkaException:  # the sidecar has fenced this producer in turn
         return
+
+
+def test_after_the_hint_about_a_foreign_record_in_the_schemas_topic_it_runs(
+    make_person: Callable[..., Person],
+) -> None:
+    person = make_person()
+    service = person.service
+    assert person.start_and_obey() == []
+    assert service.sidecar.terminate() == 0
+    foreign = Producer({"bootstrap.servers": service.kafka})
+    topic = f"_cdc.{service.name}.schemas"
+    foreign.produce(topic, "anything", "a/key")
+    foreign.produce(topic, "not a topic", "topic/none")
+    assert foreign.flush(10) == 0
+    codes = []
+    while error := person.start():
+        codes.append(error["code"])
+        (key,) = re.findall(r"record with key b'(\S+)' is malformed", error["fact"])
+        assert "write one with the same key and without a value to the topic" in error["hint"]
+        foreign.produce(topic, None, key)
+        assert foreign.flush(10) == 0
+    assert codes == ["CDC-408", "CDC-408"]
+    service.await_published()
+    assert service.sidecar.terminate() == 0
+    assert service.sidecar.run("teardown", "--yes").returncode == 0

@@ -44,6 +44,7 @@ _FOLLOWED = {
     "CDC-405": "test_hints_kafka.py",
     "CDC-406": "test_limits.py",
     "CDC-407": "test_transactions.py",
+    "CDC-408": "test_hints_kafka.py",
     "CDC-409": "test_takeover.py",
     "CDC-410": "test_hints_kafka.py",
     "CDC-501": "test_hints_slots.py",
@@ -65,7 +66,6 @@ _NOT_FOLLOWED = {
     "CDC-211": "no server of another version can be installed in its place",
     "CDC-220": "a bug of the sidecar or of the server: it is reported",
     "CDC-306": "two schemas with the same 64-bit id cannot be found by trial",
-    "CDC-408": "a newer version of the sidecar wrote the record, and there is none yet",
     "CDC-901": "a bug of the sidecar: it is reported",
     "CDC-902": "only tests arm failpoints",
 }

@@ -131,7 +131,7 @@ def test_two_schemas_with_one_id_halt(monkeypatch: pytest.MonkeyPatch, *, load: 
 
 
 def test_a_record_of_an_unknown_version_halts_and_names_it() -> None:
-    with pytest.raises(SchemasUnreadable, match="record version 2"):
+    with pytest.raises(SchemasUnreadable, match="has version 2"):
         Subjects().load(b"a-value/1", b'{"v": 2}')
 
 

@@ -8,6 +8,8 @@ snapshot of each table (`snapshot/<oid>`). Records `topic/<name>` are written an
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -158,16 +160,37 @@ def decode_schema_record(key: bytes, value: bytes) -> Decoded | None:
         SchemasUnreadable: the record is of another version, or malformed.
 
     """
-    try:
-        record = json.loads(value)
-        if record["v"] != RECORD_VERSION:
-            raise SchemasUnreadable(
-                f"record version {record['v']}", hint="run the newer version of the sidecar"
-            )
+    with parsed(key, value) as record:
         name, _, last = key.decode().rpartition("/")
         return None if name == "topic" else _decode(name, last, record)
+
+
+@contextmanager
+def parsed(key: bytes, value: bytes) -> Iterator[Any]:
+    """Yield the JSON of a record's value, and refuse a record from which its reader fails.
+
+    Raises:
+        SchemasUnreadable: the record is of another version, or malformed.
+
+    """
+    try:
+        record = json.loads(value)
+        version = record["v"]
+        if version == RECORD_VERSION:
+            yield record
+            return
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise SchemasUnreadable(f"record with key {key!r} is malformed") from error
+        raise SchemasUnreadable(
+            f"record with key {key!r} is malformed",
+            cause="another program wrote to the topic of the schemas",
+            hint="stop that program, then remove the record: write one with the same key and"
+            " without a value to the topic, _cdc.<service>.schemas",
+        ) from error
+    raise SchemasUnreadable(
+        f"record with key {key!r} has version {version}",
+        cause="a newer version of the sidecar wrote it",
+        hint="run the newer version of the sidecar",
+    )
 
 
 def _decode(
