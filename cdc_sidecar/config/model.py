@@ -246,6 +246,7 @@ class Outbox(Section):
     table: TableName
     topic: str = "outbox.event.{aggregatetype}"
     payload: Literal["framed", "raw"] = "framed"
+    payload_as: Literal["text", "bytes"] | None = None
     columns: OutboxColumns = OutboxColumns()
     on_error: OnError = "halt"
     former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()

@@ -53,9 +53,10 @@ def outbox_mistakes(relation: Relation, facts: LayoutFacts, config: Outbox) -> l
                 f"outbox column {' or '.join(names)} ({role}) does not exist or is not published"
                 + _renamed(names, relation, config, role)
             )
-    if "payload" in places and not _is_payload(facts.types[places["payload"]]):
-        payload = relation.columns[places["payload"]].name
-        mistakes.append(f"payload column {payload} must be text, json, jsonb or bytea")
+    if "payload" in places:
+        mistakes += _payload_mistakes(
+            relation.columns[places["payload"]].name, facts.types[places["payload"]], config
+        )
     return [f"{config.table}: {mistake}" for mistake in mistakes]
 
 
@@ -73,8 +74,18 @@ def _renamed(names: tuple[str, ...], relation: Relation, config: Outbox, role: s
     )
 
 
-def _is_payload(facts: TypeFacts | None) -> bool:
-    return facts is not None and _root(facts) in _PAYLOADS
+def _payload_mistakes(column: str, facts: TypeFacts | None, config: Outbox) -> list[str]:
+    """Return why a payload cannot be sent; `payload_as` decides where its type does not."""
+    if facts is None:
+        known = f"type of payload column {column} no longer exists"
+        cure = 'set payload_as = "text", or "bytes" if it was a domain over bytea'
+        return [] if config.payload_as else [f"{known}: {cure}"]
+    if config.payload_as == "bytes" and _root(facts) != Builtin.BYTEA.value:
+        return [f'payload column {column} must be bytea, because of payload_as = "bytes"']
+    if config.payload_as or _root(facts) in _PAYLOADS:
+        return []
+    cure = 'or set payload_as = "text", which sends what Postgres prints'
+    return [f"payload column {column} must be text, json, jsonb or bytea; {cure}"]
 
 
 def _root(facts: TypeFacts) -> int:
@@ -106,7 +117,11 @@ class OutboxTable:
         self._catalog = catalog
         self._routes: dict[bytes, TopicRoute] = {}  # by aggregate type
         payload = facts.types[self._places["payload"]]
-        binary = payload is not None and _root(payload) == Builtin.BYTEA.value
+        binary = config.payload_as == "bytes" or (
+            config.payload_as is None
+            and payload is not None
+            and _root(payload) == Builtin.BYTEA.value
+        )
         self._value_schema, self._encode = _FORMS[config.payload == "raw", binary]
         self._event = Count(Counted.EVENTS, config.table, "outbox")
         self._updated = Count(Counted.OUTBOX_UPDATES, config.table)

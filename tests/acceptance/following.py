@@ -10,6 +10,7 @@ _SQL = re.compile(r"(?:ALTER (?:TABLE|PUBLICATION|ROLE)|GRANT) [^;\n]+")
 _BLOCK = re.compile(r"^\[\[tables\]\].*", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(r'set (\[tables\.column\.[^\]]+\]) (as = "text")')
 _KEY = re.compile(r"set (key = \[\"[^\]]+\])")
+_PAYLOAD = re.compile(r'set (payload_as = "text")')
 _OPTIONAL = re.compile(r"set (optional = \[[^\]]+\])")
 _MISSPELT = re.compile(r"(\S+) does not exist.*?did you mean ([^?]+)\?", re.DOTALL)
 _INSTEAD = re.compile(r"configure (\S+) instead of (\S+)")
@@ -55,6 +56,8 @@ def _additions(text: str) -> Iterator[str]:
     elif "unkeyed = true" in text:
         yield "unkeyed = true"
     if found := _OPTIONAL.search(text):
+        yield found[1]
+    if found := _PAYLOAD.search(text):
         yield found[1]
     for block, setting in _SETTING.findall(text):
         yield f"{block}\n{setting}"

@@ -14,6 +14,10 @@ from tests.acceptance.test_check import faults_of
 
 _ALL = "CREATE PUBLICATION cdc FOR ALL TABLES"
 
+_OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
+_TABLE = """CREATE TABLE outbox (id int PRIMARY KEY, aggregatetype text, aggregateid text, type text,
+ payload %s)"""
+
 
 def _tasks(columns: str) -> str:
     return f'\n[[tables]]\nname = "public.tasks"\ncolumns = {columns}\n'
@@ -184,13 +188,7 @@ def test_rows_that_were_inserted_without_an_identity_index_keep_their_key(
 def test_an_outbox_column_that_was_renamed_has_both_names(
     make_service: Callable[..., Service],
 ) -> None:
-    service = _made(
-        make_service,
-        '\n[[outboxes]]\ntable = "public.outbox"\n',
-        "CREATE TABLE outbox (id int PRIMARY KEY, aggregatetype text, aggregateid text, type text,"
-        " payload text)",
-        _ALL,
-    )
+    service = _made(make_service, _OUTBOX, _TABLE % "text", _ALL)
     service.sql(
         f"INSERT INTO outbox VALUES (1, '{service.name}', '1', 'A', 'old')",
         "ALTER TABLE outbox RENAME COLUMN payload TO body",
@@ -201,12 +199,30 @@ def test_an_outbox_column_that_was_renamed_has_both_names(
     config = service.sidecar.config
     both = '[outboxes.columns]\npayload = ["payload", "body"]\n'
     config.write_text(config.read_text() + both)
+    assert _payloads(service) == ["old", "new"]
+
+
+def test_an_outbox_whose_payload_had_a_domain_that_was_dropped(
+    make_service: Callable[..., Service],
+) -> None:
+    service = _made(make_service, _OUTBOX, "CREATE DOMAIN doc AS jsonb", _TABLE % "doc", _ALL)
+    service.sql(
+        f"INSERT INTO outbox VALUES (1, '{service.name}', '1', 'A', '[1]')",
+        "ALTER TABLE outbox ALTER payload TYPE jsonb",
+        "DROP DOMAIN doc",
+        f"INSERT INTO outbox VALUES (2, '{service.name}', '1', 'A', '[2]')",
+    )
+    assert _follow_halt(service)["code"] == "CDC-303"
+    assert _payloads(service) == ["[1]", "[2]"]
+
+
+def _payloads(service: Service) -> list[Any]:
+    """Return the payloads of the events whose aggregate type is the name of the service."""
     service.sidecar.start_and_stream()
     service.await_published()
     topics = read_topics(service.kafka, [f"outbox.event.{service.name}"])
     reader = read_registry(service.kafka, service.name)
-    values = [reader.read(value or b"") for records in topics.values() for _, value, _ in records]
-    assert values == ["old", "new"]
+    return [reader.read(value or b"") for records in topics.values() for _, value, _ in records]
 
 
 def test_the_last_rows_of_a_table_that_was_dropped_are_published(

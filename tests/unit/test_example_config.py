@@ -61,7 +61,7 @@ def test_the_example_shows_the_real_defaults(complete: Config) -> None:
     assert complete.shutdown == plain.shutdown
     assert complete.publish.split_seconds == plain.publish.split_seconds
     assert complete.publish.model_copy(update={"split_after": None}) == plain.publish
-    assert complete.outboxes == plain.outboxes
+    assert complete.outboxes[0].model_copy(update={"payload_as": None}) == plain.outboxes[0]
     assert complete.outboxes[0].columns == OutboxColumns()
     assert complete.postgres.create_slot == plain.postgres.create_slot
     assert complete.transactional_id == plain.transactional_id

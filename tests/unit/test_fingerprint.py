@@ -39,6 +39,7 @@ _EVENTS: dict[str, object] = {
     "outboxes.table": "public.other",
     "outboxes.topic": "{aggregatetype}",
     "outboxes.payload": "raw",
+    "outboxes.payload_as": "text",
     "outboxes.columns.id": "other",
     "outboxes.columns.aggregatetype": "other",
     "outboxes.columns.aggregateid": "other",

@@ -1,6 +1,7 @@
 """Outbox rows become events on topics of their own, or an error says why they cannot."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -205,6 +206,26 @@ def test_all_mistakes_of_an_outbox_are_reported_at_once() -> None:
         assert part in reported
     with pytest.raises(LayoutRefused, match="payload must be"):
         _publish(_insert(), outbox=poor)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent_as", "mistake"),
+    [
+        (shop.BIGINT, None, 'payload_as = "text"'),
+        (shop.BIGINT, "text", ""),
+        (shop.BIGINT, "bytes", "must be bytea"),
+        (None, None, 'or "bytes"'),
+        (None, "text", ""),
+        (None, "bytes", ""),
+    ],
+)
+def test_how_a_payload_of_another_type_is_sent_is_said_by_a_setting(
+    kind: TypeFacts | None, sent_as: str | None, mistake: str
+) -> None:
+    other = _payload(shop.BIGINT)
+    facts = replace(other.facts, types=(*other.facts.types[:-1], kind))
+    found = outbox_mistakes(other.relation, facts, shop.outbox(payload_as=sent_as))
+    assert [mistake in each for each in found] == [True] * bool(mistake)
 
 
 def test_a_renamed_column_has_both_names_and_one_of_them_in_each_layout() -> None:
