@@ -15,8 +15,10 @@ from tests.acceptance.test_check import faults_of
 _ALL = "CREATE PUBLICATION cdc FOR ALL TABLES"
 
 _OUTBOX = '\n[[outboxes]]\ntable = "public.outbox"\n'
-_TABLE = """CREATE TABLE outbox (id int PRIMARY KEY, aggregatetype text, aggregateid text, type text,
- payload %s)"""
+_TABLE = """
+CREATE TABLE outbox
+    (id int PRIMARY KEY, aggregatetype text, aggregateid text, type text, payload %s)
+"""
 
 
 def _tasks(columns: str) -> str:
