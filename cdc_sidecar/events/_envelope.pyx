@@ -17,48 +17,32 @@ from cdc_sidecar.events._avro cimport (
     byte,
     copy,
     copy_bytes,
-    floor_thousandth,
     put_decimal,
-    put_long,
     put_nullable,
     put_varint,
 )
+from cdc_sidecar.events._slots cimport (
+    AFTER,
+    BEFORE,
+    COLLECTION_ORDER,
+    COMMIT_MS,
+    CONSTANT,
+    LSN,
+    OP,
+    OWN,
+    PIECE,
+    ROOM,
+    SEQUENCE,
+    SEQUENCE_ROOM,
+    TOTAL_ORDER,
+    put_slot,
+)
 from cdc_sidecar.events._transaction cimport SourceTransaction, framed, new_record, size_of
 
-from cdc_sidecar.events.binary import encode_string
+from cdc_sidecar.events.binary import EMPTY, encode_string
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.envelope import OPS
 from cdc_sidecar.events.layout import OF_TRANSACTION, Slot
-
-cdef enum:
-    CONSTANT
-    # the slots of `layout.OF_TRANSACTION`, in its order
-    COMMIT_MS
-    COMMIT_US
-    COMMIT_NS
-    XID
-    ORIGIN
-    ORIGIN_LSN
-    COMMIT_LSN
-    BLOCK
-    BLOCK_ID
-    RECEIVED_MS
-    RECEIVED_US
-    RECEIVED_NS
-    # those that change within a transaction
-    SEQUENCE
-    LSN
-    BEFORE
-    AFTER
-    OP
-    TOTAL_ORDER
-    COLLECTION_ORDER
-    OWN
-
-cdef enum:
-    PIECE = CONSTANT  # of an event: a piece of the buffer
-    ROOM = 12 * (1 + VARINT) + 2 * DIGITS + 1  # more than all slots of a transaction but ORIGIN take
-    SEQUENCE_ROOM = 64  # more than `["`, two numbers of 20 digits, `","`, `"]` and their length
 
 cdef dict _CODES = {
     **{slot: code for code, slot in enumerate(OF_TRANSACTION, COMMIT_MS)},
@@ -151,14 +135,22 @@ cdef class Envelope:
         bytes own not None, bytes key,
     ):
         """Encode an event, check it, give it its numbers, count it, and add its record."""
-        cdef bytes value = self._encode(transaction, op, before, after, own, 1)
-        cdef bytes whole = framed(self._key_prefix, key)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(value) + size_of(whole)
-        if size > self._limit:
-            raise self._route.too_large(size)
-        self._number(transaction, op)
-        transaction.records.append(new_record(self._topic, value, whole))
-        transaction.size += size
+        self._add(transaction, op, before, after, own, key)
+        transaction.count_one(self._counted[op])
+
+    def append_rows(self, SourceTransaction transaction not None, list rows not None):
+        """Append an `r` event for each row with its key; all are counted at once."""
+        cdef Py_ssize_t number = 0
+        cdef bytes row, key
+        cdef object counted = self._counted["r"]
+        try:
+            for number in range(len(rows)):
+                row, key = <tuple> rows[number]
+                self._add(transaction, "r", None, row, EMPTY, key)
+            number = len(rows)
+        finally:
+            if number:
+                transaction.counts[counted] = transaction.counts.get(counted, 0) + number
 
     def encode(
         self, SourceTransaction transaction not None, str op, bytes before, bytes after,
@@ -170,18 +162,33 @@ cdef class Envelope:
     def extend(self, SourceTransaction transaction not None, tuple ops, list records):
         """Give a number to one event for each op, count it, and add the records."""
         for op in ops:
-            self._number(transaction, op)
+            self._step_on(transaction)
+            transaction.count_one(self._counted[op])
         for record in records:
             transaction.records.append(record)
             transaction.size += <Py_ssize_t> record.size
 
-    cdef int _number(self, SourceTransaction transaction, str op) except -1:
+    cdef int _add(
+        self, SourceTransaction transaction, str op, bytes before, bytes after, bytes own, bytes key
+    ) except -1:
+        """Append an event that is not counted yet."""
+        cdef bytes value = self._encode(transaction, op, before, after, own, 1)
+        cdef bytes whole = framed(self._key_prefix, key)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(value) + size_of(whole)
+        if size > self._limit:
+            raise self._route.too_large(size)
+        self._step_on(transaction)
+        transaction.records.append(new_record(self._topic, value, whole))
+        transaction.size += size
+        return 0
+
+    cdef int _step_on(self, SourceTransaction transaction) except -1:
+        """Take the next numbers of a transaction."""
         if transaction.xid is not None:
             if self._counter is None:
                 self._counter = transaction.counters.setdefault(self._collection, [0])
             transaction.total_order += 1
             self._counter[0] = <int64_t> self._counter[0] + 1
-        transaction.count_one(self._counted[op])
         return 0
 
     cdef bytes _encode(
@@ -261,7 +268,7 @@ cdef class Envelope:
             if code == CONSTANT:
                 out = copy_bytes(out, <bytes> self._layout[number])
             elif code < SEQUENCE:
-                out = _put_slot(code, transaction, out)
+                out = put_slot(code, transaction, out)
             else:
                 self._add_piece(begun, out)
                 begun = out
@@ -307,42 +314,3 @@ cdef class Envelope:
         self._sequence_size = copy(out, b'"]', 2) - self._sequence
         self._change_size = put_varint(<uint64_t> lsn << 1, self._change)
         self._lsn = lsn
-
-
-cdef byte *_put_slot(int code, SourceTransaction transaction, byte *out) except NULL:
-    """Write a field that is the same for all events of a transaction."""
-    if code == COMMIT_MS:
-        return out + put_long(floor_thousandth(transaction.commit_time), out)
-    if code == COMMIT_US:
-        return out + put_long(transaction.commit_time, out)
-    if code == COMMIT_NS:
-        return out + put_long(transaction.commit_time * 1000, out)
-    if code == RECEIVED_MS:
-        return out + put_long(floor_thousandth(transaction.received), out)
-    if code == RECEIVED_US:
-        return out + put_long(transaction.received, out)
-    if code == RECEIVED_NS:
-        return out + put_long(transaction.received * 1000, out)
-    if code == COMMIT_LSN:
-        return out + put_long(transaction.final_lsn, out)
-    if code == BLOCK_ID:
-        return out if transaction.xid is None else _put_block_id(transaction, out)
-    if code == ORIGIN and transaction.origin is not None:
-        return copy_bytes(out, transaction.origin)
-    out[0] = 2
-    if code == XID and transaction.xid is not None:
-        return out + 1 + put_long(transaction.xid, out + 1)
-    if code == ORIGIN_LSN and transaction.origin is not None:
-        return out + 1 + put_long(transaction.origin_lsn, out + 1)
-    if code == BLOCK and transaction.xid is not None:
-        return out + 1
-    out[0] = 0
-    return out + 1
-
-
-cdef byte *_put_block_id(SourceTransaction transaction, byte *out) except NULL:
-    cdef byte text[2 * DIGITS + 1]
-    cdef Py_ssize_t size = put_decimal(transaction.xid, text)
-    text[size] = c":"
-    size += 1 + put_decimal(transaction.final_lsn, text + size + 1)
-    return copy(out + put_varint(<uint64_t> size << 1, out), text, size)

@@ -4,11 +4,19 @@ The fields that are the same for a transaction are encoded once. `layout.py` giv
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from cdc_sidecar.events.binary import NULL, SOME, encode_bytes, encode_long, encode_string, varint
+from cdc_sidecar.events.binary import (
+    EMPTY,
+    NULL,
+    SOME,
+    encode_bytes,
+    encode_long,
+    encode_string,
+    varint,
+)
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.layout import OF_TRANSACTION, EnvelopeLayout, Slot
 from cdc_sidecar.events.record import ANY_PARTITION, Headers, Record
@@ -208,6 +216,13 @@ class Envelope:
             self._number(transaction, op)
         transaction.records.append(Record(self._topic, value, framed))
         transaction.size += size
+
+    def append_rows(
+        self, transaction: SourceTransaction, rows: Sequence[tuple[bytes, bytes | None]]
+    ) -> None:
+        """Append an `r` event for each row with its key; all are counted at once."""
+        for row, key in rows:
+            self.append(transaction, "r", None, row, EMPTY, key)
 
     def encode(
         self,

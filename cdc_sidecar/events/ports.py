@@ -149,6 +149,16 @@ class Envelope(Protocol):
 
         """
 
+    def append_rows(
+        self, transaction: SourceTransaction, rows: list[tuple[bytes, bytes | None]]
+    ) -> None:
+        """Append an `r` event for each row with its key; the caller has checked the largest.
+
+        Raises:
+            RecordTooLarge: the topic does not take a row; those before it were added.
+
+        """
+
     def encode(
         self,
         transaction: SourceTransaction,

@@ -5,25 +5,39 @@ message, the marker. The lock is kept until the marker is committed, so no DDL l
 snapshot and the marker.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
+from psycopg import pq
 
 from cdc_sidecar.config.model import Postgres
+from cdc_sidecar.errors import PostgresUnavailable
+from cdc_sidecar.postgres import exchange
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
-from cdc_sidecar.postgres.connect import connection_string, server_of, translated
+from cdc_sidecar.postgres.connect import (
+    CONNECT_TIMEOUT,
+    connection_string,
+    server_of,
+    translated,
+)
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
 from cdc_sidecar.postgres.refusal import connect
 from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
 from cdc_sidecar.postgres.visibility import Visibility, lower_bits
+from cdc_sidecar.postgres.waiting import SocketWaiter, Step
+
+T = TypeVar("T")
 
 LOCK_TIMEOUT: Final = "1s"
 """DDL that waits behind our lock, or before it, holds up the service no longer than this."""
 STATEMENT_TIMEOUT: Final = "30s"
 """A chunk takes about 50 ms; one that takes this long is read again in smaller pieces."""
+_PATIENCE: Final = 60.0
+"""Seconds for a chunk: twice the time after which the server ends its query."""
 _BEGIN: Final = f"""
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';
@@ -133,10 +147,6 @@ class Part:
     limit: int = 0
 
 
-class _TooLargeError(Exception):
-    """A copy has more bytes than it may have."""
-
-
 class ChunkReader:
     """One connection; used by one thread."""
 
@@ -150,6 +160,7 @@ class ChunkReader:
         self._config = config
         with translated(server_of(config)):
             self._connection = connect(connection_string(config))
+        self._waiter = SocketWaiter(self._connection.fileno())
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
@@ -228,19 +239,26 @@ class ChunkReader:
         clauses += [f"WHERE {part.where}"] if part.where else []
         clauses += [f"ORDER BY {', '.join(part.order)}"] if part.order else []
         clauses += [f"LIMIT {part.limit}"] if part.limit else []
-        query = f"COPY ({' '.join(clauses)}) TO STDOUT".encode()
+        query = f"COPY ({' '.join(clauses)}) TO STDOUT"
         lines: list[bytes] = []
-        too_much = (_TooLargeError, psycopg.errors.QueryCanceled)
-        with suppress(*too_much), self._connection.cursor() as cursor:
-            with cursor.copy(query) as rows:
-                size = 0
-                for row in rows:
-                    lines.append(bytes(row))
-                    size += len(row)
-                    if limit and size > limit and len(lines) > 1:
-                        raise _TooLargeError
+        result = self._run(exchange.copy_rows(self._connection.pgconn, query, lines, limit))
+        if result is None:
+            self._connection.cancel_safe(timeout=CONNECT_TIMEOUT)
+            self._run(exchange.drop_copy(self._connection.pgconn))
+            return None
+        if result.status == pq.ExecStatus.COMMAND_OK:
             return lines
-        return None
+        error = psycopg.errors.error_from_result(result)
+        if isinstance(error, psycopg.errors.QueryCanceled):
+            return None
+        raise error
+
+    def _run(self, step: Step[T]) -> T:
+        """Run a step of libpq's protocol."""
+        try:
+            return self._waiter.run(step, time.monotonic() + _PATIENCE)
+        except TimeoutError as error:
+            raise PostgresUnavailable("no answer while a chunk was read") from error
 
     def assign_xid(self) -> int:
         """Return the id of the open transaction, which gets one now, as the stream shows it."""

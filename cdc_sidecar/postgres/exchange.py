@@ -94,6 +94,49 @@ def end_copy(pgconn: Libpq) -> Step[None]:
         yield from fetch(pgconn)
 
 
+def copy_rows(
+    pgconn: Libpq, statement: str, rows: list[bytes], limit: int
+) -> Step[PGresult | None]:
+    """Send a COPY … TO STDOUT, append its rows, and return the result with which it ends.
+
+    Return None as soon as there are several rows with more than `limit` bytes in all, if it is not
+    0: the server then still sends, until the query is cancelled and `drop_copy` has ended it.
+    """
+    first = yield from send_query(pgconn, statement)
+    if first is None or first.status not in _COPYING:
+        return first
+    size = 0
+    get, append = pgconn.get_copy_data, rows.append
+    while True:
+        length, row = get(1)
+        if length > 0:
+            append(bytes(row))
+            size += length
+            if limit and size > limit and len(rows) > 1:
+                return None
+        elif length == 0:
+            yield from _read(pgconn)
+        else:
+            break
+    return (yield from _last(pgconn))
+
+
+def drop_copy(pgconn: Libpq) -> Step[PGresult | None]:
+    """Read a copy to its end, keep no rows, and return the last result, which may be an error."""
+    while (length := pgconn.get_copy_data(1)[0]) >= 0:
+        if length == 0:
+            yield from _read(pgconn)
+    return (yield from _last(pgconn))
+
+
+def _last(pgconn: Libpq) -> Step[PGresult | None]:
+    """Return the last result of a query."""
+    last = result = yield from fetch(pgconn)
+    while result is not None:
+        last, result = result, (yield from fetch(pgconn))
+    return last
+
+
 def flush(pgconn: Libpq) -> Step[None]:
     """Send everything that is queued."""
     while pgconn.flush():

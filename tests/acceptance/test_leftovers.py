@@ -115,13 +115,15 @@ class Life:
 
     def _stall(self) -> None:
         """Freeze the broker for longer than a transaction may take."""
+        with frozen(self._kafka.pid):
+            self._lose_transaction()
+
+    def _lose_transaction(self) -> None:
+        """Write while the broker does not answer, and wait until the sidecar has given up."""
         sidecar = self.service.sidecar
         aborted = len(sidecar.events("transaction_aborted"))
-        with frozen(self._kafka.pid):
-            self._write()
-            await_true(
-                lambda: len(sidecar.events("transaction_aborted")) > aborted, what="it gave up"
-            )
+        self._write()
+        await_true(lambda: len(sidecar.events("transaction_aborted")) > aborted, what="it gave up")
 
     def _lose_both(self) -> None:
         """End the connection to Postgres while a commit waits for the broker."""
@@ -152,7 +154,7 @@ class Life:
     def _restart_kafka(self) -> None:
         """Stop the broker while it is needed, and start it again."""
         self._kafka.stop()
-        self._write()
+        self._lose_transaction()
         self._kafka.start()
 
     def _restart_postgres(self) -> None:

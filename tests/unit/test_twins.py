@@ -223,6 +223,8 @@ def _written(twin: Any, schema: Schema, transactions: list[Any], before: int) ->
                 written.append(tables[number].encode(transaction, op, old, new, own, 2))
                 written.append(_refusal(tables[number].append, transaction, op, old, new, own, key))
                 written += [transaction.lsn, transaction.index, transaction.size]
+        rows = [(new or b"", key) for _, _, _, _, new, _, key in events]
+        written.append(_refusal(tables[1].append_rows, transaction, rows))
         tables[0].extend(transaction, ("d", "c"), [Record("x", b"v", None, 1, [("h", b"1")])])
         written += [transaction.orders, transaction.total_order, transaction.counts]
         written += [transaction.final_lsn, transaction.xid, transaction.commit_time]

@@ -52,9 +52,7 @@ class SnapshotRows:
         size = len(envelope.encode(transaction, "r", None, row, EMPTY, 1)) + len(key or b"")
         if size + _MARGIN > route.limit:
             raise route.too_large(size + _MARGIN)
-        append = envelope.append
-        for row, key in rows:
-            append(transaction, "r", None, row, EMPTY, key)
+        envelope.append_rows(transaction, rows)
 
     def _open(self, chunk: Chunk) -> tuple[TopicRoute, Envelope]:
         wanted = (chunk.relation, chunk.after.initial)
