@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.contenders import Contender, PgRecvlogical, Sidecar
+from benchmarks.contenders import Contender, PgRecvlogical, PsqlCopy, Sidecar
 from benchmarks.debezium import Connect, Debezium, Registry
 from benchmarks.downloads import connect_class_path
 from benchmarks.drains import Entry, drain_in_turn
@@ -85,9 +85,9 @@ def _schedule(arguments: argparse.Namespace) -> Schedule:
     return Schedule(
         quick,
         tuple(replace(one, rows=_rows(one, quick, arguments.scale)) for one in chosen),
-        {OURS: 4, "pg_recvlogical": 3, "debezium": 2}
+        {OURS: 4, "pg_recvlogical": 3, "psql_copy": 3, "debezium": 2}
         if quick
-        else {OURS: 4, "pg_recvlogical": 4, "debezium": 2, _PYTHON: 2},
+        else {OURS: 4, "pg_recvlogical": 4, "psql_copy": 4, "debezium": 2, _PYTHON: 2},
         tuple(int(rate) for rate in rates.split(",") if rate.isdecimal()),
         arguments.seconds or (20.0 if quick else 40.0),
         3.0 if quick else 20.0,
@@ -102,6 +102,7 @@ def _rows(workload: Workload, quick: bool, scale: float) -> int:  # noqa: FBT001
 def _contenders(running: Servers, stack: ExitStack, results: Results) -> Iterator[Contender]:
     yield Sidecar()
     yield PgRecvlogical()
+    yield PsqlCopy()
     try:
         say("starting Debezium on Kafka Connect")
         registry = stack.enter_context(Registry())
@@ -136,7 +137,7 @@ def _drain(
     entries = [
         _entry(schedule, workload, one)
         for one in contenders
-        if one.name in schedule.rounds and (workload.published or one.name != "debezium")
+        if one.name in schedule.rounds and _takes_part(one, workload)
     ]
 
     def fail(contender: Contender, error: Exception) -> None:
@@ -146,6 +147,14 @@ def _drain(
 
     with source(running, workload) as from_:
         return list(summarise(workload, list(drain_in_turn(from_, entries, fail))))
+
+
+def _takes_part(contender: Contender, workload: Workload) -> bool:
+    if contender.name == "psql_copy":
+        return workload.snapshot and len(workload.tables) == 1
+    if contender.name == "pg_recvlogical":
+        return not workload.snapshot
+    return workload.published or contender.name != "debezium"
 
 
 def _entry(schedule: Schedule, workload: Workload, contender: Contender) -> Entry:

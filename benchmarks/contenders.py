@@ -33,6 +33,9 @@ create = true
 partitions = 1
 replication_factor = 1
 
+[snapshot]
+mode = "{snapshot}"
+
 [http]
 listen = "127.0.0.1:{port}"
 """
@@ -168,6 +171,7 @@ class Sidecar(_Process):
                 publication=PUBLICATION,
                 kafka=servers.kafka.bootstrap_servers,
                 port=self._port,
+                snapshot="initial" if run.source.workload.snapshot else "never",
             ),
             encoding="utf-8",
         )
@@ -196,4 +200,23 @@ class PgRecvlogical(_Process):
             *("--file", "/dev/null", "--endpos", format_lsn(source.backlog.end)),
             *("--option", "proto_version=1", "--option", f"publication_names={PUBLICATION}"),
         ]
+        self._launch(self.name, command, source.servers.folder / f"{run.name}.log")
+
+
+class PsqlCopy(_Process):
+    """`COPY … TO STDOUT` of psql, to /dev/null: the limit of reading a table's rows as text."""
+
+    name = "psql_copy"
+    guarantee = "none: only reads"
+    format = "COPY text, thrown away"
+    publishes = False
+    registry = ""
+
+    def start(self, run: Run) -> None:
+        """Start reading the only table; return without waiting for it. It ends with the table."""
+        source = run.source
+        (table,) = source.workload.tables
+        psql = source.servers.postgres.bin("psql")
+        copy = f"COPY (SELECT * FROM {table}) TO STDOUT"
+        command: list[str | Path] = [psql, source.dsn, "--output", "/dev/null", "--command", copy]
         self._launch(self.name, command, source.servers.folder / f"{run.name}.log")

@@ -209,6 +209,8 @@ _TUNED: Final = {
     "max.batch.size": "8192",  # four times the default
     "max.queue.size": "32768",  # four batches, as in the defaults
     "poll.interval.ms": "10",  # the default, 500, only adds latency
+    "snapshot.max.threads": "2",  # as many as there are cores; a table has one
+    "snapshot.fetch.size": "10000",  # as the default; a smaller one needs more round trips
     "producer.override.linger.ms": "5",
     "producer.override.batch.size": "1000000",
     "producer.override.compression.type": "lz4",  # as the sidecar's
@@ -231,7 +233,7 @@ def _connector(run: Run) -> dict[str, str]:
         "slot.name": run.name,
         "publication.name": PUBLICATION,
         "publication.autocreate.mode": "disabled",
-        "snapshot.mode": "no_data",
+        "snapshot.mode": "initial" if workload.snapshot else "no_data",
         "schema.name.adjustment.mode": "avro",
         "topic.creation.default.partitions": "1",
         "topic.creation.default.replication.factor": "1",

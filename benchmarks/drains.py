@@ -11,11 +11,13 @@ from confluent_kafka.admin import AdminClient
 from benchmarks.contenders import Contender, Run, failed, not_started
 from benchmarks.meters import (
     SENT,
+    CopiedRows,
     Drained,
     Ends,
     Meter,
     SentLsn,
     StableEnds,
+    count_copied,
     count_records,
     count_sent,
     drained,
@@ -98,6 +100,9 @@ def _summary(run: Drain) -> str:
     return f"{run.drained.rate:,.0f} events/s{truth}"
 
 
+Progress = StableEnds | SentLsn | CopiedRows
+
+
 def _drain(source: SourceDatabase, contender: Contender, name: str, tables: Tables | None) -> Drain:
     kafka = source.servers.kafka.bootstrap_servers
     publishes = contender.publishes and tables is not None
@@ -105,30 +110,47 @@ def _drain(source: SourceDatabase, contender: Contender, name: str, tables: Tabl
         begun = time.monotonic()
         contender.start(Run(slot, source))
         try:
-            walsender = _await_walsender(connection, slot, contender)
+            processes = {contender.name: contender.pid, "broker": source.servers.kafka.pid}
+            if not source.workload.snapshot:  # the stream begins before the snapshot, or after it
+                processes["walsender"] = _await_walsender(connection, slot, contender)
+            forget_peak(contender.pid)
             start = time.monotonic() - begun
-            processes = {
-                contender.name: contender.pid,
-                "walsender": walsender,
-                "broker": source.servers.kafka.pid,
-            }
-            progress = StableEnds(kafka, f"{name}.") if publishes else SentLsn(connection, slot)
+            progress = _progress(source, connection, slot, publishes=publishes)
             meter = Meter(progress, processes)
             _watch(meter, contender, source, publishes=publishes)
             truth = _truth(source, contender, name, progress, tables)
         finally:
             contender.stop()
     _delete_topics(kafka, name)
-    count = count_records(truth.offsets) if truth and publishes else count_sent(source.backlog)
+    count = _counter(source, progress, truth)
     figures = drained(meter.samples, count, meter.peak, source.workload.warm)
     return Drain(contender, figures, truth, start)
+
+
+def _progress(
+    source: SourceDatabase, connection: psycopg.Connection, slot: str, *, publishes: bool
+) -> Progress:
+    if publishes:
+        return StableEnds(source.servers.kafka.bootstrap_servers, f"{slot}.")
+    return CopiedRows(connection) if source.workload.snapshot else SentLsn(connection, slot)
+
+
+def _counter(
+    source: SourceDatabase, progress: Progress, truth: Truth | None
+) -> Callable[[Ends], int]:
+    """Return the function that counts the events up to some progress."""
+    if isinstance(progress, CopiedRows):
+        return count_copied
+    if truth and isinstance(progress, StableEnds):
+        return count_records(truth.offsets)
+    return count_sent(source.backlog)
 
 
 def _truth(
     source: SourceDatabase,
     contender: Contender,
     name: str,
-    progress: StableEnds | SentLsn,
+    progress: Progress,
     tables: Tables | None,
 ) -> Truth | None:
     """Compare the published events with the tables; without tables, none may be published."""
@@ -150,7 +172,6 @@ def _await_walsender(connection: psycopg.Connection, slot: str, contender: Conte
             "SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s", (slot,)
         ).fetchone()
         if row and row[0]:
-            forget_peak(contender.pid)
             return int(row[0])
         time.sleep(_POLL_SECONDS)
     raise not_started(contender)
@@ -174,7 +195,7 @@ def _watch(meter: Meter, contender: Contender, source: SourceDatabase, *, publis
             if not contender.is_alive():
                 if contender.publishes:
                     raise failed(contender, "has ended")
-                meter.finish({SENT: source.backlog.end})
+                meter.finish({SENT: _end(source)})
                 return
         time.sleep(pause)
 
@@ -187,7 +208,12 @@ def _completeness(source: SourceDatabase, *, publishes: bool) -> Callable[[Ends]
     backlog = source.backlog
     if publishes:
         return lambda ends: sum(ends.values()) >= backlog.events
-    return lambda ends: ends.get(SENT, 0) >= backlog.end
+    return lambda ends: ends.get(SENT, 0) >= _end(source)
+
+
+def _end(source: SourceDatabase) -> int:
+    """Return the progress of a contender that has read everything and publishes nothing."""
+    return source.backlog.events if source.workload.snapshot else source.backlog.end
 
 
 def _delete_topics(kafka: str, prefix: str) -> None:

@@ -112,6 +112,23 @@ class SentLsn:
         return self._last
 
 
+class CopiedRows:
+    """The rows that a COPY of the database has sent."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._last: Ends = {}
+
+    def __call__(self) -> Ends:
+        """Ask the server; after the end of the COPY, return the last answer."""
+        row = self._connection.execute(
+            "SELECT tuples_processed FROM pg_stat_progress_copy WHERE datname = current_database()"
+        ).fetchone()
+        if row:
+            self._last = {SENT: row[0]}
+        return self._last
+
+
 class Meter:
     """Takes samples while a backlog is drained; keeps those with progress."""
 
@@ -184,6 +201,11 @@ def count_sent(backlog: Backlog) -> Callable[[Ends], int]:
     lsns = [lsn for lsn, _ in backlog.marks]
     events = [0, *(events for _, events in backlog.marks)]
     return lambda ends: events[bisect_right(lsns, ends.get(SENT, 0))]
+
+
+def count_copied(ends: Ends) -> int:
+    """Return the number of rows that a COPY has sent."""
+    return ends.get(SENT, 0)
 
 
 def cpu_seconds(pid: int) -> float:

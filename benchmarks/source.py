@@ -40,7 +40,7 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The changes that were written after the slot `base` was created.
+    """The changes that were written after the slot `base` was created, or the rows before it.
 
     Each of `marks` has an LSN and the number of events that were committed up to it.
     """
@@ -103,7 +103,8 @@ def _fill(connection: psycopg.Connection, workload: Workload) -> Backlog:
         connection.execute(statement.encode())
     published = ", ".join(workload.tables)
     connection.execute(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE {published}".encode())
-    connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (BASE,))
+    if not workload.snapshot:
+        _create_slot(connection)
     connection.execute(
         "SET synchronous_commit = off"
     )  # the checkpoint below writes everything to disk
@@ -112,8 +113,15 @@ def _fill(connection: psycopg.Connection, workload: Workload) -> Backlog:
         connection.execute(statement.encode())
         events += added
         marks.append((_lsn(connection), events))
+    if workload.snapshot:
+        connection.execute("VACUUM ANALYZE")
+        _create_slot(connection)
     connection.execute("CHECKPOINT")
     return Backlog(events, marks[-1][0], tuple(marks))
+
+
+def _create_slot(connection: psycopg.Connection) -> None:
+    connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (BASE,))
 
 
 def _lsn(connection: psycopg.Connection) -> Lsn:

@@ -30,7 +30,8 @@ class Workload:
 
     `version` names a column that grows with each change of a row; without it, each row is written
     once. `compared` names the columns that are compared; if it is empty, all are. The first `warm`
-    events do not count, because the broker creates the files of a topic at its first use.
+    events do not count, because the broker creates the files of a topic at its first use. The rows
+    of a `snapshot` are written before the slot is created.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Workload:
     outbox: bool = False
     published: bool = True
     long: bool = False  # takes long: fewer runs, no warm-up
+    snapshot: bool = False
     warm: int = 0
     tables: tuple[str, ...] = field(default=("small",))
 
@@ -252,6 +254,29 @@ WORKLOADS: Final = (
         compared=("id", "aggregatetype", "aggregateid", "payload"),
         outbox=True,
         tables=("outbox",),
+    ),
+    Workload(
+        "snapshot_small",
+        "a snapshot of the small rows",
+        2_000_000,
+        long=True,
+        snapshot=True,
+    ),
+    Wide(
+        "snapshot_wide",
+        "a snapshot of rows of 1 kB",
+        1_000_000,
+        long=True,
+        snapshot=True,
+        tables=("wide",),
+    ),
+    Tables(
+        "snapshot_1000",
+        "a snapshot of 1,000 tables of 100 rows",
+        100_000,
+        long=True,
+        snapshot=True,
+        tables=_many(1000),
     ),
     Unpublished(
         "unpublished", "another table writes, 10,000 rows a transaction", 1_000_000, published=False

@@ -122,7 +122,7 @@ def read_published_tables(
         listed += f" AND {_NOT_GENERATED}"
     query = _TABLES.format(tables=PUBLISHED, listed=listed).encode()
     rows = connection.execute(query, {"publication": publication, "oid": oid}).fetchall()
-    memberships = read_memberships(connection, publication)
+    memberships = read_memberships(connection, publication, oid)
     known = (row for row in rows if row[0] in memberships)  # not one that was just taken out
     return tuple(_published_table(connection, row, memberships[row[0]]) for row in known)
 

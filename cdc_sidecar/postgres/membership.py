@@ -39,7 +39,7 @@ FROM pg_publication p
 JOIN pg_publication_tables t ON t.pubname = p.pubname
 JOIN pg_namespace n ON n.nspname = t.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-WHERE p.pubname = %s
+WHERE p.pubname = %(publication)s AND (%(oid)s::oid IS NULL OR c.oid = %(oid)s)
 """  # noqa: S608 - constants only
 _DEFINITION: Final = """
 coalesce((SELECT concat_ws(' WHERE ', r.prattrs::text, pg_get_expr(r.prqual, r.prrelid))
@@ -47,16 +47,18 @@ coalesce((SELECT concat_ws(' WHERE ', r.prattrs::text, pg_get_expr(r.prqual, r.p
 """
 
 
-def read_memberships(connection: psycopg.Connection, publication: str) -> dict[int, Membership]:
-    """Return the membership of every table of a publication, by the oid of the table."""
+def read_memberships(
+    connection: psycopg.Connection, publication: str, oid: int | None = None
+) -> dict[int, Membership]:
+    """Return the membership of every table of a publication, or of the one table, by oid."""
     # schemas, column lists and row filters came with version 15
     modern = connection.info.server_version >= 150000  # noqa: PLR2004 - see above
     query = _MEMBERSHIPS.format(
         schemas=_SCHEMAS if modern else "", definition=_DEFINITION if modern else "''"
     )
     return {
-        oid: Membership(publication, version, tuple(entries), definition, storage)
-        for oid, version, entries, definition, storage in connection.execute(
-            query.encode(), (publication,)
+        table: Membership(publication, version, tuple(entries), definition, storage)
+        for table, version, entries, definition, storage in connection.execute(
+            query.encode(), {"publication": publication, "oid": oid}
         )
     }
