@@ -32,6 +32,7 @@ from cdc_sidecar.errors import (
 )
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.position import Partial
+from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.kafka.position import PositionRecord, spell_partial
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations import slot_move
@@ -212,7 +213,14 @@ def _describe(move: PlannedMove) -> list[str]:
         f"to      {format_lsn(move.goal)}",
         *_consequence(move),
         *(_discarded(move.partial, move.goal) if move.partial else []),
+        *map(_describe_snapshot, move.snapshots),
     ]
+
+
+def _describe_snapshot(after: TableSnapshot) -> str:
+    if after.phase.is_open:
+        return f"again   the snapshot of {after.name} begins again"
+    return f"partly  the snapshot of {after.name} is incomplete: {after.error}"
 
 
 def move_slot(path: Path, *, yes: bool, reason: str | None, chosen: str | None) -> int:

@@ -233,8 +233,8 @@ def _snapshot(body: Body, _now: float) -> Iterator[str]:
         if table["phase"] in ("reading", "read"):
             rows = f"{table['rows']:,} of about {table['estimated_rows']:,} rows"
             yield f"{table['table']} {table['ratio']:.0%} ({rows})"
-        elif table["phase"] == "failed":
-            yield f"{table['table']} failed ({table['error']})"
+        elif table["phase"] in ("failed", "incomplete"):
+            yield f"{table['table']} {table['phase']} ({table['error']})"
     if snapshot["running"]:
         yield rate(snapshot["rows_per_second"], "rows")
         eta = snapshot["eta_seconds"]

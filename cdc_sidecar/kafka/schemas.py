@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.names import schemas_topic
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.read import committed_reader, high_watermark, last_of_each_key, read_records
+from cdc_sidecar.kafka.topics import TopicCatalog
 
 
 def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
@@ -24,6 +26,22 @@ def read_schemas(config: Config) -> Iterator[tuple[bytes, bytes]]:
         yield from last_of_each_key(read_records(reader, topic, 0, high))
     finally:
         reader.close()
+
+
+def read_log(config: Config) -> SchemaLog:
+    """Return the content of the schemas topic; empty if there is no topic.
+
+    Raises:
+        KafkaUnavailable: it cannot be read.
+        SchemasUnreadable: it holds a record that this version does not understand.
+
+    """
+    log = SchemaLog()
+    topic = schemas_topic(config.service.name)
+    if topic in TopicCatalog(admin_client(config.kafka), config.topics).describe([topic]):
+        for key, value in read_schemas(config):
+            log.load(key, value)
+    return log
 
 
 class CommittedSchemas:

@@ -9,7 +9,7 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -17,9 +17,13 @@ from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionOutOfReach, SidecarError, TransactionFailed
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.claim import Claimant, described_topics
+from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.registry.log import SchemaLog
+from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.kafka.claim import Claimant, InternalTopics, described_topics
 from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.producer import Producer
+from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.operations.observation import observe_on
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
@@ -44,11 +48,17 @@ class PlannedMove:
     position: Position  # its position
     identity: SourceIdentity  # of the present source
     mismatch: SidecarError | None = None  # why the LSNs of the two sources cannot be compared
+    snapshots: tuple[TableSnapshot, ...] = ()  # that are no longer complete, or begin again
 
     @property
     def bytes(self) -> int | None:
         """WAL from the position to the goal: negative for a move back, None across sources."""
         return None if self.mismatch else self.goal - self.position.end_lsn
+
+    @property
+    def loses_changes(self) -> bool:
+        """Whether changes never come, as far as that is known."""
+        return self.bytes is None or self.bytes > 0
 
     @property
     def partial(self) -> Partial | None:
@@ -157,7 +167,10 @@ def plan_move(config: Config, planner: Planner) -> Outcome:
 
     """
     with exclusive(config) as connection:
-        return planner(observe_on(connection, config))
+        outcome = planner(observe_on(connection, config))
+    if isinstance(outcome, PlannedMove):
+        return _with_snapshots(outcome, read_log(config))
+    return outcome
 
 
 def make_move(config: Config, planner: Planner, reason: str | None) -> Outcome:
@@ -179,8 +192,23 @@ def make_move(config: Config, planner: Planner, reason: str | None) -> Outcome:
         claim = claimant.claim()
         planned = planner(replace(seen, record=claim.record))
         if isinstance(planned, PlannedMove):
-            _write(claimant, claim.producer, _moved(planned, reason))
+            log = read_log(config)
+            planned = _with_snapshots(planned, log)
+            _write(claimant, claim.producer, _moved(planned, reason), drained(config, log))
         return planned
+
+
+def _with_snapshots(planned: PlannedMove, log: SchemaLog) -> PlannedMove:
+    """Note in the log, and in the plan, which snapshots a move makes incomplete."""
+    if not planned.loses_changes:
+        return planned
+    return replace(planned, snapshots=tuple(log.snapshots.lose_changes()))
+
+
+def drained(config: Config, log: SchemaLog) -> list[Record]:
+    """Return the records that a log has to write."""
+    topic = InternalTopics.of(config).schemas
+    return [Record(topic, value, key, 0) for key, value in log.drain()]
 
 
 def _moved(planned: PlannedMove, reason: str | None) -> PositionRecord:
@@ -201,9 +229,11 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _write(claimant: Claimant, producer: Producer, record: PositionRecord) -> None:
+def _write(
+    claimant: Claimant, producer: Producer, record: PositionRecord, before: Iterable[Record]
+) -> None:
     try:
-        claimant.write(producer, record)
+        claimant.write(producer, record, *before)
     except TransactionFailed as error:
         raise TransactionFailed(
             error.fact,

@@ -17,8 +17,9 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.claim import Claimant, InternalTopics, described_topics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance, read_positions
 from cdc_sidecar.kafka.read import committed_reader
+from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.exclusion import exclusive, lock
-from cdc_sidecar.operations.moves import MoveKind, NothingToMove, operator_move
+from cdc_sidecar.operations.moves import MoveKind, NothingToMove, drained, operator_move
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.slot import SlotStatus, copy_slot, read_slot
@@ -89,7 +90,10 @@ def _claim_and_write(
     planned = _plan(config, connection, chosen)
     if isinstance(planned, SlotMove):
         removed = _removal(claimant.internal, planned.transactional_id)
-        claimant.write(producer, _moved(planned, reason), *removed)
+        log = read_log(config)
+        if planned.bytes:
+            log.snapshots.lose_changes()
+        claimant.write(producer, _moved(planned, reason), *removed, *drained(config, log))
     producer.drop()
     return planned
 

@@ -9,10 +9,8 @@ from cdc_sidecar.errors import KafkaUnavailable
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.log import SchemaLog
-from cdc_sidecar.kafka.claim import Claimant, InternalTopics, described_topics
-from cdc_sidecar.kafka.client import admin_client
-from cdc_sidecar.kafka.schemas import read_schemas
-from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.kafka.claim import Claimant, described_topics
+from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
@@ -42,6 +40,7 @@ def accept_table_gaps(config: Config) -> Mapping[str, str]:
         if gaps:
             for table in tables:
                 log.tables.note(known(table))
+            log.snapshots.lose_changes(gaps)
             _write(config, log)
         return gaps
 
@@ -60,22 +59,6 @@ def read_captured(config: Config) -> Sequence[PublishedTable]:
     finally:
         database.close()
     return preflight.captured(tables, Capture.of(config))
-
-
-def read_log(config: Config) -> SchemaLog:
-    """Return the content of the schemas topic; empty if there is no topic.
-
-    Raises:
-        KafkaUnavailable: it cannot be read.
-        SchemasUnreadable: it holds a record that this version does not understand.
-
-    """
-    log = SchemaLog()
-    topic = InternalTopics.of(config).schemas
-    if topic in TopicCatalog(admin_client(config.kafka), config.topics).describe([topic]):
-        for key, value in read_schemas(config):
-            log.load(key, value)
-    return log
 
 
 def _write(config: Config, log: SchemaLog) -> None:

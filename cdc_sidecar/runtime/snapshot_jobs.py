@@ -16,6 +16,7 @@ class SnapshotJobs:
     """The open snapshots, and the tables that may have one, by oid, in the order of the file."""
 
     states: tuple[TableSnapshot, ...]
+    incomplete: tuple[TableSnapshot, ...]  # of which somebody should know
     tables: Mapping[int, Table]
     names: Mapping[int, str]
 
@@ -26,6 +27,7 @@ def plan_snapshots(
     """Return what a session has to read; note every snapshot that is new."""
     initial = not known
     states: list[TableSnapshot] = []
+    incomplete: list[TableSnapshot] = []
     tables: dict[int, Table] = {}
     names: dict[int, str] = {}
     for published, table in _in_order(captured, capture):
@@ -41,7 +43,9 @@ def plan_snapshots(
             state = replace(state, phase=SnapshotPhase.WAITING, error="")
         if state and state.phase.is_open and (automatic or state.requested):
             states.append(state)
-    return SnapshotJobs(tuple(states), tables, names)
+        elif state and state.phase is SnapshotPhase.INCOMPLETE:
+            incomplete.append(state)
+    return SnapshotJobs(tuple(states), tuple(incomplete), tables, names)
 
 
 def _in_order(

@@ -153,7 +153,7 @@ class Stream:
         report = SnapshotReport(
             telemetry.log, telemetry.metrics.snapshot, telemetry.board.snapshots
         )
-        report.snapshots_opened(self._jobs.states)
+        report.snapshots_opened((*self._jobs.states, *self._jobs.incomplete))
         schedule = SnapshotSchedule(
             self._jobs.tables,
             self._jobs.names,

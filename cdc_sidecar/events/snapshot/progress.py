@@ -11,6 +11,7 @@ class SnapshotPhase(StrEnum):
     READING = "reading"
     READ = "read"  # everything is read, and some rows are owed
     DONE = "done"
+    INCOMPLETE = "incomplete"  # it was complete, until changes of the stream were lost
     FAILED = "failed"
     CANCELLED = "cancelled"
 

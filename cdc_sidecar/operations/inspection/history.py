@@ -7,10 +7,10 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionMissing, SidecarError
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.kafka.position import PositionRecord
+from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.inspection.brokers import SeenPosition
 from cdc_sidecar.operations.inspection.report import Report
 from cdc_sidecar.operations.inspection.source import SeenSource
-from cdc_sidecar.operations.table_gaps import read_log
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
 
