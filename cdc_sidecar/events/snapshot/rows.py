@@ -49,9 +49,8 @@ class SnapshotRows:
             return
         route, envelope = self._open(chunk)
         row, key = max(rows, key=lambda each: len(each[0]) + len(each[1] or b""))
-        size = len(envelope.encode(transaction, "r", None, row, EMPTY, 1)) + len(key or b"")
-        if size + _MARGIN > route.limit:
-            raise route.too_large(size + _MARGIN)
+        event = envelope.encode(transaction, "r", None, row, EMPTY, 1)
+        _check_size(route, len(event) + len(key or b"") + _MARGIN)
         envelope.append_rows(transaction, rows)
 
     def _open(self, chunk: Chunk) -> tuple[TopicRoute, Envelope]:
@@ -66,3 +65,8 @@ class SnapshotRows:
                 snapshot=INITIAL if chunk.after.initial else INCREMENTAL,
             )
         return self._opened[wanted]
+
+
+def _check_size(route: TopicRoute, size: int) -> None:
+    if size > route.limit:
+        raise route.too_large(size)
