@@ -16,6 +16,7 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.checks import preflight
 from cdc_sidecar.checks.gaps import known
 from cdc_sidecar.checks.history import check_history
+from cdc_sidecar.checks.snapshot_jobs import plan_snapshots
 from cdc_sidecar.checks.source_view import SourceView
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.assembler import Assembler
@@ -35,7 +36,6 @@ from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
-from cdc_sidecar.runtime.snapshot_jobs import plan_snapshots
 from cdc_sidecar.runtime.snapshot_report import SnapshotReport
 from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
 from cdc_sidecar.runtime.snapshot_schedule import SnapshotSchedule

@@ -150,3 +150,22 @@ def test_without_a_place_for_its_socket_the_sidecar_runs_and_says_so(items: Serv
     items.sidecar.start_and_stream()
     (warning,) = items.sidecar.events("control_unavailable")
     assert warning["path"] == "/nowhere/control.sock"
+
+
+def test_check_says_which_rows_would_be_sent_and_how_long_that_takes(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(TABLES + MARKS, **{'mode = "never"': 'mode = "initial"'})
+    service.sql(*ITEMS, "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 600) n")
+    assert "1 table with at least 0 rows" in _said_of_snapshots(service)
+    service.sql("ANALYZE items")
+    assert "1 table with about 600 rows" in _said_of_snapshots(service)
+    service.sidecar.start_and_stream()
+    await_snapshots(service)
+    assert _said_of_snapshots(service) == "none is due"
+
+
+def _said_of_snapshots(service: Service) -> str:
+    checks = json.loads(service.sidecar.run("check", "--json").stdout)["checks"]
+    (said,) = [str(check["detail"]) for check in checks if check["check"] == "snapshots"]
+    return said

@@ -2,7 +2,9 @@
 
 from cdc_sidecar.checks.continuity import Continuity, SourceState
 from cdc_sidecar.checks.history import check_history
+from cdc_sidecar.checks.snapshot_jobs import plan_snapshots
 from cdc_sidecar.checks.source import identity_of
+from cdc_sidecar.checks.source_view import SourceView
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionMissing, SidecarError
 from cdc_sidecar.events.capture import Capture
@@ -11,8 +13,10 @@ from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.inspection.brokers import SeenPosition
 from cdc_sidecar.operations.inspection.report import Report
 from cdc_sidecar.operations.inspection.source import SeenSource
+from cdc_sidecar.operations.snapshot_plan import plan_tables
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
+from cdc_sidecar.wording import number, size, span
 
 
 def inspect_history(
@@ -28,8 +32,26 @@ def inspect_history(
             lambda: check_history(view.captured, capture, read_log(config)),
             lambda _: "the tables continue them",
         )
+        report.attempt(
+            "snapshots", lambda: _plan_snapshots(config, capture, view), lambda said: said
+        )
     if source.server and source.system:
         _compare_positions(config, capture, report, source, position.record)
+
+
+def _plan_snapshots(config: Config, capture: Capture, view: SourceView) -> str:
+    """Say which rows the next start would send, and how long that takes, about."""
+    jobs = plan_snapshots(view.captured, capture, config.snapshot, read_log(config).snapshots)
+    plans = plan_tables(config, [state.name for state in jobs.states])
+    if not plans:
+        return "none is due"
+    rows, total = sum(plan.rows or 0 for plan in plans), sum(plan.bytes for plan in plans)
+    unknown = any(plan.seconds is None for plan in plans)
+    time = span(sum(plan.seconds or 0 for plan in plans))
+    least = "at least " if unknown else "about "
+    more = "; run ANALYZE for a better estimate" if unknown else ""
+    tables = number(len(plans), "table")
+    return f"{tables} with {least}{rows:,} rows ({size(total)}) will be sent: {least}{time}{more}"
 
 
 def _compare_positions(
