@@ -10,7 +10,12 @@ from cdc_sidecar.checks.source_view import SourceView
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TopicUnfit
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.names import message_topic, table_topic, transaction_topic
+from cdc_sidecar.events.names import (
+    message_topic,
+    notification_topic,
+    table_topic,
+    transaction_topic,
+)
 from cdc_sidecar.kafka.topic import Topic, alter_topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable
 
@@ -25,7 +30,8 @@ def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capt
         if capture.outbox(table.relation.qualified_name) is None
     ]
     names += [message_topic(capture.service)] if config.messages.prefixes else []
-    return names + ([transaction_topic(capture.service)] if capture.transaction_metadata else [])
+    names += [transaction_topic(capture.service)] if capture.transaction_metadata else []
+    return names + ([notification_topic(capture.service)] if config.notifications.topic else [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,12 @@ class Transactions(Section):
     topic: bool = False
 
 
+class Notifications(Section):
+    """Records that tell readers what becomes of the snapshots."""
+
+    topic: bool = False
+
+
 class Config(Section):
     """The whole configuration of one sidecar."""
 
@@ -288,6 +294,7 @@ class Config(Section):
     outboxes: Annotated[tuple[Outbox, ...], Field(strict=False)] = ()
     messages: Messages = Messages()
     transactions: Transactions = Transactions()
+    notifications: Notifications = Notifications()
     http: Http = Http()
     log: Log = Log()
     shutdown: Shutdown = Shutdown()

@@ -117,6 +117,11 @@ cdef class SourceTransaction:
         self.records.append(record)
         self.size += size
 
+    def add(self, record not None):
+        """Add a record that was made and checked by its route."""
+        self.records.append(record)
+        self.size += <Py_ssize_t> record.size
+
     def release(self):
         """Drop records and counts, because a batch has them now."""
         self.records = []

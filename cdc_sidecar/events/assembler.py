@@ -25,6 +25,7 @@ from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.relations import Relations
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.chunk import PREFIX
+from cdc_sidecar.events.snapshot.notifications import Notifications
 from cdc_sidecar.events.snapshot.rows import SnapshotRows
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.events.transaction_metadata import TransactionMetadata
@@ -98,11 +99,19 @@ class Assembler:
         """Whether readers are told how far the stream is while nothing of ours happens."""
         return self._batching.tells_progress
 
-    def watch(self, states: Sequence[TableSnapshot], topic: str) -> SnapshotWindow:
-        """Open the window of snapshots, whose progress is written to `topic`; before any frame."""
+    def watch(
+        self, states: Sequence[TableSnapshot], topic: str, *, notify: bool = False
+    ) -> SnapshotWindow:
+        """Open the window of snapshots, whose progress is written to `topic`; before any frame.
+
+        With `notify`, readers are told of the progress by records of a topic of their own.
+        """
         registry, catalog, relations = self._schemas.registry, self._catalog, self._relations
         rows = SnapshotRows(self._source, registry, catalog, relations.unwatch)
-        window = SnapshotWindow(states, rows, lambda: TopicRoute.open(topic, {}, registry, catalog))
+        told = Notifications(self._source.service, registry, catalog) if notify else None
+        window = SnapshotWindow(
+            states, rows, lambda: TopicRoute.open(topic, {}, registry, catalog), told
+        )
         self._window = relations.window = window
         return window
 

@@ -136,6 +136,11 @@ class SourceTransaction:
         self.records.append(record)
         self.size += size
 
+    def add(self, record: Record) -> None:
+        """Add a record that was made and checked by its route."""
+        self.records.append(record)
+        self.size += record.size
+
     def release(self) -> None:
         """Drop records and counts, because a batch has them now."""
         self.records, self.counts, self.size = [], defaultdict(int), 0

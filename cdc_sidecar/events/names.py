@@ -75,6 +75,11 @@ def transaction_topic(service: str) -> str:
     return f"{topic_part(service)}.transaction"
 
 
+def notification_topic(service: str) -> str:
+    """Return the topic of notifications about snapshots."""
+    return f"{topic_part(service)}.notification"
+
+
 def position_topic(service: str) -> str:
     """Return the topic that holds the position."""
     return f"_cdc.{topic_part(service)}.position"

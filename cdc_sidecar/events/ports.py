@@ -120,6 +120,9 @@ class SourceTransaction(Protocol):
 
         """
 
+    def add(self, record: Record) -> None:
+        """Add a record that was made and checked by its route."""
+
     def release(self) -> None:
         """Drop records and counts, because a batch has them now."""
 

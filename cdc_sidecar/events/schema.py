@@ -148,6 +148,21 @@ def transaction_schema() -> Schema:
     )
 
 
+def notification_key_schema() -> Schema:
+    """Return the schema of the keys of notifications: Debezium's."""
+    return _debezium_record("NotificationKey", [{"name": "id", "type": "string"}], _COMMON)
+
+
+def notification_schema() -> Schema:
+    """Return the schema of notifications: the fields that Debezium's have."""
+    texts: list[Schema] = [
+        {"name": name, "type": "string"} for name in ("id", "aggregate_type", "type")
+    ]
+    more = _optional("additional_data", {"type": "map", "values": "string"})
+    at: Schema = {"name": "timestamp", "type": "long"}
+    return _debezium_record("NotificationValue", [*texts, more, at], _COMMON)
+
+
 def _debezium_record(name: str, fields: list[Schema], namespace: str | None = None) -> Schema:
     namespace = namespace or _DEBEZIUM
     return {

@@ -7,7 +7,13 @@ import re
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.names import message_topic, topic_part, transaction_topic, unescape
+from cdc_sidecar.events.names import (
+    message_topic,
+    notification_topic,
+    topic_part,
+    transaction_topic,
+    unescape,
+)
 
 _TABLE_PARTS = 3
 """The parts of a table's topic: service, schema and table. A dot inside a part is escaped."""
@@ -20,7 +26,8 @@ class EventTopics:
         service = config.service.name
         self._service = topic_part(service)
         self._capture = Capture.of(config)
-        self._single = (message_topic(service), transaction_topic(service))
+        named = (message_topic, transaction_topic, notification_topic)
+        self._single = tuple(name(service) for name in named)
         self._outboxes = [_pattern(outbox.topic) for outbox in config.outboxes]
 
     def may_hold(self, topic: str) -> bool:

@@ -38,11 +38,16 @@ def accept_table_gaps(config: Config) -> Mapping[str, str]:
         tables, log = read_captured(config), read_log(config)
         gaps = find_gaps(tables, log.tables)
         if gaps:
-            for table in tables:
-                log.tables.note(known(table))
-            log.snapshots.lose_changes(gaps)
+            _accept(gaps, tables, log)
             _write(config, log)
         return gaps
+
+
+def _accept(gaps: Mapping[str, str], tables: Sequence[PublishedTable], log: SchemaLog) -> None:
+    """Note the tables as they are now, and that their snapshots lack something."""
+    for table in tables:
+        log.tables.note(known(table))
+    log.snapshots.lose_changes(gaps)
 
 
 def read_captured(config: Config) -> Sequence[PublishedTable]:

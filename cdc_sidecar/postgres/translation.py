@@ -79,9 +79,7 @@ def translate(sqlstate: str | None, message: str, routine: str | None = None) ->
         return PostgresBusy(fact, hint=_BUSY_HINTS.get(sqlstate, _BUSY_HINT))
     if verdict is None or verdict is Verdict.FOREIGN:
         return _foreign(sqlstate, fact)
-    if (sqlstate, routine) in _ROUTINES:
-        return _ROUTINES[sqlstate, routine](fact)
-    return _TRANSLATIONS[verdict](fact)
+    return _ROUTINES.get((sqlstate, routine), _TRANSLATIONS[verdict])(fact)
 
 
 def _translate_connection(fact: str) -> SidecarError:

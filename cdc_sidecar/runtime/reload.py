@@ -17,7 +17,7 @@ from cdc_sidecar.postgres.server import read_server
 from cdc_sidecar.runtime.resources import Resources
 
 RELOADABLE: Final = frozenset({
-    "log", "messages", "outboxes", "snapshot", "tables", "topics", "transactions",
+    "log", "messages", "notifications", "outboxes", "snapshot", "tables", "topics", "transactions",
 })  # fmt: skip
 """The sections that a new session takes over. The others belong to what outlives a session: the
 connections, the HTTP server, and the claim of the position."""

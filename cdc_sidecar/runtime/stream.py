@@ -144,7 +144,11 @@ class Stream:
             StreamCatalog(examined, started.topics, self._lookup, self._upkeep, self._ending),
             clock=lambda: time.time_ns() // 1000,
         )
-        window = assembler.watch(self._jobs.states, started.start.internal.schemas)
+        window = assembler.watch(
+            self._jobs.states,
+            started.start.internal.schemas,
+            notify=self._config.notifications.topic,
+        )
         self._snapshotter = self._make_snapshotter(window, resources.requests)
         return assembler
 

@@ -61,7 +61,10 @@ _NO_EVENT_KEYS = {
 }
 """Each key of the same sections that changes no event, with another value."""
 
-_NO_EVENTS = {"postgres", "kafka", "topics", "publish", "snapshot", "http", "log", "shutdown"}
+_NO_EVENTS = {
+    *("postgres", "kafka", "topics", "publish", "snapshot", "notifications"),
+    *("http", "log", "shutdown"),
+}
 """Sections whose keys change no event: how the source and Kafka are reached, and when."""
 
 

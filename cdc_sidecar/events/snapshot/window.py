@@ -20,6 +20,7 @@ from cdc_sidecar.events.registry.records import TableSnapshot, encode_snapshot
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.changes import RecentChanges
 from cdc_sidecar.events.snapshot.chunk import Chunk, Identity
+from cdc_sidecar.events.snapshot.notifications import Notifications
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 
 
@@ -48,11 +49,13 @@ class SnapshotWindow:
         states: Iterable[TableSnapshot],
         rows: RowsOfChunks,
         open_route: Callable[[], TopicRoute],
+        notifications: Notifications | None = None,
     ) -> None:
         """Continue unfinished snapshots; their progress is written to the topic of the route."""
         self._states = {state.oid: state for state in states}
         self._rows = rows
         self._open_route = open_route
+        self._notifications = notifications
         self._route: TopicRoute | None = None
         self._expected: dict[bytes, Chunk] = {}
         self._guard = threading.Lock()
@@ -165,7 +168,10 @@ class SnapshotWindow:
         route = self._route = self._route or self._open_route()
         key, value = encode_snapshot(state)
         transaction.append(route, value, key)
-        self._states[state.oid] = state
+        before, self._states[state.oid] = self._states[state.oid], state
+        if self._notifications:
+            last = not any(each.phase.is_open for each in self._states.values())
+            self._notifications.tell(transaction, before, state, last=last)
         if not self.watches(state.oid):
             self._rows.unwatch(state.oid)
 

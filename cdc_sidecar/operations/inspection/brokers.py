@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics
 from cdc_sidecar.config.model import Config
@@ -30,6 +31,12 @@ class SeenPosition:
     is_known: bool
 
 
+_COST: Final = (
+    "two for each source transaction, and up to four a second while other tables are written"
+)
+"""What the topic of BEGIN and END costs."""
+
+
 class BrokerInspection:
     """Inspects Kafka once."""
 
@@ -49,6 +56,8 @@ class BrokerInspection:
         self._report.attempt(
             "transactions", self._try_transactions, lambda name: f"allowed (tried as {name})"
         )
+        if self._config.transactions.topic:
+            self._report.attempt("transaction records", lambda: None, lambda _: _COST)
         record = self._report.attempt(
             "position", partial(read_current_position, self._config), _say_position
         )
