@@ -7,12 +7,13 @@ in them.
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc_sidecar.events.binary import SOME, encode_array, encode_long, encode_string
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.names import notification_topic
 from cdc_sidecar.events.ports import SourceTransaction
+from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.route import TopicRoute
@@ -26,7 +27,7 @@ PARTITION = 0
 @dataclass(frozen=True, slots=True)
 class _Notification:
     type: str
-    data: Mapping[str, str]
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 class Notifications:
@@ -52,17 +53,21 @@ class Notifications:
             RecordTooLarge: the topic does not take one.
 
         """
-        for said in _of(before, after, last=last):
-            route = self._route = self._route or self._open()
-            number = f"{self._service}/{after.oid}/{transaction.final_lsn}/{said.type}"
-            key = encode_string(str(uuid.uuid5(uuid.NAMESPACE_OID, number)))
-            data = {"connector_name": self._service, **said.data}
-            pairs = [encode_string(name) + encode_string(text) for name, text in data.items()]
-            kind = "Initial Snapshot" if after.initial else "Incremental Snapshot"
-            fields = (encode_string(kind), encode_string(said.type), SOME, encode_array(pairs))
-            at = encode_long(transaction.commit_time // 1000)
-            value = b"".join((route.value_prefix, key, *fields, at))
-            transaction.add(route.record(value, key, PARTITION))
+        for said in (*_read(before, after), *_ended(before, after, last=last)):
+            transaction.add(self._record(transaction, after, said))
+
+    def _record(
+        self, transaction: SourceTransaction, table: TableSnapshot, said: _Notification
+    ) -> Record:
+        route = self._route = self._route or self._open()
+        number = f"{self._service}/{table.oid}/{transaction.final_lsn}/{said.type}"
+        key = encode_string(str(uuid.uuid5(uuid.NAMESPACE_OID, number)))
+        data = {"connector_name": self._service, "data_collections": table.name, **said.data}
+        pairs = [encode_string(name) + encode_string(text) for name, text in data.items()]
+        kind = "Initial Snapshot" if table.initial else "Incremental Snapshot"
+        fields = (encode_string(kind), encode_string(said.type), SOME, encode_array(pairs))
+        at = encode_long(transaction.commit_time // 1000)
+        return route.record(b"".join((route.value_prefix, key, *fields, at)), key, PARTITION)
 
     def _open(self) -> TopicRoute:
         """Register the schemas before the first record."""
@@ -74,25 +79,29 @@ class Notifications:
         return TopicRoute.open(topic, schemas, self._registry, self._catalog)
 
 
-def _of(before: TableSnapshot, after: TableSnapshot, *, last: bool) -> Iterator[_Notification]:
-    """Yield what a step of a table means to a reader."""
-    table, phase = {"data_collections": after.name}, after.phase
-    was_read = before.phase in (SnapshotPhase.READING, SnapshotPhase.READ)
+def _read(before: TableSnapshot, after: TableSnapshot) -> Iterator[_Notification]:
+    """Yield what was read of a table by a step."""
+    phase = after.phase
     is_read = phase in (SnapshotPhase.READ, SnapshotPhase.DONE)
-    if not was_read and (is_read or phase is SnapshotPhase.READING):
-        yield _Notification("STARTED", table)
+    was_begun = before.phase in (SnapshotPhase.READING, SnapshotPhase.READ)
+    if not was_begun and (is_read or phase is SnapshotPhase.READING):
+        yield _Notification("STARTED")
     if phase is SnapshotPhase.READING and after.cursor != before.cursor:
         progress = {"current_collection_in_progress": after.name, "rows": str(after.rows)}
-        yield _Notification("IN_PROGRESS", table | progress)
+        yield _Notification("IN_PROGRESS", progress)
     if is_read and before.phase is not SnapshotPhase.READ:
         scanned = {"scanned_collection": after.name, "total_rows_scanned": str(after.rows)}
         status = {"status": "SUCCEEDED" if after.rows else "EMPTY"}
-        yield _Notification("TABLE_SCAN_COMPLETED", table | scanned | status)
+        yield _Notification("TABLE_SCAN_COMPLETED", scanned | status)
+
+
+def _ended(before: TableSnapshot, after: TableSnapshot, *, last: bool) -> Iterator[_Notification]:
+    """Yield whether a step has ended, or interrupted, the snapshot of a table."""
     if after.paused != before.paused:
-        yield _Notification("PAUSED" if after.paused else "RESUMED", table)
-    if phase is SnapshotPhase.CANCELLED:
-        yield _Notification("STOPPED", table)
-    elif phase is SnapshotPhase.FAILED:
-        yield _Notification("ABORTED", table | {"reason": after.error.partition(":")[0]})
-    elif phase is SnapshotPhase.DONE and last:
-        yield _Notification("COMPLETED", table)
+        yield _Notification("PAUSED" if after.paused else "RESUMED")
+    if after.phase is SnapshotPhase.CANCELLED:
+        yield _Notification("STOPPED")
+    elif after.phase is SnapshotPhase.FAILED:
+        yield _Notification("ABORTED", {"reason": after.error.partition(":")[0]})
+    elif after.phase is SnapshotPhase.DONE and last:
+        yield _Notification("COMPLETED")
