@@ -1,6 +1,7 @@
 """`make soak`: a storm of changes, kills and cuts of the wire, compared round by round.
 
-Each round has its own database, topics and oracle, so that a long run can be compared too.
+Each round has its own database, topics and oracle, so that a long run can be compared too. Every
+second round has a snapshot of 200,000 rows beside its storm.
 """
 
 import argparse
@@ -9,11 +10,11 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import broker_behind_wire, service_on
 from tests.acceptance.conftest import Service, service_maker
 from tests.acceptance.events import (
@@ -22,9 +23,11 @@ from tests.acceptance.events import (
     count_differences,
     read_events,
 )
+from tests.acceptance.snapshot_soak import Figures, snapshot_round
+from tests.acceptance.stalled import stalling_postgres
 from tests.acceptance.storm import Storm, kill_at_any_moment
 from tests.acceptance.wire import Api, Cut, Wire
-from tests.conftest import SLOTS, new_database
+from tests.conftest import new_database
 
 ROUND: Final = 15.0  # seconds of storm; the comparison takes about as long
 _LAST: Final = 5.0  # seconds: no round is started for less
@@ -43,11 +46,23 @@ class Totals:
     lost: int = 0
     repeated: int = 0
     faults: int = 0  # rounds that failed otherwise, or were out of order
+    rows: int = 0  # of snapshots, each compared with the row at its place in the stream
+    stalls: int = 0  # of the synchronous standby
+
+    def add(self, round_: Figures) -> None:
+        """Add the figures of a round with a snapshot."""
+        self.transactions += round_.transactions
+        self.kills += round_.kills
+        self.cuts = round_.cuts
+        self.stalls += round_.stalls
+        self.events += round_.events
+        self.rows += round_.rows
 
     def __str__(self) -> str:
         """Return the last line of a soak."""
         return (
-            f"{self.transactions} transactions, {self.kills} kills, "
+            f"{self.transactions} transactions, {self.kills} kills, {self.cuts} cuts, "
+            f"{self.stalls} stalls, {self.rows} rows of snapshots, "
             f"{self.lost} lost, {self.repeated} repeated"
         )
 
@@ -89,18 +104,22 @@ def main() -> int:
     print(
         f"{arguments.seconds:g} s with seed {seed}: real servers, a storm of changes, kills, cuts"
     )
-    with PostgresServer(settings=SLOTS, fsync=False) as postgres, broker_behind_wire() as kafka:
+    with stalling_postgres(folder) as postgres, broker_behind_wire() as (broker, wire):
         while progress.left > _LAST or not totals.rounds:
             totals.rounds += 1
             try:
                 with (
-                    new_database(postgres) as dsn,
-                    service_maker(dsn, kafka[0].bootstrap_servers, folder) as make,
+                    new_database(postgres.server) as dsn,
+                    service_maker(dsn, broker.bootstrap_servers, folder) as make,
                 ):
-                    service = service_on(
-                        kafka[0].bootstrap_servers, make, seen_at=f"127.0.0.1:{kafka[1].port}"
-                    )
-                    _round(service, kafka[1], f"{seed}/{totals.rounds}", progress, totals)
+                    dice = random.Random(f"{seed}/{totals.rounds}")  # noqa: S311 - reproducible
+                    if totals.rounds % 2:
+                        _storm(make, broker.bootstrap_servers, wire, dice, progress, totals)
+                    else:
+                        figures = snapshot_round(
+                            make, broker.bootstrap_servers, wire, postgres, dice
+                        )
+                        totals.add(figures)
             except AssertionError as error:
                 totals.faults += 1
                 progress.show(totals)
@@ -124,9 +143,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _round(service: Service, wire: Wire, seed: str, progress: Progress, totals: Totals) -> None:
+def _storm(
+    make: Callable[..., Service],
+    kafka: str,
+    wire: Wire,
+    chance: random.Random,
+    progress: Progress,
+    totals: Totals,
+) -> None:
     """Run writers, kills and cuts until the round is over; then compare."""
-    chance = random.Random(seed)  # noqa: S311 - reproducible
+    service = service_on(kafka, make, seen_at=f"127.0.0.1:{wire.port}")
     service.sidecar.start_and_stream()
     oracle = service.oracle()
     storm = Storm(service, chance.randrange(10**6))

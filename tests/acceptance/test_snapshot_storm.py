@@ -30,8 +30,11 @@ NOISE = "(SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 20 
 class Writer(threading.Thread):
     """Changes rows in every way until it is told to stop."""
 
-    def __init__(self, service: Service, dice: random.Random, label: str) -> None:
+    def __init__(
+        self, service: Service, dice: random.Random, label: str, rows: int = _ROWS
+    ) -> None:
         super().__init__(daemon=True)
+        self._rows = rows
         self._service = service
         self._dice = dice
         self._label = label
@@ -55,8 +58,8 @@ class Writer(threading.Thread):
                     connection.rollback()
 
     def _statement(self) -> str:
-        dice, row = self._dice, self._dice.randint(1, _ROWS + 200)
-        other = dice.randint(1, 2 * _ROWS)
+        dice, row = self._dice, self._dice.randint(1, self._rows + 200)
+        other = dice.randint(1, 2 * self._rows)
         return dice.choice([
             f"UPDATE items SET n = n + 1 WHERE id = {row}",
             f"UPDATE items SET n = n + 1 WHERE id = {row}",
@@ -68,9 +71,12 @@ class Writer(threading.Thread):
 
 
 @contextmanager
-def writers(service: Service, dice: random.Random, label: str) -> Iterator[list[Writer]]:
+def writers(
+    service: Service, dice: random.Random, label: str, rows: int = _ROWS
+) -> Iterator[list[Writer]]:
     """Let some writers change rows during the block."""
-    started = [Writer(service, random.Random(dice.random()), label) for _ in range(_WRITERS)]  # noqa: S311
+    seeds = [dice.random() for _ in range(_WRITERS)]
+    started = [Writer(service, random.Random(seed), label, rows) for seed in seeds]  # noqa: S311
     for writer in started:
         writer.start()
     try:
