@@ -16,7 +16,7 @@ from tests.acceptance.wire import Api, Cut, Wire
 from tests.waiting import await_true
 
 ROWS: Final = 200_000
-_PACE: Final = "chunk_rows = 2000\nmax_rows_per_second = 8000"
+_PACE: Final = {'mode = "never"': 'mode = "initial"\nchunk_rows = 2000\nmax_rows_per_second = 8000'}
 _STEP: Final = 4000  # rows between two faults
 _PATIENCE: Final = 180.0  # seconds until everything is published
 
@@ -46,18 +46,9 @@ def snapshot_round(
         AssertionError: a row is wrong at its place, lost or repeated.
 
     """
-    figures, large = Figures(), dice.random() < 0.5
-    service = service_on(
-        kafka,
-        make,
-        seen_at=f"127.0.0.1:{wire.port}",
-        **{'mode = "never"': f'mode = "initial"\n{_PACE}'},
-    )
-    service.dsn = make_conninfo(service.dsn, options="-c synchronous_commit=local")
+    figures, large = Figures(), dice.random() < 0.5  # noqa: PLR2004 - a coin
     label = NOISE if large else "'x' || {id}"
-    if large:
-        service.sql("ALTER TABLE items ALTER label SET STORAGE EXTERNAL")
-        service.sql("ALTER TABLE items SET (toast_tuple_target = 128)")
+    service = _prepare(service_on(kafka, make, seen_at=f"127.0.0.1:{wire.port}", **_PACE), large)
     oracle = service.oracle()
     filled = f"generate_series(1, {ROWS}) n"
     service.sql(f"INSERT INTO items SELECT n, n, {label.format(id='n')} FROM {filled}")
@@ -76,6 +67,15 @@ def snapshot_round(
     figures.events, figures.rows = len(seen), sum(event.op == "r" for event in seen)
     figures.cuts = wire.cuts
     return figures
+
+
+def _prepare(service: Service, large: bool) -> Service:  # noqa: FBT001 - two kinds of tables
+    """Let our own commits wait for nobody; give the table large values, or none."""
+    service.dsn = make_conninfo(service.dsn, options="-c synchronous_commit=local")
+    if large:
+        service.sql("ALTER TABLE items ALTER label SET STORAGE EXTERNAL")
+        service.sql("ALTER TABLE items SET (toast_tuple_target = 128)")
+    return service
 
 
 def _await_rows(service: Service) -> None:

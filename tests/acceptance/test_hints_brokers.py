@@ -120,7 +120,6 @@ def test_after_the_hint_about_the_rate_of_records_it_runs(
 def test_after_the_hint_about_the_length_of_a_request_it_runs(
     make_person: Callable[..., Person], strict: KafkaBroker
 ) -> None:
-    """It is the last test of the broker, which is restarted."""
     person = make_person()
     service = person.service
     assert person.start() is None
