@@ -46,7 +46,7 @@ def snapshot_round(
         AssertionError: a row is wrong at its place, lost or repeated.
 
     """
-    figures, large = Figures(), dice.random() < 0.5  # noqa: PLR2004 - a coin
+    figures, large = Figures(), dice.random() < 0.5
     label = NOISE if large else "'x' || {id}"
     service = _prepare(service_on(kafka, make, seen_at=f"127.0.0.1:{wire.port}", **_PACE), large)
     oracle = service.oracle()
