@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Final
 
 import typer
 
@@ -15,8 +14,6 @@ from cdc_sidecar.errors import HttpUnavailable
 from cdc_sidecar.http.server import try_address
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.inspection import Finding, Report, inspect
-
-NOT_YET: Final = "rows older than the slot are not sent: this version has no snapshots"
 
 
 def check(path: Path, *, as_json: bool) -> int:
@@ -62,7 +59,6 @@ class _Printer:
             checks = [finding.as_json() for finding in self._findings]
             typer.echo(json.dumps({"version": 1, "ok": not faults, "checks": checks}, indent=2))
         else:
-            typer.secho(f"note  {NOT_YET}", dim=True)
             typer.echo(f"{len(self._findings)} checks, {faults} fault{'s' * (faults != 1)}")
         return 1 if faults else 0
 
