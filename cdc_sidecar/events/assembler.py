@@ -85,10 +85,10 @@ class Assembler:
         self._relations = Relations(capture, source, schemas, catalog)
         self._sinks = self._relations.sinks
         self._messages = MessageSink(source, capture.prefixes, schemas.registry, catalog)
-        metadata = None
+        self._metadata: TransactionMetadata | None = None
         if capture.transaction_metadata:
-            metadata = TransactionMetadata(source.service, schemas.registry, catalog)
-        self._batching = Batching(position, schemas, metadata, clock)
+            self._metadata = TransactionMetadata(source.service, schemas.registry, catalog)
+        self._batching = Batching(position, schemas, self._metadata, clock)
         self._state = StreamState.BETWEEN
         self._final_lsn = ZERO  # of the open transaction, covered or not
         self._transaction: SourceTransaction | None = None  # only INSIDE
@@ -109,8 +109,9 @@ class Assembler:
         registry, catalog, relations = self._schemas.registry, self._catalog, self._relations
         rows = SnapshotRows(self._source, registry, catalog, relations.unwatch)
         told = Notifications(self._source.service, registry, catalog) if notify else None
+        cover = self._metadata.cover if self._metadata else None
         window = SnapshotWindow(
-            states, rows, lambda: TopicRoute.open(topic, {}, registry, catalog), told
+            states, rows, lambda: TopicRoute.open(topic, {}, registry, catalog), told, cover
         )
         self._window = relations.window = window
         return window

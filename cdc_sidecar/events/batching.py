@@ -151,7 +151,7 @@ class Batching:
 
     def _end_of(self, transaction: SourceTransaction, end_lsn: Lsn) -> MetadataRecord | None:
         """Return the END of a transaction that has a BEGIN."""
-        if self._metadata is None or not transaction.total_order:
+        if self._metadata is None or not self._metadata.has_end(transaction):
             return None
         return self._metadata.end(transaction, end_lsn)
 

@@ -142,10 +142,27 @@ def transaction_schema() -> Schema:
                 "long",
                 doc="in END, the LSN up to which everything is published with this record",
             ),
+            _optional("snapshot_range", _range_schema(), doc="in END, the range of a snapshot"),
             part,
         ],
         _COMMON,
     )
+
+
+def _range_schema() -> Schema:
+    """Return the schema of the range of a table that a transaction covers."""
+    texts: Schema = {"type": "array", "items": "string"}
+    return {
+        "type": "record",
+        "name": "SnapshotRange",
+        "fields": [
+            {"name": "table", "type": "string"},
+            {"name": "columns", "type": texts},
+            _optional("after", texts),
+            _optional("upto", texts),
+            {"name": "since_lsn", "type": "long"},
+        ],
+    }
 
 
 def notification_key_schema() -> Schema:

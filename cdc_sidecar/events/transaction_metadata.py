@@ -16,6 +16,7 @@ from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, transaction_key_schema, transaction_schema
+from cdc_sidecar.events.snapshot.covered import CoveredRange
 from cdc_sidecar.postgres.lsn import Lsn
 
 PARTITION: Final = 0
@@ -48,6 +49,15 @@ class TransactionMetadata:
         self._registry = registry
         self._catalog = catalog
         self._opened: TopicRoute | None = None
+        self._covered: dict[int, CoveredRange] = {}  # by the commit LSN of the transaction
+
+    def cover(self, transaction: SourceTransaction, covered: CoveredRange) -> None:
+        """Let the END of a transaction say which range of a table it covers."""
+        self._covered[transaction.final_lsn] = covered
+
+    def has_end(self, transaction: SourceTransaction) -> bool:
+        """Return whether a transaction has an END: it has events, or covers a range."""
+        return bool(transaction.total_order) or transaction.final_lsn in self._covered
 
     def begin(self, transaction: SourceTransaction) -> MetadataRecord:
         """Return the BEGIN record; it never has a part.
@@ -57,7 +67,7 @@ class TransactionMetadata:
 
         """
         identifier = f"{transaction.xid}:{transaction.final_lsn}"
-        return self._make("BEGIN", identifier, NULL + NULL, transaction.commit_time, NULL)
+        return self._make("BEGIN", identifier, NULL + NULL, transaction.commit_time, NULL + NULL)
 
     def end(self, transaction: SourceTransaction, end_lsn: Lsn) -> MetadataRecord:
         """Return the END record of a transaction with all its events counted.
@@ -72,7 +82,8 @@ class TransactionMetadata:
         ]
         counted = SOME + encode_long(transaction.total_order) + SOME + encode_array(collections)
         identifier = f"{transaction.xid}:{transaction.final_lsn}"
-        end = SOME + encode_long(end_lsn)
+        covered = self._covered.pop(transaction.final_lsn, None)
+        end = SOME + encode_long(end_lsn) + (_encode_range(covered) if covered else NULL)
         return self._make("END", identifier, counted, transaction.commit_time, end)
 
     def progress(self, end_lsn: Lsn, now: int) -> MetadataRecord:
@@ -83,7 +94,8 @@ class TransactionMetadata:
 
         """
         counted = SOME + encode_long(0) + SOME + encode_array([])
-        return self._make("END", f"0:{end_lsn}", counted, now, SOME + encode_long(end_lsn))
+        end = SOME + encode_long(end_lsn) + NULL
+        return self._make("END", f"0:{end_lsn}", counted, now, end)
 
     def _make(
         self, status: str, identifier: str, counted: bytes, time: int, end: bytes
@@ -100,3 +112,19 @@ class TransactionMetadata:
         }
         self._opened = TopicRoute.open(self._topic, schemas, self._registry, self._catalog)
         return self._opened
+
+
+def _encode_range(covered: CoveredRange) -> bytes:
+    """Return the field `snapshot_range`."""
+    parts = (
+        encode_string(covered.table),
+        _encode_texts(covered.columns),
+        NULL if covered.after is None else SOME + _encode_texts(covered.after),
+        NULL if covered.upto is None else SOME + _encode_texts(covered.upto),
+        encode_long(covered.since),
+    )
+    return SOME + b"".join(parts)
+
+
+def _encode_texts(texts: tuple[str, ...]) -> bytes:
+    return encode_array([encode_string(text) for text in texts])

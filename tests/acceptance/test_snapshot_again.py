@@ -18,7 +18,7 @@ def _rows_by_kind(seen: list[Seen]) -> Counter[str]:
     return Counter(event.snapshot for event in seen if event.op == "r")
 
 
-def _ends(service: Service) -> dict[int, Any]:
+def read_ends(service: Service) -> dict[int, Any]:
     """Return what END says of each transaction, by its commit LSN."""
     reader = read_registry(service.kafka, service.name)
     (places,) = [
@@ -54,7 +54,7 @@ def test_a_larger_generation_and_a_later_table_are_snapshots_beside_the_stream(
     assert _rows_by_kind(items) == {"true": 500, "incremental": 499}
     assert _rows_by_kind(added) == {"incremental": 2}
     assert not read_seen(service, Compared(skipped))[0]
-    ends = _ends(service)
+    ends = read_ends(service)
     counted = Counter(event.commit_lsn for event in items + added)
     assert len(counted) > 5
     for lsn, count in counted.items():

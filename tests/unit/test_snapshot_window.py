@@ -77,15 +77,15 @@ def test_the_younger_id_is_known_round_the_wrap() -> None:
 
 def test_changes_of_a_row_miss_what_none_of_them_had() -> None:
     recent = RecentChanges()
-    recent.add(101, OID, identity(1), frozenset({1, 2}))
-    recent.add(101, OID, identity(1), frozenset({2, 3}))
-    recent.add(102, OID, identity(1), frozenset({2}))
-    recent.add(102, OID, identity(2), LABEL)
-    recent.add(102, OID + 1, identity(3), LABEL)
+    recent.add(101, 5000, OID, identity(1), frozenset({1, 2}))
+    recent.add(101, 5000, OID, identity(1), frozenset({2, 3}))
+    recent.add(102, 5000, OID, identity(1), frozenset({2}))
+    recent.add(102, 5000, OID, identity(2), LABEL)
+    recent.add(102, 5000, OID + 1, identity(3), LABEL)
     assert recent.unseen(SEES_BELOW_100, OID) == {identity(1): LABEL, identity(2): LABEL}
     assert recent.missing(SEES_BELOW_100, OID, identity(1)) == LABEL
     assert recent.missing(SEES_BELOW_100, OID, identity(3)) is None
-    recent.add(103, OID, identity(1), NOTHING)
+    recent.add(103, 5000, OID, identity(1), NOTHING)
     assert recent.missing(SEES_BELOW_100, OID, identity(1)) == NOTHING
     half = Visibility(101, 103, frozenset({102}))
     assert recent.unseen(half, OID) == {identity(1): NOTHING, identity(2): LABEL}
@@ -104,7 +104,7 @@ def test_after_too_many_changes_a_snapshot_must_see_the_youngest_that_was_forgot
     for number, xid in enumerate(
         (EPOCH - 2, 3, *[EPOCH - 1] * 8)
     ):  # 3 began last, not committed last
-        recent.add(xid, OID, identity(number), NOTHING)
+        recent.add(xid, 5000, OID, identity(number), NOTHING)
     assert not recent.unseen(Visibility(EPOCH - 5, EPOCH - 5, frozenset()), OID)
     assert not recent.allow(Visibility(EPOCH + 3, EPOCH + 9, frozenset({EPOCH + 3})))
     assert not recent.allow(Visibility(EPOCH + 3, EPOCH + 3, frozenset()))

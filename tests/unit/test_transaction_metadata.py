@@ -46,6 +46,7 @@ def _bound(status: str, count: int | None, **collections: int) -> dict[str, Any]
         "data_collections": counted if count else None,
         "ts_ms": _TIME,
         "end_lsn": None if status == "BEGIN" else 5050,
+        "snapshot_range": None,
         "part": None,
     }
 

@@ -92,6 +92,7 @@ class TableSnapshot:
     where: str = ""  # a condition of SQL: only these rows are sent
     requested: bool = False  # a person has started it
     paused: bool = False
+    since: int = 0  # every row that the table has now has had an event at this LSN or later
     rate: int = 0  # rows in a second at most, instead of the configured ones; 0: as configured
 
 

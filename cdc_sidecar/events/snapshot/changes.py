@@ -24,13 +24,20 @@ class RecentChanges:
     """The changes of the tables that are read; used by the replication thread alone."""
 
     _by_xid: dict[int, _Rows] = field(default_factory=dict)
+    _lsns: dict[int, int] = field(default_factory=dict)  # where each transaction was committed
     _size: int = 0
     _forgotten: int | None = None  # the youngest transaction that was forgotten unseen
     seen: Visibility | None = None
     """The newest snapshot; set by the thread that reads."""
 
-    def add(self, xid: int, oid: int, identity: Identity, missing: frozenset[int]) -> None:
-        """Note a change of a row, and the columns that its event did not have."""
+    def add(
+        self, xid: int, lsn: int, oid: int, identity: Identity, missing: frozenset[int]
+    ) -> None:
+        """Note a change of a row, and the columns that its event did not have.
+
+        `lsn` is the commit LSN of the transaction.
+        """
+        self._lsns[xid] = lsn
         rows = self._by_xid.setdefault(xid, {})
         known = rows.get((oid, identity))
         if known is None:
@@ -47,12 +54,14 @@ class RecentChanges:
                 if self._forgotten is None or is_younger(xid, self._forgotten):
                     self._forgotten = xid
             self._by_xid.clear()
+            self._lsns.clear()
             self._size = 0
 
     def prune(self, seen: Visibility) -> None:
         """Forget what a snapshot sees: every later one sees it too."""
         for xid in [xid for xid in self._by_xid if seen.sees(xid)]:
             self._size -= len(self._by_xid.pop(xid))
+            del self._lsns[xid]
 
     def allow(self, seen: Visibility) -> bool:
         """Return whether everything that a snapshot does not see is remembered."""
@@ -72,6 +81,13 @@ class RecentChanges:
                 if table == oid:
                     found[identity] = found.get(identity, missing) & missing
         return found
+
+    def since(self, seen: Visibility, marked: int) -> int:
+        """Return an LSN from which on everything was committed that a snapshot does not see.
+
+        `marked` is the commit LSN of its marker.
+        """
+        return min((lsn for xid, lsn in self._lsns.items() if not seen.sees(xid)), default=marked)
 
     def missing(self, seen: Visibility, oid: int, identity: Identity) -> frozenset[int] | None:
         """Return the columns that no unseen change of a row had; None if there was none."""

@@ -82,7 +82,8 @@ class WatchedTable:
         self, transaction: SourceTransaction, identity: Identity, missing: frozenset[int]
     ) -> None:
         if self._places and transaction.xid is not None:
-            self._window.changed(transaction.xid, self._oid, identity, missing)
+            lsn = transaction.final_lsn
+            self._window.changed(transaction.xid, lsn, self._oid, identity, missing)
 
 
 def _missing(row: list[ColumnData], old: list[ColumnData] | None) -> frozenset[int]:

@@ -20,6 +20,7 @@ from cdc_sidecar.events.registry.records import TableSnapshot, encode_snapshot
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.changes import RecentChanges
 from cdc_sidecar.events.snapshot.chunk import Chunk, Identity
+from cdc_sidecar.events.snapshot.covered import CoveredRange, covered_by
 from cdc_sidecar.events.snapshot.notifications import Notifications
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 
@@ -50,12 +51,17 @@ class SnapshotWindow:
         rows: RowsOfChunks,
         open_route: Callable[[], TopicRoute],
         notifications: Notifications | None = None,
+        cover: Callable[[SourceTransaction, CoveredRange], None] | None = None,
     ) -> None:
-        """Continue unfinished snapshots; their progress is written to the topic of the route."""
+        """Continue unfinished snapshots; their progress is written to the topic of the route.
+
+        `cover` is called with the range of each chunk that is published.
+        """
         self._states = {state.oid: state for state in states}
         self._rows = rows
         self._open_route = open_route
         self._notifications = notifications
+        self._cover = cover
         self._route: TopicRoute | None = None
         self._expected: dict[bytes, Chunk] = {}
         self._guard = threading.Lock()
@@ -108,9 +114,11 @@ class SnapshotWindow:
             return {place: row[place] for place in known}
         return {}
 
-    def changed(self, xid: int, oid: int, identity: Identity, missing: frozenset[int]) -> None:
+    def changed(
+        self, xid: int, lsn: int, oid: int, identity: Identity, missing: frozenset[int]
+    ) -> None:
         """Note a change of a row, and the columns that its event did not have."""
-        self.recent.add(xid, oid, identity, missing)
+        self.recent.add(xid, lsn, oid, identity, missing)
         state = self._states[oid]
         if not missing and state.owed:
             owed = tuple(each for each in state.owed if each != _texts(identity))
@@ -160,8 +168,22 @@ class SnapshotWindow:
         kept = [identity for identity in state.owed if identity not in asked]
         kept += [identity for identity in map(_texts, owed) if identity not in kept]
         after = replace(chunk.after, owed=tuple(kept), rows=state.rows + len(rows))
-        self._store(transaction, _ended(after))
+        self._finish(transaction, chunk, after, 0 if anew else state.since)
         return True
+
+    def _finish(
+        self, transaction: SourceTransaction, chunk: Chunk, after: TableSnapshot, first: int
+    ) -> None:
+        """Write the progress after a chunk, and say which range it covers.
+
+        `first` is the LSN of the first chunk since which it has not seen everything, if not 0.
+        """
+        since = self.recent.since(chunk.visibility, transaction.final_lsn)
+        after = _ended(replace(after, since=first or since))
+        self._store(transaction, after)
+        covered = covered_by(chunk, after, since) if self._cover else None
+        if self._cover and covered:
+            self._cover(transaction, covered)
 
     def _store(self, transaction: SourceTransaction, state: TableSnapshot) -> None:
         """Write the progress of a table in the transaction whose rows it covers (I1)."""

@@ -37,6 +37,10 @@ _COST: Final = (
 """What the topic of BEGIN and END costs."""
 
 
+def _say_tried(name: str) -> str:
+    return f"allowed (tried as {name})"
+
+
 class BrokerInspection:
     """Inspects Kafka once."""
 
@@ -53,9 +57,7 @@ class BrokerInspection:
         if topics is None:
             return SeenPosition(None, is_known=False)
         self._look_at_topics(topics, source)
-        self._report.attempt(
-            "transactions", self._try_transactions, lambda name: f"allowed (tried as {name})"
-        )
+        self._report.attempt("transactions", self._try_transactions, _say_tried)
         if self._config.transactions.topic:
             self._report.attempt("transaction records", lambda: None, lambda _: _COST)
         record = self._report.attempt(
