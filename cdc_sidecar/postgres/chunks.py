@@ -50,9 +50,17 @@ SET LOCAL max_parallel_workers_per_gather = 0;
 _LOCK: Final = "LOCK TABLE {source} IN ACCESS SHARE MODE"
 """LOCK takes no snapshot, so the snapshot is taken when no DDL is under way. A marker need not wait
 for a synchronous standby, and row-level security must be an error instead of fewer rows."""
-_FACTS: Final = """
+_ATTACHED: Final = """
+SELECT string_agg(concat_ws('/', i.inhrelid, i.xmin), ' ' ORDER BY i.inhrelid)
+FROM pg_inherits i JOIN pg_class l ON l.oid = i.inhrelid JOIN pg_type t ON t.oid = l.reltype
+WHERE i.inhrelid = ANY (leaves) AND t.xmin <> i.xmin
+"""
+"""The partitions that were attached; others were born as partitions, and had no row before."""
+_FACTS: Final = f"""
 SELECT pg_current_snapshot()::text, c.relkind::text,
-       coalesce(pg_relation_filenode(c.oid), 0)::bigint, coalesce(m.amname, '') = 'heap',
+       CASE c.relkind WHEN 'p' THEN abs(hashtext(coalesce(({_ATTACHED}), ''))::bigint)
+                      ELSE coalesce(pg_relation_filenode(c.oid), 0)::bigint END,
+       coalesce(m.amname, '') = 'heap',
        coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0),
        (SELECT sum(pg_table_size(l.oid))::bigint FROM pg_class l WHERE l.oid = ANY (leaves)),
        (SELECT sum(l.reltuples)::bigint FROM pg_class l WHERE l.oid = ANY (leaves)),
@@ -71,7 +79,7 @@ FROM pg_class c LEFT JOIN pg_am m ON m.oid = c.relam,
 LATERAL (SELECT CASE c.relkind WHEN 'p' THEN ARRAY(SELECT relid FROM pg_partition_tree(c.oid))
                                ELSE ARRAY[c.oid::regclass] END::oid[] AS leaves) AS tree
 WHERE c.oid = %s
-"""
+"""  # noqa: S608 - constants only
 _LOCATE: Final = """
 SELECT n.nspname::text, c.relname::text, c.relkind = 'p'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s
@@ -118,7 +126,7 @@ class TableSize:
 
     snapshot: Visibility
     kind: str  # pg_class.relkind
-    storage: int  # pg_relation_filenode(): a rewrite changes it
+    storage: int  # pg_relation_filenode(), which a rewrite changes; of a root, its attached leaves
     is_heap: bool
     large_bytes: int  # of TOASTed values
     bytes: int  # of everything but indexes

@@ -291,8 +291,12 @@ def _is_rewritten(state: TableSnapshot, size: TableSize, shape: _Shape) -> bool:
 
 
 def _storage(by: str, size: TableSize, shape: _Shape) -> int:
-    """Return a number that changes if cursors or owed keys no longer mean what they meant."""
-    return shape.readable.key_layout << 32 | (size.storage if by == BY_PAGES else 0)
+    """Return a number that changes if cursors or owed keys no longer mean what they meant.
+
+    A partition that was attached has rows before the cursor, perhaps.
+    """
+    divided = by == BY_PAGES or size.kind == "p"
+    return shape.readable.key_layout << 32 | (size.storage if divided else 0)
 
 
 def _all_read(state: TableSnapshot) -> TableSnapshot:

@@ -1,5 +1,7 @@
 """A table that is changed by DDL in the middle of its snapshot loses no row."""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ import psycopg
 from cdc_sidecar.failpoints import VARIABLE
 from tests.acceptance.conftest import MARKS, Service
 from tests.acceptance.own_postgres import ask
-from tests.acceptance.snapshot_oracle import Compared, assert_snapshots, count_rows
+from tests.acceptance.snapshot_oracle import Compared, assert_snapshots, count_rows, read_seen
 from tests.waiting import await_true
 
 _ROWS = 300
@@ -64,13 +66,6 @@ CHANGES = {
     "detached": Change(
         "id int PRIMARY KEY, n int, label text) PARTITION BY RANGE (id",
         ("ALTER TABLE {0} DETACH PARTITION {0}_1",), rows="SELECT * FROM {0} UNION ALL TABLE {0}_1",
-    ),
-    "attached": Change(
-        "id int PRIMARY KEY, n int, label text) PARTITION BY RANGE (id",
-        ("CREATE TABLE {0}_3 (id int PRIMARY KEY, n int, label text)",
-         "INSERT INTO {0}_3 VALUES (900, 1, 'attached')",
-         "ALTER TABLE {0} ATTACH PARTITION {0}_3 FOR VALUES FROM (900) TO (1000)"),
-        rows="SELECT * FROM {} WHERE id < 900",
     ),
 }  # fmt: skip
 
@@ -183,3 +178,38 @@ def test_ddl_waits_for_the_marker_of_the_rows_that_were_read(
     service.await_published()
     (seen,) = assert_snapshots(service, oracle, Compared("items"))
     assert [event.op for event in seen].index("t") >= 100, "two chunks come before it"
+
+
+_LEAF = "CREATE TABLE parted_{} PARTITION OF parted FOR VALUES FROM ({}) TO ({})"
+_PARTED = (
+    "CREATE TABLE parted (id int PRIMARY KEY, n int) PARTITION BY RANGE (id)",
+    _LEAF.format("a", 0, 1000),
+    "CREATE PUBLICATION cdc FOR TABLE parted WITH (publish_via_partition_root)",
+    f"INSERT INTO parted SELECT k, k FROM generate_series(1, {_ROWS}) k",
+    "CREATE TABLE older (id int PRIMARY KEY, n int)",
+    "INSERT INTO older SELECT -k, k FROM generate_series(1, 20) k",
+)
+
+
+def test_a_partition_that_is_attached_meanwhile_begins_the_table_again(
+    make_service: Callable[..., Service],
+) -> None:
+    block = '\n[[tables]]\nname = "public.parted"\ncolumns = ["*"]\n'
+    service = make_service(block + MARKS, **_SLOW)
+    service.sql(*_PARTED)
+    service.sidecar.start_and_stream()
+    await_true(lambda: count_rows(service) > 0, what="some rows are published")
+    service.sql(_LEAF.format("born", 1000, 2000), "INSERT INTO parted VALUES (1500, 1)")
+    await_true(lambda: count_rows(service) >= 2 * _ROWS // 3, what="more rows are published")
+    service.sql("ALTER TABLE parted ATTACH PARTITION older FOR VALUES FROM (-100) TO (0)")
+    await_true(lambda: service.sidecar.events("snapshot_completed"), what="it is complete")
+    service.await_published()
+    sent = _sent(service)
+    assert sent.keys() >= {*range(-20, 0), *range(1, _ROWS + 1)}
+    assert sent[1] == 2, "it was begun again once, for the partition that was attached"
+
+
+def _sent(service: Service) -> Counter[int]:
+    """Return how often each row came as `r`."""
+    (seen,) = read_seen(service, Compared("parted"))
+    return Counter(int(json.loads(event.key)["id"]) for event in seen if event.op == "r")
