@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.busy import measure_busy
 from benchmarks.contenders import Contender, PgRecvlogical, PsqlCopy, Sidecar
 from benchmarks.debezium import Connect, Debezium, Registry
 from benchmarks.downloads import connect_class_path
@@ -53,6 +54,8 @@ def main() -> int:
         contenders = list(_contenders(running, stack, results))
         _idle(schedule, running, contenders, results)
         _steady(schedule, running, contenders, results)  # first: it is slower after the drains
+        if any(workload.snapshot for workload in schedule.workloads):
+            results.busy.append(measure_busy(running, contenders[0]))
         for workload in schedule.workloads:
             results.rows += _drain(schedule, running, workload, contenders, results)
     shutil.rmtree(folder)

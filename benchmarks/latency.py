@@ -112,15 +112,13 @@ def measure_steady(servers: Servers, contender: Contender, rate: int, seconds: f
         contender.start(Run(slot, from_))
         try:
             topic = f"{slot}.public.{_TABLE}"
-            _await_topic(servers, topic, contender)
+            await_topic(servers, topic, contender)
             arrivals = Arrivals(servers, topic)
             arrivals.start()
-            _write(from_, rate, seconds)
-            written = _count(from_)
+            write_steadily(from_, rate, seconds)
+            written = count_steady(from_)
             arrivals.finish(written)
-            latency = _latency(
-                contender, rate, arrivals.came, written, _decoder(contender.registry)
-            )
+            latency = _latency(contender, rate, arrivals.came, written, decoder(contender.registry))
         finally:
             contender.stop()
     say(f"{workload.name}: {describe(latency)}")
@@ -201,7 +199,7 @@ def _latency(
     )
 
 
-def _await_topic(servers: Servers, topic: str, contender: Contender) -> None:
+def await_topic(servers: Servers, topic: str, contender: Contender) -> None:
     """Wait until the first row has created the topic: then the contender streams."""
     admin = AdminClient({"bootstrap.servers": servers.kafka.bootstrap_servers, "log_level": 0})
     deadline = time.monotonic() + _START_SECONDS
@@ -212,7 +210,7 @@ def _await_topic(servers: Servers, topic: str, contender: Contender) -> None:
     raise failed(contender, f"has not created topic {topic}")
 
 
-def _write(source: SourceDatabase, rate: int, seconds: float) -> None:
+def write_steadily(source: SourceDatabase, rate: int, seconds: float) -> None:
     """Let pgbench insert rows at `rate` a second."""
     script = source.servers.folder / "steady.sql"
     script.write_text(_INSERT, encoding="utf-8")
@@ -241,13 +239,14 @@ def _write(source: SourceDatabase, rate: int, seconds: float) -> None:
         )
 
 
-def _count(source: SourceDatabase) -> int:
+def count_steady(source: SourceDatabase) -> int:
+    """Return how many rows the steady traffic has written."""
     with psycopg.connect(source.dsn) as connection:
         row = connection.execute(f"SELECT count(*) FROM {_TABLE}").fetchone()
     return int(row[0]) if row else 0
 
 
-def _decoder(registry: str) -> Callable[[bytes], float]:
+def decoder(registry: str) -> Callable[[bytes], float]:
     """Return a function that reads an event's time of insertion, in seconds since 1970."""
     decode = Decoder(registry)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.busy import Busy
 from benchmarks.downloads import DEBEZIUM_VERSION, REGISTRY_VERSION
 from benchmarks.drains import Drain
 from benchmarks.idle import Idle
@@ -83,6 +84,7 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     idles: list[Idle] = field(default_factory=list)
+    busy: list[Busy] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     command: str = "make bench"
 
@@ -101,6 +103,7 @@ class Results:
             *(row.figures() for row in self.rows),
             *map(_steady, self.latencies),
             *({"workload": "idle", **_rounded(asdict(one))} for one in self.idles),
+            *({"workload": "snapshot_busy", **_rounded(asdict(one))} for one in self.busy),
         ]
         whole = {
             "date": self.date,
@@ -195,6 +198,9 @@ def _rate_ratios(rows: Iterable[Row]) -> Iterator[tuple[str, float]]:
         control = halves(ours.rates)
         if control is not None:
             yield f"{workload}/itself", control
+    streamed, read = (by_workload.get(name, {}).get(OURS) for name in ("small", "snapshot_small"))
+    if streamed and read and streamed.rate:
+        yield "snapshot_small/small", read.rate / streamed.rate
     many, one = (by_workload.get(name, {}).get(OURS) for name in ("tables_1000", "tables_1"))
     if many and one and one.rate:
         yield "tables_1000/tables_1", many.rate / one.rate

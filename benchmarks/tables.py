@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from benchmarks.busy import Busy
 from benchmarks.idle import Idle
 from benchmarks.latency import SHARES, Latency
 from benchmarks.report import OURS, Results, machine, versions
@@ -13,6 +14,7 @@ def tables(results: Results) -> str:
         _drain_table(results),
         _latency_table(results.latencies) if results.latencies else "",
         _idle_table(results.idles) if results.idles else "",
+        _busy_table(results.busy) if results.busy else "",
         *(f"{name} is left out: {why}\n" for name, why in results.left_out.items()),
         _facts(results),
     ]
@@ -72,6 +74,22 @@ def _idle_table(idles: Sequence[Idle]) -> str:
             ", ".join(f"{start:.2f}" for start in one.starts),
         )
         for one in idles
+    ]  # fmt: skip
+    return markdown(head, body)
+
+
+def _busy_table(busy: Sequence[Busy]) -> str:
+    head = (
+        "snapshot under 500 commits/s", "rows", "rows/s", "p50 ms", "p99 ms", "changes meanwhile",
+        "xmin age s", "peak MB",
+    )  # fmt: skip
+    body = [
+        (
+            one.contender, f"{one.rows:,}", f"{one.rate:,.0f}",
+            *(_milliseconds(one.latency.get(name)) for name in ("p50", "p99")),
+            f"{one.changes:,}", f"{one.xmin_age:.2f}", f"{one.peak:,.0f}",
+        )
+        for one in busy
     ]  # fmt: skip
     return markdown(head, body)
 

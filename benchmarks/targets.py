@@ -21,14 +21,21 @@ _AT_LEAST: Final = (
     ("updates_full/pg_recvlogical", 1.0),
     ("updates_full/debezium", 5.0),
     ("tables_1000/tables_1", 0.9),
+    ("snapshot_small/debezium", 5.0),
+    ("snapshot_wide/debezium", 5.0),
+    ("snapshot_small/psql_copy", 0.15),
+    ("snapshot_small/small", 1.0),
 )
 _AT_MOST: Final = (("steady_1000_p50/bare_loop", 1.5), ("steady_1000_p99/bare_loop", 1.5))
-_CPU: Final = (("small", 3.5), ("wide", 10.0))  # microseconds an event
+_CPU: Final = (("small", 3.5), ("wide", 10.0), ("snapshot_small", 2.5))  # microseconds an event
 _LATENCY: Final = (("p50", 8.0), ("p99", 20.0))  # milliseconds at _RATE
 _RATE: Final = 1000  # commits a second
 _IDLE: Final = 80.0  # MB
 _PEAK: Final = 150.0  # MB
 _START: Final = 2.0  # seconds
+_MANY_TABLES: Final = 30.0  # seconds for the snapshot of 1,000 tables of 100 rows
+_BUSY_P99: Final = 1000.0  # milliseconds, of changes while a snapshot runs
+_XMIN_AGE: Final = 60.0  # seconds
 _PLAIN: Final = 2.0  # without compiled code, over Debezium
 _CPU_SHARE: Final = 0.1  # of Debezium's
 
@@ -75,6 +82,7 @@ def outcomes(results: Results) -> Iterator[Outcome]:
     yield from _latencies(results)
     yield from _cpu(rows, ratios)
     yield from _memory(results)
+    yield from _snapshots(results, rows)
 
 
 def _noise(ratios: Mapping[str, float], *workloads: str) -> float:
@@ -117,6 +125,18 @@ def _memory(results: Results) -> Iterator[Outcome]:
         if idle.contender == OURS:
             yield Outcome("idle RSS, MB", _IDLE, idle.resident, least=False)
             yield Outcome("start to streaming, s", _START, max(idle.starts), least=False)
+
+
+def _snapshots(results: Results, rows: Mapping[tuple[str, str], Row]) -> Iterator[Outcome]:
+    many = rows.get(("snapshot_1000", OURS))
+    if many and many.rate:
+        seconds = many.events / many.rate
+        yield Outcome("snapshot of 1,000 tables, s", _MANY_TABLES, seconds, least=False)
+    for busy in results.busy:
+        p99 = busy.latency.get("p99", 0.0)
+        yield Outcome("p99 beside a snapshot, ms", _BUSY_P99, p99, least=False)
+        yield Outcome("xmin age in a snapshot, s", _XMIN_AGE, busy.xmin_age, least=False)
+        yield Outcome("peak RSS beside a snapshot, MB", _PEAK, busy.peak, least=False)
 
 
 def target_table(results: Results) -> str:

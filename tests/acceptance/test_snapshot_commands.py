@@ -92,7 +92,7 @@ def test_a_snapshot_is_paused_limited_resumed_and_survives_a_restart(
 
 def test_a_snapshot_is_cancelled_and_its_events_stay(make_service: Callable[..., Service]) -> None:
     service = make_service(TABLES + MARKS, **_SLOWLY)
-    service.sql(*ITEMS, "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 900) n")
+    service.sql(*ITEMS, "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 4000) n")
     service.sidecar.start_and_stream()
     await_true(lambda: _progress(service)["rows"], what="some rows")
     assert "is cancelled" in _run(service, "cancel", "public.items").stdout
@@ -101,7 +101,7 @@ def test_a_snapshot_is_cancelled_and_its_events_stay(make_service: Callable[...,
     service.sidecar.kill()
     service.sidecar.start_and_stream()
     assert json.loads(service.sidecar.get("/status")[1])["snapshot"] is None
-    service.sql("INSERT INTO items VALUES (1000, 1, 'y')")
+    service.sql("INSERT INTO items VALUES (5000, 1, 'y')")
     service.await_published()
 
 

@@ -3,6 +3,7 @@
 import itertools
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -154,8 +155,9 @@ def _write(service: Service, kinds: dict[str, Kind], turn: int) -> None:
             connection.execute(f"UPDATE {table} SET n = n + 13 WHERE n % 13 = {turn % 13}".encode())
             connection.execute(f"DELETE FROM {table} WHERE n % 97 = {turn}".encode())
             if kind.moves:
-                where = f"n % 17 = {turn % 17}"
-                connection.execute(f"UPDATE {table} SET {kind.moves} WHERE {where}".encode())
+                move = f"UPDATE {table} SET {kind.moves} WHERE n % 17 = {turn % 17}"
+                with suppress(psycopg.errors.UniqueViolation), connection.transaction():
+                    connection.execute(move.encode())
             connection.commit()
 
 
