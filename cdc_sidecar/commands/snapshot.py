@@ -12,10 +12,11 @@ from cdc_sidecar.commands.status import address_of, ask_sidecar
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.process import Log
-from cdc_sidecar.errors import SnapshotRefused
+from cdc_sidecar.errors import SidecarRunning, SnapshotRefused
 from cdc_sidecar.events.registry.records import TableSnapshot, decode_schema_record
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.operations.snapshot_order import order
 from cdc_sidecar.operations.snapshot_plan import TablePlan, plan_tables
 from cdc_sidecar.runtime.snapshot_board import SnapshotBoard
 from cdc_sidecar.wording import number, rate, size, span
@@ -40,15 +41,30 @@ def ask(path: Path, action: str, tables: Sequence[str], *, where: str = "", rate
         SnapshotRefused: no sidecar answers, or it refuses.
 
     """
-    message = {"action": action, "tables": list(tables), "where": where, "rate": rate}
-    answer = _exchange(load_config(path).control_socket, message)
+    config, message = load_config(path), {"action": action, "tables": list(tables)}
+    try:
+        answer = _exchange(config.control_socket, {**message, "where": where, "rate": rate})
+    except SnapshotRefused as refused:
+        answer = _order(config, message, where, rate, refused)
     if not answer["ok"]:
         raise SnapshotRefused(answer["fact"], hint=answer["hint"])
     for table in answer["tables"]:
-        typer.echo(f"{table} {_DONE[action]}")
+        typer.echo(f"{table} {_DONE[action]}{answer.get('when', '')}")
     if not answer["tables"]:
         typer.echo("nothing to do: no snapshot is open")
     return 0 if answer["tables"] else 1
+
+
+def _order(
+    config: Config, message: Mapping[str, Any], where: str, rate: int, refused: SnapshotRefused
+) -> dict[str, Any]:
+    """Note a request in Kafka if no sidecar runs, neither here nor elsewhere."""
+    configure_logging(Log(level="error"))
+    try:
+        tables = order(config, message["action"], message["tables"], where, rate)
+    except SidecarRunning:
+        raise refused from None
+    return {"ok": True, "tables": tables, "when": " when the sidecar starts: it is down"}
 
 
 def _exchange(path: Path, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,8 +79,8 @@ def _exchange(path: Path, message: Mapping[str, Any]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SnapshotRefused(
             f"no sidecar answers at {path} ({error})",
-            hint="run the command where the sidecar runs, in its container and as its user; if it"
-            " is down, raise `generation` of the table in the configuration instead, and start it",
+            hint="run the command where the sidecar runs, in its container and as its user; or"
+            " raise `generation` of the table in the configuration, and send SIGHUP",
         ) from error
 
 

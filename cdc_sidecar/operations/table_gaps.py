@@ -39,7 +39,7 @@ def accept_table_gaps(config: Config) -> Mapping[str, str]:
         gaps = find_gaps(tables, log.tables)
         if gaps:
             _accept(gaps, tables, log)
-            _write(config, log)
+            write_log(config, log)
         return gaps
 
 
@@ -66,7 +66,13 @@ def read_captured(config: Config) -> Sequence[PublishedTable]:
     return preflight.captured(tables, Capture.of(config))
 
 
-def _write(config: Config, log: SchemaLog) -> None:
+def write_log(config: Config, log: SchemaLog) -> None:
+    """Write what a log has to write, in a Kafka transaction of its own.
+
+    Raises:
+        KafkaUnavailable: Kafka is not available, or the commit took too long.
+
+    """
     claimant = Claimant(config, described_topics(config))
     producer, _ = claimant.fence()
     topic = claimant.internal.schemas

@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from cdc_sidecar.checks.snapshots import check_names
 from cdc_sidecar.config.model import Table
 from cdc_sidecar.errors import SidecarError, SnapshotRefused
 from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.change import changed
 from cdc_sidecar.events.snapshot.chunk import Chunk
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
@@ -99,17 +99,17 @@ class SnapshotSchedule:
 
     def _change(self, request: SnapshotRequest, reader: ChunkReader) -> list[str]:
         """Do what a request asks for; return the names of the tables that it has changed."""
-        changed = []
+        names = []
         for oid in self._wanted(request):
             state = self._window.state(oid)
-            after = _changed(state, request)
+            after = changed(state, request.action, request.where, request.rate)
             if after != state:
                 if request.where:
                     reader.try_condition(oid, request.where)
                 self._await_commit(announce(reader, self._window, state, after))
                 self._report(after)
-                changed.append(state.name)
-        return changed
+                names.append(state.name)
+        return names
 
     def _wanted(self, request: SnapshotRequest) -> list[int]:
         """Return the tables of a request.
@@ -146,24 +146,3 @@ class SnapshotSchedule:
 
 def _is_due(state: TableSnapshot) -> bool:
     return state.phase.is_open and not state.paused
-
-
-def _changed(state: TableSnapshot, request: SnapshotRequest) -> TableSnapshot:
-    """Return the progress of a table after a request; the same if it changes nothing."""
-    if request.action == "start":
-        begun = TableSnapshot(
-            state.oid, state.name, state.generation, initial=False, phase=SnapshotPhase.WAITING
-        )
-        return replace(begun, where=request.where, requested=True)
-    if not state.phase.is_open:
-        return state
-    match request.action:
-        case "pause":
-            return replace(state, paused=True)
-        case "resume":
-            return replace(state, paused=False)
-        case "rate":
-            return replace(state, rate=request.rate)
-        case _:
-            cancelled = SnapshotPhase.CANCELLED
-            return replace(state, phase=cancelled, cursor=None, bound=None, owed=())

@@ -63,8 +63,7 @@ def test_a_table_is_sent_on_request_and_again_and_in_part(items: Service) -> Non
     assert "public.items  ████████████████████ 100%  done, 300 rows" in shown
     service.sidecar.kill()
     assert "100%  done, 300 rows" in _run(service, "status").stdout
-    refused = _run(service, "pause", status=2)
-    assert "no sidecar answers" in refused.stderr
+    assert "nothing to do" in _run(service, "pause", status=1).stdout
 
 
 def test_a_snapshot_is_paused_limited_resumed_and_survives_a_restart(
@@ -169,3 +168,30 @@ def _said_of_snapshots(service: Service) -> str:
     checks = json.loads(service.sidecar.run("check", "--json").stdout)["checks"]
     (said,) = [str(check["detail"]) for check in checks if check["check"] == "snapshots"]
     return said
+
+
+def test_without_a_sidecar_a_request_is_noted_for_the_next_start(items: Service) -> None:
+    service = items
+    service.sidecar.start_and_stream()
+    service.await_published()
+    assert service.sidecar.terminate() == 0
+    refused = _run(service, "start", "public.items", "--where", "no_column = 1", status=2)
+    assert "no_column" in refused.stderr
+    said = _run(service, "start", "public.items", "--where", "id <= 10").stdout
+    assert said == "public.items will be sent when the sidecar starts: it is down\n"
+    assert _progress(service)["phase"] == "waiting"
+    _run(service, "pause")
+    _run(service, "resume")
+    service.sidecar.start_and_stream()
+    await_snapshots(service)
+    assert _progress(service)["rows"] == 10
+
+
+def test_a_sidecar_that_runs_elsewhere_is_not_passed_by(items: Service) -> None:
+    service = items
+    service.sidecar.start_and_stream()
+    config = service.sidecar.config
+    config.write_text(config.read_text().replace("[snapshot]", '[snapshot]\nsocket = "/nowhere"'))
+    refused = _run(service, "start", "public.items", status=2)
+    assert "no sidecar answers" in refused.stderr
+    assert "where the sidecar runs" in refused.stderr

@@ -1,0 +1,68 @@
+"""Requests about snapshots while no sidecar runs: the next start carries them out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from cdc_sidecar.checks.snapshots import check_names
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.errors import SnapshotRefused
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.registry.records import TableSnapshot
+from cdc_sidecar.events.snapshot.change import changed
+from cdc_sidecar.events.snapshot.progress import SnapshotPhase
+from cdc_sidecar.kafka.schemas import read_log
+from cdc_sidecar.operations.exclusion import exclusive
+from cdc_sidecar.operations.table_gaps import read_captured, write_log
+from cdc_sidecar.postgres.chunks import ChunkReader
+
+
+def order(
+    config: Config, action: str, names: Sequence[str], where: str = "", rate: int = 0
+) -> list[str]:
+    """Change the progress of snapshots in Kafka; return the tables that were changed.
+
+    Without `names`, all open snapshots are meant.
+
+    Raises:
+        SidecarRunning: a sidecar holds the lock; it must be asked itself.
+        SnapshotRefused: a table is not captured, or the condition `where` is wrong.
+        SidecarError: Postgres or Kafka is not available.
+
+    """
+    with exclusive(config):
+        log, done = read_log(config), []
+        wanted = _wanted(config, action, names)
+        if where:
+            _try_condition(config, where, wanted.values())
+        for name, nothing in wanted.items():
+            state = log.snapshots.get(nothing.oid) or nothing
+            after = changed(state, action, where, rate)
+            if after != state:
+                log.snapshots.note(after)
+                done.append(name)
+        if done:
+            write_log(config, log)
+        return done
+
+
+def _wanted(config: Config, action: str, names: Sequence[str]) -> Mapping[str, TableSnapshot]:
+    """Return the tables that are meant, each as one without a snapshot."""
+    capture, tables = Capture.of(config), {}
+    for published in read_captured(config):
+        name, oid = published.relation.qualified_name, published.relation.oid
+        table = capture.snapshot_table(name)
+        if table:
+            none = SnapshotPhase.NONE
+            tables[name] = TableSnapshot(oid, name, table.generation, initial=False, phase=none)
+    check_names(names, tables)
+    if not names and action == "start":
+        raise SnapshotRefused("no table is named", hint="name a table, as public.orders")
+    return {name: tables[name] for name in names or tables}
+
+
+def _try_condition(config: Config, where: str, tables: Iterable[TableSnapshot]) -> None:
+    reader = ChunkReader(config.postgres)
+    try:
+        for table in tables:
+            reader.try_condition(table.oid, where)
+    finally:
+        reader.close()
