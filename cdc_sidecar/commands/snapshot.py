@@ -41,13 +41,8 @@ def ask(path: Path, action: str, tables: Sequence[str], *, where: str = "", rate
         SnapshotRefused: no sidecar answers, or it refuses.
 
     """
-    config, message = load_config(path), {"action": action, "tables": list(tables)}
-    try:
-        answer = _exchange(config.control_socket, {**message, "where": where, "rate": rate})
-    except SnapshotRefused as refused:
-        answer = _order(config, message, where, rate, refused)
-    if not answer["ok"]:
-        raise SnapshotRefused(answer["fact"], hint=answer["hint"])
+    config, request = load_config(path), {"action": action, "tables": list(tables)}
+    answer = _answer(config, {**request, "where": where, "rate": rate})
     for table in answer["tables"]:
         typer.echo(f"{table} {_DONE[action]}{answer.get('when', '')}")
     if not answer["tables"]:
@@ -55,16 +50,26 @@ def ask(path: Path, action: str, tables: Sequence[str], *, where: str = "", rate
     return 0 if answer["tables"] else 1
 
 
-def _order(
-    config: Config, message: Mapping[str, Any], where: str, rate: int, refused: SnapshotRefused
-) -> dict[str, Any]:
+def _answer(config: Config, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the running sidecar says, or what is noted for the next start."""
+    try:
+        answer = _exchange(config.control_socket, request)
+    except SnapshotRefused as refused:
+        return _order(config, request, refused)
+    if not answer["ok"]:
+        raise SnapshotRefused(answer["fact"], hint=answer["hint"])
+    return answer
+
+
+def _order(config: Config, request: Mapping[str, Any], refused: SnapshotRefused) -> dict[str, Any]:
     """Note a request in Kafka if no sidecar runs, neither here nor elsewhere."""
     configure_logging(Log(level="error"))
+    action, tables = request["action"], request["tables"]
     try:
-        tables = order(config, message["action"], message["tables"], where, rate)
+        names = order(config, action, tables, request["where"], request["rate"])
     except SidecarRunning:
         raise refused from None
-    return {"ok": True, "tables": tables, "when": " when the sidecar starts: it is down"}
+    return {"tables": names, "when": " when the sidecar starts: it is down"}
 
 
 def _exchange(path: Path, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Requests about snapshots while no sidecar runs: the next start carries them out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from cdc_sidecar.checks.snapshots import check_names
 from cdc_sidecar.config.model import Config
@@ -29,22 +29,20 @@ def order(
 
     """
     with exclusive(config):
-        log, done = read_log(config), []
-        wanted = _wanted(config, action, names)
+        log, wanted = read_log(config), _wanted(config, action, names)
         if where:
-            _try_condition(config, where, wanted.values())
-        for name, nothing in wanted.items():
-            state = log.snapshots.get(nothing.oid) or nothing
-            after = changed(state, action, where, rate)
-            if after != state:
-                log.snapshots.note(after)
-                done.append(name)
+            _try_condition(config, where, wanted)
+        states = [log.snapshots.get(none.oid) or none for none in wanted]
+        pairs = [(state, changed(state, action, where, rate)) for state in states]
+        done = [after for state, after in pairs if after != state]
+        for after in done:
+            log.snapshots.note(after)
         if done:
             write_log(config, log)
-        return done
+        return [after.name for after in done]
 
 
-def _wanted(config: Config, action: str, names: Sequence[str]) -> Mapping[str, TableSnapshot]:
+def _wanted(config: Config, action: str, names: Sequence[str]) -> list[TableSnapshot]:
     """Return the tables that are meant, each as one without a snapshot."""
     capture, tables = Capture.of(config), {}
     for published in read_captured(config):
@@ -56,10 +54,10 @@ def _wanted(config: Config, action: str, names: Sequence[str]) -> Mapping[str, T
     check_names(names, tables)
     if not names and action == "start":
         raise SnapshotRefused("no table is named", hint="name a table, as public.orders")
-    return {name: tables[name] for name in names or tables}
+    return [tables[name] for name in names or tables]
 
 
-def _try_condition(config: Config, where: str, tables: Iterable[TableSnapshot]) -> None:
+def _try_condition(config: Config, where: str, tables: Sequence[TableSnapshot]) -> None:
     reader = ChunkReader(config.postgres)
     try:
         for table in tables:
