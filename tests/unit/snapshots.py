@@ -7,6 +7,7 @@ from cdc_sidecar.events.ports import SourceTransaction, TranscodedLine
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.chunk import Chunk
+from cdc_sidecar.events.snapshot.covered import CoveredRange
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.watched import WatchedTable
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
@@ -91,7 +92,10 @@ class Stage:
         self.rows = Rows()
         first = TableSnapshot(ITEMS.oid, "public.items", **fields)
         route = TopicRoute("schemas", b"", b"", 1, 1_000_000)
-        self.window = SnapshotWindow([first], self.rows, lambda: route)
+        self.covered: list[CoveredRange] = []
+        self.window = SnapshotWindow(
+            [first], self.rows, lambda: route, None, lambda _, covered: self.covered.append(covered)
+        )
         self.table = WatchedTable(self.rows, self.window, ITEMS.oid, (0,))
         self.markers = 0
 

@@ -24,15 +24,15 @@ class CoveredRange:
 def covered_by(chunk: Chunk, after: TableSnapshot, since: int) -> CoveredRange | None:
     """Return the range of a chunk whose rows are published; `after` is the progress then.
 
-    A table that is read by pages has only one range, at its end, since a row may move in it. A part
-    of a table (`where`), and a table without a key, have none.
+    A table that is read by pages has only one range, at its end, since a row may move in it. Rows
+    that were owed are no range. A part of a table (`where`), and a table without a key, have none.
     """
     if after.where or not chunk.identity:
         return None
     key = tuple(chunk.relation.columns[place].name for place in chunk.identity)
     if after.phase is SnapshotPhase.DONE:
         return CoveredRange(after.name, key, None, None, after.since)
-    if not after.columns or after.by != "key":
+    if after.by != "key" or chunk.before.phase is SnapshotPhase.READ:
         return None
     upto = after.cursor if after.phase is SnapshotPhase.READING else after.bound
     before = chunk.before.cursor if chunk.before.storage == after.storage else None
