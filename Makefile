@@ -32,10 +32,10 @@ demo: $(NATIVE)
 check: lint
 	@$(RUN)pytest tests/unit
 
-# Five processes, each with one file at a time: the tests mostly wait for servers. The longest files
+# Four processes, each with one file at a time: the tests mostly wait for servers. The longest files
 # come first, because they are in tests/acceptance.
 test: lint
-	@$(RUN)pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder
+	@$(RUN)pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # One process, because sizes and times are measured.
 test-long: lint
