@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cdc_sidecar.checks.snapshots import check_names
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import SnapshotRefused
+from cdc_sidecar.errors import SidecarError, SnapshotRefused
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.change import changed
@@ -62,5 +62,7 @@ def _try_condition(config: Config, where: str, tables: Sequence[TableSnapshot]) 
     try:
         for table in tables:
             reader.try_condition(table.oid, where)
+    except SidecarError as error:
+        raise SnapshotRefused(error.fact, hint="correct the condition of --where") from error
     finally:
         reader.close()

@@ -82,6 +82,18 @@ def make_topic(kafka: str, name: str, **settings: str) -> None:
     made.result(30)
 
 
+def remove_topics(kafka: str, prefix: str) -> None:
+    """Remove the topics of other tests whose names begin so, which no service has to itself."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+
+    def found() -> list[str]:
+        return [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
+
+    for removed in (admin.delete_topics(found()) if found() else {}).values():
+        removed.result()
+    await_true(lambda: not found(), what=f"no topic {prefix}*")
+
+
 def alter(broker: KafkaBroker, kind: str, name: str, setting: str) -> None:
     """Change a setting of a topic or a quota of a client."""
     tool = [*broker.tool("kafka.admin.ConfigCommand"), "--alter", "--add-config", setting]

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka.admin import AdminClient
 from psycopg.conninfo import make_conninfo
 
 from cdc_sidecar.errors import SchemasUnreadable
@@ -193,18 +192,6 @@ class Operator:
         ops = ((event["value"] or {"op": "tombstone"})["op"] for event in events)
         found = zip(ops, (event["key"]["id"] for event in events), strict=True)
         return sorted(change for change in found if change[0] != "r")
-
-    def remove_topics(self, prefix: str) -> None:
-        """Remove the topics of other tests whose names begin so, which no service has to itself."""
-        admin = AdminClient({"bootstrap.servers": self.kafka})
-
-        def found() -> list[str]:
-            names = admin.list_topics(timeout=10).topics
-            return [name for name in names if name.startswith(prefix)]
-
-        for removed in (admin.delete_topics(found()) if found() else {}).values():
-            removed.result()
-        await_true(lambda: not found(), what=f"no topic {prefix}*")
 
     def await_read(self, table: str, ids: set[str]) -> None:
         """Wait until the rows of a snapshot are there."""

@@ -9,6 +9,7 @@ import pytest
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
+from tests.acceptance.brokers import remove_topics
 from tests.acceptance.howto import DOCS, Operator, Page
 
 
@@ -58,7 +59,7 @@ def test_a_table_is_added_and_removed_without_losing_a_row(operator: Operator) -
 
 def test_an_outbox_row_is_published_though_it_is_deleted_at_once(operator: Operator) -> None:
     page = Page("use-the-outbox")
-    operator.remove_topics("outbox.event.")
+    remove_topics(operator.kafka, "outbox.event.")
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1, 'placed')")
     operator.sql(page.take("sql", "CREATE TABLE"))

@@ -72,7 +72,7 @@ def test_a_snapshot_is_paused_limited_resumed_and_survives_a_restart(
     service = make_service(TABLES + MARKS, **_SLOWLY)
     service.sql(ITEMS[0], ITEMS[1])
     oracle = service.oracle()
-    service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 900) n")
+    service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 4000) n")
     service.sidecar.start_and_stream()
     await_true(lambda: _progress(service)["rows"], what="some rows")
     assert "public.items is paused" in _run(service, "pause").stdout
@@ -86,7 +86,7 @@ def test_a_snapshot_is_paused_limited_resumed_and_survives_a_restart(
     await_snapshots(service)
     service.await_published()
     seen = assert_snapshot(service, oracle, "items")
-    assert sum(event.op == "r" for event in seen) == 900
+    assert sum(event.op == "r" for event in seen) == 4000
 
 
 def test_a_snapshot_is_cancelled_and_its_events_stay(make_service: Callable[..., Service]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.acceptance.brokers import remove_topics
 from tests.acceptance.conftest import TABLES, Service
 from tests.waiting import await_true
 
@@ -115,6 +116,7 @@ def _tail(service: Service, *words: str, status: int = 0) -> tuple[list[str], st
 
 
 def test_topics_are_found_by_the_names_of_tables_and_outboxes(service: Service) -> None:
+    remove_topics(service.kafka, "outbox.event.")
     service.sql(
         "INSERT INTO items VALUES (1, 1, 'ä')",
         "INSERT INTO outbox VALUES (gen_random_uuid(), 'order', '5', 'OrderPaid', '{\"a\": 1}')",
