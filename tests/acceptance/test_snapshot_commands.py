@@ -161,6 +161,7 @@ def test_check_says_which_rows_would_be_sent_and_how_long_that_takes(
     assert "1 table with about 600 rows" in _said_of_snapshots(service)
     service.sidecar.start_and_stream()
     await_snapshots(service)
+    service.await_published()
     assert _said_of_snapshots(service) == "none is due"
 
 

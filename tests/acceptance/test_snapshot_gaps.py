@@ -70,6 +70,7 @@ def test_after_a_gap_snapshots_are_incomplete_or_begin_again(gapped: Service, co
     assert phases == {"public.small": "incomplete", "public.big": "waiting"}
     service.sidecar.start_and_stream()
     await_snapshots(service, 2)
+    service.await_published()
     assert set(_after(service, "big").values()) >= {-1, 3000}
     assert "public.small incomplete" in service.sidecar.run("status").stdout
     hint = _tables(service)["public.small"]["error"]
