@@ -44,6 +44,18 @@ def check_identities(tables: Iterable[PublishedTable], config: Config, capture: 
         raise TablesRefused(lines, hint=HOW_TO_READ_KEYLESS)
 
 
+def check_request(action: str, names: Sequence[str], captured: Collection[str]) -> None:
+    """Check the tables of a request; only `start` must name them.
+
+    Raises:
+        SnapshotRefused: none is named where one must be, or some are not captured.
+
+    """
+    if action == "start" and not names:
+        raise SnapshotRefused("no table is named", hint="name a table, as public.orders")
+    check_names(names, captured)
+
+
 def check_names(names: Sequence[str], captured: Collection[str]) -> None:
     """Check that a person has named captured tables.
 

@@ -17,7 +17,7 @@ from cdc_sidecar.events.registry.records import TableSnapshot, decode_schema_rec
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.logs import configure_logging
 from cdc_sidecar.operations.snapshot_order import order
-from cdc_sidecar.operations.snapshot_plan import TablePlan, plan_tables
+from cdc_sidecar.operations.snapshot_plan import TablePlan, plan_tables, read_tables
 from cdc_sidecar.runtime.snapshot_board import SnapshotBoard
 from cdc_sidecar.wording import number, rate, size, span
 
@@ -93,7 +93,7 @@ def plan(path: Path, tables: Sequence[str], *, as_json: bool) -> int:
     """Print how tables would be read; return 1 if one of them cannot be."""
     config = load_config(path)
     configure_logging(Log(level="error"))
-    plans = plan_tables(config, tables)
+    plans = plan_tables(config, read_tables(config, "start", tables))
     if as_json:
         typer.echo(json.dumps([each.as_json() for each in plans], indent=2))
     else:

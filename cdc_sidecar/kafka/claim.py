@@ -5,7 +5,7 @@ change it. A claim also ends hanging transactions of earlier producers, because 
 one cannot be read, and readers of event topics would wait at it forever.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarError, TransactionFailed
 from cdc_sidecar.events.names import position_topic, schemas_topic
 from cdc_sidecar.events.record import Record
+from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.event_topics import EventTopics
@@ -42,6 +43,10 @@ class InternalTopics:
     def position_record(self, position: PositionRecord) -> Record:
         """Return the record that stores a position."""
         return Record(self.position, position.encode(), self.key, 0)
+
+    def schema_records(self, records: Iterable[SchemaRecord]) -> list[Record]:
+        """Return the records that add to the schemas topic."""
+        return [Record(self.schemas, value, key, 0) for key, value in records]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from cdc_sidecar.errors import (
     TransactionFailed,
 )
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.kafka.client import Asked, Client, translate
+from cdc_sidecar.kafka.client import TIMED_OUT, Asked, Client, translate
 from cdc_sidecar.kafka.reason import CREDENTIALS, Reason
 
 REFUSED_AFTER: Final = 5.0
@@ -45,7 +45,7 @@ def check_credentials(client: Client, waited: float) -> None:
 
     """
     if waited > REFUSED_AFTER and client.reason.code in CREDENTIALS:
-        raise translate(KafkaError(KafkaError._TIMED_OUT), client)  # noqa: SLF001 - its spelling
+        raise translate(KafkaError(TIMED_OUT), client)
 
 
 def failure(client: Client, error: KafkaError) -> SidecarError:

@@ -20,7 +20,7 @@ from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.registry.records import TableSnapshot
-from cdc_sidecar.kafka.claim import Claimant, InternalTopics, described_topics
+from cdc_sidecar.kafka.claim import Claimant, described_topics
 from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.producer import Producer
 from cdc_sidecar.kafka.schemas import read_log
@@ -194,7 +194,8 @@ def make_move(config: Config, planner: Planner, reason: str | None) -> Outcome:
         if isinstance(planned, PlannedMove):
             log = read_log(config)
             planned = _with_snapshots(planned, log)
-            _write(claimant, claim.producer, _moved(planned, reason), drained(config, log))
+            before = claimant.internal.schema_records(log.drain())
+            _write(claimant, claim.producer, _moved(planned, reason), before)
         return planned
 
 
@@ -203,12 +204,6 @@ def _with_snapshots(planned: PlannedMove, log: SchemaLog) -> PlannedMove:
     if not planned.loses_changes:
         return planned
     return replace(planned, snapshots=tuple(log.snapshots.lose_changes()))
-
-
-def drained(config: Config, log: SchemaLog) -> list[Record]:
-    """Return the records that a log has to write."""
-    topic = InternalTopics.of(config).schemas
-    return [Record(topic, value, key, 0) for key, value in log.drain()]
 
 
 def _moved(planned: PlannedMove, reason: str | None) -> PositionRecord:

@@ -19,7 +19,7 @@ from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance,
 from cdc_sidecar.kafka.read import committed_reader
 from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.exclusion import exclusive, lock
-from cdc_sidecar.operations.moves import MoveKind, NothingToMove, drained, operator_move
+from cdc_sidecar.operations.moves import MoveKind, NothingToMove, operator_move
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.slot import SlotStatus, copy_slot, read_slot
@@ -93,7 +93,8 @@ def _claim_and_write(
         log = read_log(config)
         if planned.bytes:
             log.snapshots.lose_changes()
-        claimant.write(producer, _moved(planned, reason), *removed, *drained(config, log))
+        noted = claimant.internal.schema_records(log.drain())
+        claimant.write(producer, _moved(planned, reason), *removed, *noted)
     producer.drop()
     return planned
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from cdc_sidecar.checks.snapshots import check_names
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarError, SnapshotRefused
 from cdc_sidecar.events.capture import Capture
@@ -11,7 +10,8 @@ from cdc_sidecar.events.snapshot.change import changed
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.exclusion import exclusive
-from cdc_sidecar.operations.table_gaps import read_captured, write_log
+from cdc_sidecar.operations.snapshot_plan import read_tables
+from cdc_sidecar.operations.table_gaps import write_log
 from cdc_sidecar.postgres.chunks import ChunkReader
 
 
@@ -43,18 +43,15 @@ def order(
 
 
 def _wanted(config: Config, action: str, names: Sequence[str]) -> list[TableSnapshot]:
-    """Return the tables that are meant, each as one without a snapshot."""
-    capture, tables = Capture.of(config), {}
-    for published in read_captured(config):
+    """Return the tables that are meant, each as one that has had no snapshot."""
+    capture, wanted = Capture.of(config), []
+    for published in read_tables(config, action, names):
         name, oid = published.relation.qualified_name, published.relation.oid
         table = capture.snapshot_table(name)
-        if table:
-            none = SnapshotPhase.NONE
-            tables[name] = TableSnapshot(oid, name, table.generation, initial=False, phase=none)
-    check_names(names, tables)
-    if not names and action == "start":
-        raise SnapshotRefused("no table is named", hint="name a table, as public.orders")
-    return [tables[name] for name in names or tables]
+        generation = table.generation if table else 0
+        none = SnapshotPhase.NONE
+        wanted.append(TableSnapshot(oid, name, generation, initial=False, phase=none))
+    return wanted
 
 
 def _try_condition(config: Config, where: str, tables: Sequence[TableSnapshot]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from cdc_sidecar.checks.snapshots import check_names, is_readable
+from cdc_sidecar.checks.snapshots import check_request, is_readable
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.capture import Capture
@@ -33,21 +33,31 @@ class TablePlan:
         return asdict(self)
 
 
-def plan_tables(config: Config, names: Sequence[str]) -> list[TablePlan]:
-    """Return the plans of captured tables.
+def read_tables(config: Config, action: str, names: Sequence[str]) -> list[PublishedTable]:
+    """Return the captured tables that a request means; without `names`, all of them.
 
     Raises:
-        SnapshotRefused: one is not captured.
+        SnapshotRefused: one is not captured, or none is named where one must be.
         SidecarError: Postgres is not available.
 
     """
     capture = Capture.of(config)
     tables = {table.relation.qualified_name: table for table in read_captured(config)}
     published = {name: table for name, table in tables.items() if capture.snapshot_table(name)}
-    check_names(names, published)
-    reader = ChunkReader(config.postgres)
+    check_request(action, names, published)
+    return [published[name] for name in names or published]
+
+
+def plan_tables(config: Config, tables: Sequence[PublishedTable]) -> list[TablePlan]:
+    """Return the plans of captured tables.
+
+    Raises:
+        SidecarError: Postgres is not available.
+
+    """
+    capture, reader = Capture.of(config), ChunkReader(config.postgres)
     try:
-        return [_plan(reader, published[name], capture) for name in names]
+        return [_plan(reader, table, capture) for table in tables]
     finally:
         reader.close()
 

@@ -7,7 +7,6 @@ from cdc_sidecar.checks.gaps import find_gaps, known
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import KafkaUnavailable
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.kafka.claim import Claimant, described_topics
 from cdc_sidecar.kafka.schemas import read_log
@@ -75,9 +74,8 @@ def write_log(config: Config, log: SchemaLog) -> None:
     """
     claimant = Claimant(config, described_topics(config))
     producer, _ = claimant.fence()
-    topic = claimant.internal.schemas
     producer.begin()
-    producer.produce(Record(topic, value, key, 0) for key, value in log.drain())
+    producer.produce(claimant.internal.schema_records(log.drain()))
     if not producer.commit():
         raise KafkaUnavailable("the commit took too long; run the command again")
     producer.drop()

@@ -135,13 +135,15 @@ _NAMES: Final = re.compile(r'"[^"]*"')
 
 def is_known(text: str) -> bool:
     """Return whether a failed connection can be judged by its text."""
-    return any(re.search(pattern, _NAMES.sub('""', text)) for pattern, _, _ in _TEXTS)
+    return _by_text(text) is not None
 
 
 def verdict_on_connection(text: str) -> tuple[Verdict, str]:
     """Return the verdict on a failed connection, and the hint; what is not known is retried."""
+    return _by_text(text) or (Verdict.AWAY, "")
+
+
+def _by_text(text: str) -> tuple[Verdict, str] | None:
     nameless = _NAMES.sub('""', text)
-    for pattern, verdict, hint in _TEXTS:
-        if re.search(pattern, nameless):
-            return verdict, hint
-    return Verdict.AWAY, ""
+    known = ((verdict, hint) for part, verdict, hint in _TEXTS if re.search(part, nameless))
+    return next(known, None)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cdc_sidecar.events.registry.records import TableSnapshot
-from cdc_sidecar.events.snapshot.progress import SnapshotPhase
-from cdc_sidecar.runtime.table_reading import BY_PAGES
+from cdc_sidecar.events.snapshot.progress import BY_PAGES, SnapshotPhase
 
 _SHOWN: Final = 100
 """Tables that `/status` lists: a person reads no more, and a thousand would be slow to load."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cdc_sidecar.checks.snapshots import check_names
+from cdc_sidecar.checks.snapshots import check_request
 from cdc_sidecar.config.model import Table
 from cdc_sidecar.errors import SidecarError, SnapshotRefused
 from cdc_sidecar.events.registry.records import TableSnapshot
@@ -118,13 +118,9 @@ class SnapshotSchedule:
             SnapshotRefused: it names a table that is not captured, or none where it must.
 
         """
-        if not request.tables:
-            if request.action == "start":
-                raise SnapshotRefused("no table is named", hint="name a table, as public.orders")
-            return list(self._tables)
         oids = {name: oid for oid, name in self._names.items()}
-        check_names(request.tables, oids)
-        return [oids[name] for name in request.tables]
+        check_request(request.action, request.tables, oids)
+        return [oids[name] for name in request.tables] or list(self._tables)
 
     def _await_commit(self, chunk: Chunk) -> None:
         """Wait until the Kafka transaction is committed that holds the new progress.

@@ -25,7 +25,6 @@ from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics
 from cdc_sidecar.errors import KafkaUnavailable, PositionMissing, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.position import Position
-from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.claim import Claim, Claimant, dropped_on_error
@@ -155,7 +154,7 @@ class SessionStart:
             SidecarError: Kafka is not available, or another producer has claimed the position.
 
         """
-        records = (Record(self.internal.schemas, value, key, 0) for key, value in schemas)
+        records = self.internal.schema_records(schemas)
         if not self._claimant.write(claimed.producer, claimed.record, *records):
             raise KafkaUnavailable("the first records took too long to be committed")
 

@@ -16,7 +16,7 @@ from cdc_sidecar.events.plan import Plan, compile_plan
 from cdc_sidecar.events.ports import Transcoder
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import Chunk, Identity
-from cdc_sidecar.events.snapshot.progress import SnapshotPhase
+from cdc_sidecar.events.snapshot.progress import BY_KEY, BY_PAGES, SnapshotPhase
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.postgres.chunks import (
     STATEMENT_TIMEOUT,
@@ -33,8 +33,6 @@ from cdc_sidecar.postgres.pgoutput import Relation
 from cdc_sidecar.postgres.sql_names import always_quoted
 from cdc_sidecar.runtime.markers import mark, new_content
 
-BY_PAGES: Final = "ctid"
-BY_KEY: Final = "key"
 _OWED_AT_ONCE: Final = 1000
 _FIRST_ROWS: Final = 500
 """Rows of the first chunk of a table that was never analysed: each may be large."""

@@ -67,7 +67,7 @@ def free_port() -> int:
 
 
 def _reserve(port: int) -> None:
-    """Take a port for this process, by a lock on the byte of that number in a file of all.
+    """Take a port for this process: lock the byte of that number in a file that all share.
 
     The kernel releases the lock when the process ends, however it ends.
 

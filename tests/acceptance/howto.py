@@ -10,8 +10,8 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -242,3 +242,14 @@ class Operator:
     def close(self) -> None:
         """End the sidecar."""
         self.sidecar.close()
+
+
+@contextmanager
+def prepared_operator(
+    folder: Path, dsn: str, kafka: str, postgres: PostgresServer
+) -> Iterator[Operator]:
+    """Yield an operator who has followed the README; no sidecar runs yet."""
+    made = Operator(folder, dsn, kafka, postgres)
+    made.prepare()
+    yield made
+    made.close()

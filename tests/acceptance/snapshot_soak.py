@@ -23,14 +23,14 @@ _PATIENCE: Final = 180.0  # seconds until everything is published
 
 @dataclass
 class Figures:
-    """What a round has done and compared."""
+    """What was done and compared."""
 
     transactions: int = 0
     kills: int = 0
-    cuts: int = 0
-    stalls: int = 0
+    cuts: int = 0  # of the wire, in all rounds
+    stalls: int = 0  # of the synchronous standby
     events: int = 0
-    rows: int = 0  # `r` events, each of them compared with the row at its place
+    rows: int = 0  # `r` events, each of them compared with the row at its place in the stream
 
 
 def snapshot_round(

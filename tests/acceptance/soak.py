@@ -35,19 +35,13 @@ _CATCH_UP: Final = 120.0  # seconds to publish the rest of a round: some ten are
 
 
 @dataclass
-class Totals:
+class Totals(Figures):
     """The figures of all rounds."""
 
     rounds: int = 0
-    transactions: int = 0
-    kills: int = 0
-    cuts: int = 0
-    events: int = 0
     lost: int = 0
     repeated: int = 0
     faults: int = 0  # rounds that failed otherwise, or were out of order
-    rows: int = 0  # of snapshots, each compared with the row at its place in the stream
-    stalls: int = 0  # of the synchronous standby
 
     def add(self, round_: Figures) -> None:
         """Add the figures of a round with a snapshot."""

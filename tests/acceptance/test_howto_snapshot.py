@@ -8,7 +8,7 @@ import pytest
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
-from tests.acceptance.howto import Operator, Page
+from tests.acceptance.howto import Operator, Page, prepared_operator
 from tests.waiting import await_true
 
 
@@ -17,11 +17,9 @@ def operator(
     database: str, postgres: PostgresServer, kafka: KafkaBroker, tmp_path: Path
 ) -> Iterator[Operator]:
     """Yield an operator who has followed the README; no sidecar runs yet."""
-    made = Operator(tmp_path, database, kafka.bootstrap_servers, postgres)
-    made.prepare()
-    made.sql("INSERT INTO orders VALUES (1, 'new'), (2, 'paid')")
-    yield made
-    made.close()
+    with prepared_operator(tmp_path, database, kafka.bootstrap_servers, postgres) as made:
+        made.sql("INSERT INTO orders VALUES (1, 'new'), (2, 'paid')")
+        yield made
 
 
 def _start(operator: Operator) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import Chunk
-from cdc_sidecar.events.snapshot.progress import SnapshotPhase
+from cdc_sidecar.events.snapshot.progress import BY_KEY, SnapshotPhase
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def covered_by(chunk: Chunk, after: TableSnapshot, since: int) -> CoveredRange |
     key = tuple(chunk.relation.columns[place].name for place in chunk.identity)
     if after.phase is SnapshotPhase.DONE:
         return CoveredRange(after.name, key, None, None, after.since)
-    if after.by != "key" or chunk.before.phase is SnapshotPhase.READ:
+    if after.by != BY_KEY or chunk.before.phase is SnapshotPhase.READ:
         return None
     upto = after.cursor if after.phase is SnapshotPhase.READING else after.bound
     before = chunk.before.cursor if chunk.before.storage == after.storage else None

@@ -19,9 +19,7 @@ from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import canonical_json, notification_key_schema, notification_schema
 from cdc_sidecar.events.snapshot.progress import SnapshotPhase
-
-PARTITION = 0
-"""Every topic has this partition."""
+from cdc_sidecar.events.transaction_metadata import PARTITION
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,11 @@
-"""The phases of a table's snapshot."""
+"""The phases of a table's snapshot, and how the table is divided."""
 
 from enum import StrEnum
+from typing import Final
+
+BY_PAGES: Final = "ctid"
+BY_KEY: Final = "key"
+"""How a table is divided into chunks."""
 
 
 class SnapshotPhase(StrEnum):

@@ -176,12 +176,12 @@ class SnapshotWindow:
     ) -> None:
         """Write the progress after a chunk, and say which range it covers.
 
-        `first` is the LSN of the first chunk since which it has not seen everything, if not 0.
+        `first` is what `recent.since` was at the table's first chunk; 0 if this is the first one.
         """
         since = self.recent.since(chunk.visibility, transaction.final_lsn)
         after = _ended(replace(after, since=first or since))
         self._store(transaction, after)
-        covered = covered_by(chunk, after, since) if self._cover else None
+        covered = covered_by(chunk, after, since)
         if self._cover and covered:
             self._cover(transaction, covered)
 

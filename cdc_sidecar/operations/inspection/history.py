@@ -1,5 +1,7 @@
 """The comparison of the source with what was published before: position, layouts and keys."""
 
+from functools import cache
+
 from cdc_sidecar.checks.continuity import Continuity, SourceState
 from cdc_sidecar.checks.history import check_history
 from cdc_sidecar.checks.snapshot_jobs import plan_snapshots
@@ -8,6 +10,7 @@ from cdc_sidecar.checks.source_view import SourceView
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionMissing, SidecarError
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.inspection.brokers import SeenPosition
@@ -25,24 +28,25 @@ def inspect_history(
     """Make every check that needs both sides; each one only if both answered."""
     if not position.is_known:
         return
-    view = source.view
+    view, read = source.view, cache(lambda: read_log(config))
     if view:
         report.attempt(
             "earlier events",
-            lambda: check_history(view.captured, capture, read_log(config)),
+            lambda: check_history(view.captured, capture, read()),
             lambda _: "the tables continue them",
         )
         report.attempt(
-            "snapshots", lambda: _plan_snapshots(config, capture, view), lambda said: said
+            "snapshots", lambda: _plan_snapshots(config, capture, view, read()), lambda said: said
         )
     if source.server and source.system:
         _compare_positions(config, capture, report, source, position.record)
 
 
-def _plan_snapshots(config: Config, capture: Capture, view: SourceView) -> str:
+def _plan_snapshots(config: Config, capture: Capture, view: SourceView, log: SchemaLog) -> str:
     """Say which rows the next start would send, and how long that takes, about."""
-    jobs = plan_snapshots(view.captured, capture, config.snapshot, read_log(config).snapshots)
-    plans = plan_tables(config, [state.name for state in jobs.states])
+    jobs = plan_snapshots(view.captured, capture, config.snapshot, log.snapshots)
+    due = {state.oid for state in jobs.states}
+    plans = plan_tables(config, [table for table in view.captured if table.relation.oid in due])
     if not plans:
         return "none is due"
     rows, total = sum(plan.rows or 0 for plan in plans), sum(plan.bytes for plan in plans)
