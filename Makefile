@@ -8,7 +8,7 @@ DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS
 ENVIRONMENT = .venv/.installed
 NATIVE = .venv/.native
 RUN = .venv/bin/
-SOURCES = cdc_sidecar tests benchmarks
+SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lint check test test-long interop sanitize soak bench clean
@@ -84,10 +84,10 @@ clean:
 	@rm -rf build dist *.egg-info cdc_sidecar/events/*.c cdc_sidecar/events/*.so
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(ENVIRONMENT): pyproject.toml constraints.txt
+$(ENVIRONMENT): pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("cdc-sidecar needs Python 3.11 or newer, this is %s: make PYTHON=..." \
 		% sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@echo 'Making .venv from constraints.txt (half a minute, only this once) ...'
 	@[ -x $(RUN)pip ] || $(PYTHON) -m venv .venv
-	@$(RUN)python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(RUN)python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e 'client[all]'
 	@touch $@

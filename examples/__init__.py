@@ -1,0 +1,1 @@
+"""Two services that share events and no database."""

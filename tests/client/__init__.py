@@ -1,0 +1,1 @@
+"""Tests of the client, on real servers."""
