@@ -39,7 +39,7 @@ cdef inline Py_ssize_t _write_bytes(const byte *text, Py_ssize_t size, byte *out
     return head + size
 
 
-cdef inline bint _digits(const byte *text, Py_ssize_t size, int64_t *number) noexcept:
+cdef inline bint read_digits(const byte *text, Py_ssize_t size, int64_t *number) noexcept:
     """Read 1 to 18 decimal digits."""
     cdef int64_t value = 0
     cdef Py_ssize_t at
@@ -56,10 +56,10 @@ cdef inline bint _digits(const byte *text, Py_ssize_t size, int64_t *number) noe
 cdef inline Py_ssize_t _write_integer(const byte *text, Py_ssize_t size, byte *out) noexcept:
     cdef int64_t number
     if size > 1 and text[0] == c"-":
-        if not _digits(text + 1, size - 1, &number):
+        if not read_digits(text + 1, size - 1, &number):
             return DECLINED
         return put_long(-number, out)
-    if not _digits(text, size, &number):
+    if not read_digits(text, size, &number):
         return DECLINED
     return put_long(number, out)
 
@@ -73,12 +73,12 @@ cdef inline Py_ssize_t _write_decimal(
     cdef Py_ssize_t whole = size - first - (scale + 1 if scale else 0)
     cdef int64_t number, fraction, power
     cdef Py_ssize_t length, at
-    if whole < 1 or whole + scale > 18 or not _digits(text + first, whole, &number):
+    if whole < 1 or whole + scale > 18 or not read_digits(text + first, whole, &number):
         return DECLINED
     if scale:
         if text[first + whole] != c".":
             return DECLINED
-        if not _digits(text + first + whole + 1, scale, &fraction):
+        if not read_digits(text + first + whole + 1, scale, &fraction):
             return DECLINED
         power = 1
         for at in range(scale):
@@ -102,7 +102,7 @@ cdef inline int _two(const byte *text) noexcept:
     return (text[0] - c"0") * 10 + (text[1] - c"0")
 
 
-cdef inline bint _days(const byte *text, int64_t *days) noexcept:
+cdef inline bint read_days(const byte *text, int64_t *days) noexcept:
     """Read `YYYY-MM-DD` of years 1 to 9999; days since 1970 (Howard Hinnant's algorithm)."""
     cdef int century = _two(text)
     cdef int year = _two(text + 2)
@@ -135,12 +135,12 @@ cdef inline bint _days(const byte *text, int64_t *days) noexcept:
 
 cdef inline Py_ssize_t _write_date(const byte *text, Py_ssize_t size, byte *out) noexcept:
     cdef int64_t days
-    if size != 10 or not _days(text, &days):
+    if size != 10 or not read_days(text, &days):
         return DECLINED
     return put_long(days, out)
 
 
-cdef inline bint _clock(const byte *text, Py_ssize_t size, int last_hour, int64_t *micros) noexcept:
+cdef inline bint read_clock(const byte *text, Py_ssize_t size, int last_hour, int64_t *micros) noexcept:
     """Read `HH:MM:SS[.f]` with at most six fraction digits."""
     cdef int hour, minute, second
     cdef int64_t fraction = 0
@@ -151,7 +151,7 @@ cdef inline bint _clock(const byte *text, Py_ssize_t size, int last_hour, int64_
     if hour < 0 or hour > last_hour or minute < 0 or minute > 59 or second < 0 or second > 59:
         return False
     if size > 8:
-        if size == 9 or size > 15 or text[8] != c"." or not _digits(text + 9, size - 9, &fraction):
+        if size == 9 or size > 15 or text[8] != c"." or not read_digits(text + 9, size - 9, &fraction):
             return False
         for at in range(15 - size):
             fraction *= 10
@@ -161,16 +161,16 @@ cdef inline bint _clock(const byte *text, Py_ssize_t size, int last_hour, int64_
 
 cdef inline Py_ssize_t _write_time(const byte *text, Py_ssize_t size, byte *out) noexcept:
     cdef int64_t micros
-    if not _clock(text, size, 24, &micros):
+    if not read_clock(text, size, 24, &micros):
         return DECLINED
     return put_long(micros, out)
 
 
 cdef inline Py_ssize_t _write_timestamp(const byte *text, Py_ssize_t size, byte *out) noexcept:
     cdef int64_t days, micros
-    if size < 19 or text[10] != c" " or not _days(text, &days):
+    if size < 19 or text[10] != c" " or not read_days(text, &days):
         return DECLINED
-    if not _clock(text + 11, size - 11, 23, &micros):
+    if not read_clock(text + 11, size - 11, 23, &micros):
         return DECLINED
     return put_long(days * 86400000000 + micros, out)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cdc_sidecar.events.counts import Count, Counts
 from cdc_sidecar.events.layout import EnvelopeLayout
+from cdc_sidecar.events.payload.nodes import Node
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.record import Headers, Record
 from cdc_sidecar.events.route import TopicRoute
@@ -40,6 +41,20 @@ class Transcoder(Protocol):
         Raises:
             Unrepresentable: as in `transcode`.
             ProtocolViolation: the line does not have as many values as the plan.
+
+        """
+
+
+class PayloadEncoder(Protocol):
+    """Encodes the payloads of one event type; used by one thread at a time."""
+
+    def __init__(self, plan: Node) -> None: ...
+
+    def encode(self, text: bytes, /) -> bytes:
+        """Return the Avro bytes of a payload in JSON.
+
+        Raises:
+            PayloadMisfit: the text is not JSON, or does not fit the schema; the error has the path.
 
         """
 

@@ -8,23 +8,26 @@ import os
 from typing import Final, cast
 
 from cdc_sidecar.events import envelope, ports, transcode
+from cdc_sidecar.events.payload import encode
 
 VARIABLE: Final = "CDC_SIDECAR_TRANSCODER"
 
 Transcoder: type[ports.Transcoder] = transcode.Transcoder
 SourceTransaction: type[ports.SourceTransaction] = envelope.SourceTransaction
+PayloadEncoder: type[ports.PayloadEncoder] = encode.PayloadEncoder
 # an envelope accepts only transactions of its own twin; this module always pairs the two
 Envelope = cast("type[ports.Envelope]", envelope.Envelope)
 NAME = "python"
 
 if os.environ.get(VARIABLE) != "python":
     try:
-        from cdc_sidecar.events import _envelope, _transaction, _transcode
+        from cdc_sidecar.events import _envelope, _payload, _transaction, _transcode
     except ImportError:
         if os.environ.get(VARIABLE) == "native":
             raise
     else:
         Transcoder = _transcode.Transcoder
+        PayloadEncoder = _payload.PayloadEncoder
         SourceTransaction = _transaction.SourceTransaction
         Envelope = cast("type[ports.Envelope]", _envelope.Envelope)
         NAME = "native"

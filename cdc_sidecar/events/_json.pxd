@@ -1,0 +1,163 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""JSON as a tape of tokens, inlined into the compiled encoder of payloads.
+
+RFC 8259. A text is read once. Any text that is not JSON, and nesting below `DEPTH`, ends the
+reading with -1: the plain twin then says what is wrong.
+"""
+
+from cpython.mem cimport PyMem_Realloc
+
+from cdc_sidecar.events._avro cimport byte
+
+cdef enum:
+    DEPTH = 64  # as `json_text.MAX_DEPTH`
+
+cdef struct Token:
+    byte kind  # n, t, f: null and booleans; i: an integer; d: another number; s, {, [
+    bint escaped  # a string with escapes
+    Py_ssize_t start  # of a string without its quotes
+    Py_ssize_t size
+    Py_ssize_t count  # values of an array, or members of an object
+    Py_ssize_t next  # place of the token behind the whole value
+
+cdef struct Tape:
+    const byte *text
+    Py_ssize_t end
+    Token *tokens
+    Py_ssize_t count
+    Py_ssize_t room
+    bint ascii
+
+
+cdef inline Py_ssize_t add_token(Tape *tape, byte kind, Py_ssize_t start) except -1:
+    """Add a token; return its place."""
+    cdef Token *token
+    if tape.count == tape.room:
+        tape.room = 2 * tape.room + 64
+        tape.tokens = <Token *> PyMem_Realloc(tape.tokens, tape.room * sizeof(Token))
+        if not tape.tokens:
+            raise MemoryError
+    token = &tape.tokens[tape.count]
+    token.kind, token.start, token.size, token.count, token.escaped = kind, start, 0, 0, False
+    tape.count += 1
+    token.next = tape.count
+    return tape.count - 1
+
+
+cdef inline Py_ssize_t skip_space(Tape *tape, Py_ssize_t at) noexcept:
+    while at < tape.end and (
+        tape.text[at] == 32 or tape.text[at] == 10 or tape.text[at] == 13 or tape.text[at] == 9
+    ):
+        at += 1
+    return at
+
+
+cdef inline Py_ssize_t scan_string(Tape *tape, Py_ssize_t at) except -2:
+    """Read a string behind its first quote; return where it ends, behind the last one."""
+    cdef Py_ssize_t place = add_token(tape, c"s", at)
+    cdef const byte *text = tape.text
+    while at < tape.end:
+        if text[at] == c'"':
+            tape.tokens[place].size = at - tape.tokens[place].start
+            return at + 1
+        if text[at] < 32:
+            return -1
+        if text[at] == c"\\":
+            tape.tokens[place].escaped = True
+            at += 1
+        elif text[at] > 127:
+            tape.ascii = False
+        at += 1
+    return -1
+
+
+cdef inline Py_ssize_t skip_digits(Tape *tape, Py_ssize_t at) noexcept:
+    while at < tape.end and c"0" <= tape.text[at] <= c"9":
+        at += 1
+    return at
+
+
+cdef inline Py_ssize_t scan_number(Tape *tape, Py_ssize_t at) except -2:
+    cdef Py_ssize_t place = add_token(tape, c"i", at)
+    cdef const byte *text = tape.text
+    cdef Py_ssize_t first = at + (text[at] == c"-")
+    at = skip_digits(tape, first)
+    if at == first or (text[first] == c"0" and at > first + 1):
+        return -1
+    if at < tape.end and text[at] == c".":
+        tape.tokens[place].kind = c"d"
+        first = at + 1
+        at = skip_digits(tape, first)
+        if at == first:
+            return -1
+    if at < tape.end and (text[at] == c"e" or text[at] == c"E"):
+        tape.tokens[place].kind = c"d"
+        first = at + 1
+        if first < tape.end and (text[first] == c"+" or text[first] == c"-"):
+            first += 1
+        at = skip_digits(tape, first)
+        if at == first:
+            return -1
+    tape.tokens[place].size = at - tape.tokens[place].start
+    return at
+
+
+cdef inline Py_ssize_t scan_word(Tape *tape, Py_ssize_t at, const char *word) except -2:
+    cdef Py_ssize_t place = add_token(tape, word[0], at)
+    while word[0]:
+        if at == tape.end or tape.text[at] != word[0]:
+            return -1
+        word += 1
+        at += 1
+    return at
+
+
+cdef inline Py_ssize_t scan(Tape *tape, Py_ssize_t at, int depth) except -2:
+    """Read a value; return where it ends, or -1."""
+    cdef byte first
+    at = skip_space(tape, at)
+    if at >= tape.end:
+        return -1
+    first = tape.text[at]
+    if first == c'"':
+        return scan_string(tape, at + 1)
+    if first == c"{" or first == c"[":
+        return -1 if depth == DEPTH else scan_inside(tape, at, depth + 1)
+    if first == c"-" or c"0" <= first <= c"9":
+        return scan_number(tape, at)
+    if first == c"t":
+        return scan_word(tape, at, b"true")
+    if first == c"f":
+        return scan_word(tape, at, b"false")
+    return scan_word(tape, at, b"null")
+
+
+cdef inline Py_ssize_t scan_inside(Tape *tape, Py_ssize_t at, int depth) except -2:
+    """Read an object or an array."""
+    cdef byte kind = tape.text[at]
+    cdef byte last = c"}" if kind == c"{" else c"]"
+    cdef Py_ssize_t place = add_token(tape, kind, at)
+    at = skip_space(tape, at + 1)
+    if at < tape.end and tape.text[at] == last:
+        return at + 1
+    while True:
+        if kind == c"{":
+            at = skip_space(tape, at)
+            if at >= tape.end or tape.text[at] != c'"':
+                return -1
+            at = scan_string(tape, at + 1)
+            at = at if at < 0 else skip_space(tape, at)
+            if at < 0 or at >= tape.end or tape.text[at] != c":":
+                return -1
+            at += 1
+        at = scan(tape, at, depth)
+        if at < 0:
+            return -1
+        tape.tokens[place].count += 1
+        at = skip_space(tape, at)
+        if at >= tape.end or (tape.text[at] != last and tape.text[at] != c","):
+            return -1
+        at += 1
+        if tape.text[at - 1] == last:
+            tape.tokens[place].next = tape.count
+            return at

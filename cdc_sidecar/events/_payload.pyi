@@ -1,0 +1,3 @@
+from cdc_sidecar.events.payload import encode
+
+class PayloadEncoder(encode.PayloadEncoder): ...
