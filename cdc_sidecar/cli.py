@@ -14,6 +14,7 @@ import typer
 
 from cdc_sidecar.commands.examples import examples
 from cdc_sidecar.commands.options import CONFIG, ConfigOption, JsonOption, ReasonOption, YesOption
+from cdc_sidecar.commands.outbox_cli import outbox
 from cdc_sidecar.commands.snapshot_cli import snapshot
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.process import complain
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 position = typer.Typer(no_args_is_help=True, help="Show or move the saved position.")
 app.add_typer(position, name="position")
+app.add_typer(outbox, name="outbox")
 app.add_typer(snapshot, name="snapshot")
 
 

@@ -40,6 +40,7 @@ class Failpoint(Enum):
     AFTER_COMMIT = "after_commit"
     BEFORE_ACKNOWLEDGE = "before_acknowledge"
     AFTER_ACKNOWLEDGE = "after_acknowledge"
+    AFTER_PRUNED_BATCH = "after_pruned_batch"
 
 
 class Action(Enum):

@@ -28,6 +28,9 @@ _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 
 """Buckets in seconds: a commit takes 3 to 5 ms, and its default time-out is five minutes."""
 _WAL_STATES: Final = ("reserved", "extended", "unreserved", "lost")
 """The values of `pg_replication_slots.wal_status`."""
+_EVENT_TYPES: Final = 200
+"""Event types of outboxes that have series of their own."""
+_OTHER_TYPES: Final = "other"
 _UNKNOWN: Final = float("nan")
 """The value of a gauge whose source could not be read."""
 
@@ -191,6 +194,46 @@ class SnapshotMetrics:
         self._reason = reason
 
 
+class OutboxMetrics:
+    """The metrics of outboxes, by event type; the number of types is bounded."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        make = _Maker(registry)
+        self.updates = make.counter("outbox_updates", "updates of outbox rows", "table")
+        labels = ("table", "event_type")
+        self._events = make.counter("outbox_events", "events published, by type", *labels)
+        self._invalid = make.counter("outbox_invalid_events", "events that were refused", *labels)
+        self._lag = make.gauge(
+            "outbox_lag_seconds", "from the commit in Postgres to that in Kafka, at last", *labels
+        )
+        self._pruned = make.counter("outbox_pruned_rows", "rows deleted after publication", "table")
+        self._types: set[tuple[str, str]] = set()
+
+    def _bounded(self, table: str, event_type: str) -> tuple[str, str]:
+        """Return the labels of an event type; those beyond the limit share one."""
+        if (table, event_type) not in self._types:
+            if len(self._types) >= _EVENT_TYPES:
+                return table, _OTHER_TYPES
+            self._types.add((table, event_type))
+        return table, event_type
+
+    def published(self, table: str, event_type: str, count: int) -> None:
+        """Count events of one type."""
+        self._events.labels(*self._bounded(table, event_type)).inc(count)
+
+    def late(self, table: str, event_type: str, seconds: float) -> None:
+        """Show how long the newest event of a type took."""
+        self._lag.labels(*self._bounded(table, event_type)).set(seconds)
+
+    def refused(self, table: str, event_type: str) -> None:
+        """Count an event that cannot be published."""
+        self._invalid.labels(*self._bounded(table, event_type)).inc()
+
+    def pruned(self, table: str, rows: int) -> None:
+        """Count rows that were deleted after their publication."""
+        self._pruned.labels(table).inc(rows)
+
+
 class Metrics:
     """All metrics of one sidecar, in a registry of their own."""
 
@@ -211,6 +254,7 @@ class Metrics:
         )
         self.slot = SlotMetrics(self.registry)
         self.snapshot = SnapshotMetrics(self.registry)
+        self.outbox = OutboxMetrics(self.registry)
 
     def _make_counters(self, make: _Maker) -> None:
         self.events = make.counter("events", "events published", "table", "op")
@@ -220,7 +264,6 @@ class Metrics:
         self.unchanged = make.counter(
             "unchanged_columns", "TOASTed values that were not sent", "table", "column"
         )
-        self.outbox_updates = make.counter("outbox_updates", "updates of outbox rows", "table")
         self.truncates = make.counter("skipped_truncates", "truncates that were not sent", "table")
         self.transactions = make.counter("source_transactions", "source transactions published")
         self.kafka_transactions = make.counter(
@@ -258,7 +301,10 @@ class Metrics:
                 case Counted.SKIPPED_TRUNCATES:
                     self.truncates.labels(table).inc(count)
                 case Counted.OUTBOX_UPDATES:
-                    self.outbox_updates.labels(table).inc(count)
+                    self.outbox.updates.labels(table).inc(count)
+                case Counted.OUTBOX_EVENTS:
+                    self.events.labels(table, "outbox").inc(count)
+                    self.outbox.published(table, detail, count)
 
     def expose(self) -> bytes:
         """Return the text of a scrape."""

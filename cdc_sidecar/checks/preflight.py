@@ -180,7 +180,7 @@ def captured(tables: Iterable[PublishedTable], capture: Capture) -> list[Publish
 def wanted_names(config: Config) -> list[str]:
     """Return the tables that are configured by their names and must be published."""
     tables = (table.name for table in config.tables if not (table.is_glob or table.dropped))
-    return [*tables, *(outbox.table for outbox in config.outboxes if not outbox.dropped)]
+    return [*tables, *config.outbox_tables]
 
 
 def check_absentees(

@@ -42,6 +42,11 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, str]]] = {
         "cdc-sidecar position reset --to 0/15293B8": "show what would be skipped or repeated",
     },
     "position move-slot": {"cdc-sidecar position move-slot": "show what the move would do"},
+    "outbox status": {"cdc-sidecar outbox status": "show rows, age and size of every outbox"},
+    "outbox prune": {
+        "cdc-sidecar outbox prune --older-than 1h": "remove what was published an hour ago",
+        "cdc-sidecar outbox prune public.outbox --older-than 0s": "remove all that is published",
+    },
     "snapshot start": {
         "cdc-sidecar snapshot start public.orders --dry-run": "show how it would be read",
         "cdc-sidecar snapshot start public.orders": "send all of its rows",

@@ -137,7 +137,7 @@ def _guard(config: Config) -> str:
 def _names(config: Config) -> list[str]:
     """Return the tables, globs and outboxes that exist."""
     tables = [table.name for table in config.tables if not table.dropped]
-    return tables + [outbox.table for outbox in config.outboxes if not outbox.dropped]
+    return tables + config.outbox_tables
 
 
 def render_sql(config: Config) -> str:

@@ -4,7 +4,8 @@ import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 
-from cdc_sidecar.config.model import Config, Outbox
+from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import TopicMissing
 from cdc_sidecar.events.names import table_topic, topic_part, unescape
 from cdc_sidecar.kafka.event_topics import EventTopics
@@ -66,7 +67,7 @@ class TopicChoice:
 
     def _hint(self, wanted: str, own: list[str]) -> str:
         configured = [table.name for table in self._config.tables]
-        configured += [box.table for box in self._config.outboxes]
+        configured += [box.name for box in self._config.outboxes]
         if wanted in configured:
             schema, _, table = wanted.partition(".")
             topic = table_topic(self._config.service.name, schema, table)
@@ -79,4 +80,4 @@ class TopicChoice:
 
 
 def _spellings(outbox: Outbox) -> tuple[str, str]:
-    return outbox.table, outbox.table.partition(".")[2]
+    return outbox.name, outbox.name.partition(".")[2] or outbox.name

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.schema_files import read_schema_files
 from cdc_sidecar.config.secret import Secret, is_reference, parse_secret
 from cdc_sidecar.errors import ConfigInvalid, ConfigUnreadable, SecretUnavailable
 
@@ -52,6 +53,7 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     """
     document = _read(path)
     mistakes = [*_override(document, environment), *_resolve(document, ())]
+    mistakes += read_schema_files(document, path.parent)
     try:
         config = Config.model_validate(document)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from cdc_sidecar.config.fields import ColumnEntry, OnError, TableName, not_empty
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.config.process import Http, Log, Shutdown
 from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.section import Section
@@ -22,8 +23,6 @@ _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 """The characters that Postgres allows in a slot's name, and its NAMEDATALEN - 1."""
 _SERVICE = re.compile(r"[a-zA-Z0-9_-]{1,100}")
 """The first part of a topic's name, which has at most 249 characters: the table needs the rest."""
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]*")
-"""The characters that Kafka allows in a topic's name."""
 
 OWNED_CLIENT_SETTINGS = frozenset({
     "acks", "auto.offset.reset", "batch.size", "bootstrap.servers", "enable.auto.commit",
@@ -220,49 +219,6 @@ class Table(Section):
         return self
 
 
-class OutboxColumns(Section):
-    """The names of an outbox's columns, each with all names that it has had.
-
-    The defaults are Debezium's.
-    """
-
-    id: ColumnEntry = "id"
-    aggregatetype: ColumnEntry = "aggregatetype"
-    aggregateid: ColumnEntry = "aggregateid"
-    type: ColumnEntry = "type"
-    payload: ColumnEntry = "payload"
-    traceparent: ColumnEntry = "traceparent"
-
-    @property
-    def by_role(self) -> dict[str, tuple[str, ...]]:
-        """The names of each column by its role."""
-        entries = ((role, getattr(self, role)) for role in type(self).model_fields)
-        return {role: (names,) if isinstance(names, str) else names for role, names in entries}
-
-
-class Outbox(Section):
-    """One transactional outbox: the rows inserted there become events of their own topics."""
-
-    table: TableName
-    topic: str = "outbox.event.{aggregatetype}"
-    payload: Literal["framed", "raw"] = "framed"
-    payload_as: Literal["text", "bytes"] | None = None
-    columns: OutboxColumns = OutboxColumns()
-    on_error: OnError = "halt"
-    former_names: Annotated[tuple[TableName, ...], Field(strict=False)] = ()
-    dropped: bool = False
-
-    @model_validator(mode="after")
-    def _routed(self) -> "Outbox":
-        if "{aggregatetype}" not in self.topic:
-            message = 'topic must contain "{aggregatetype}"'
-            raise ValueError(message)
-        if not _TOPIC.fullmatch(self.topic.replace("{aggregatetype}", "")):
-            message = "topic may contain only letters, digits, ., _, - and {aggregatetype}"
-            raise ValueError(message)
-        return self
-
-
 class Messages(Section):
     """Logical messages (`pg_logical_emit_message`) that are published."""
 
@@ -305,6 +261,11 @@ class Config(Section):
         return self.kafka.transactional_id or f"cdc.{self.service.name}.{self.postgres.slot}"
 
     @property
+    def outbox_tables(self) -> list[str]:
+        """The tables of the outboxes that have one which was not dropped."""
+        return [box.table for box in self.outboxes if box.table and not box.dropped]
+
+    @property
     def control_socket(self) -> Path:
         """The configured socket, or one in the folder for temporary files."""
         default = Path(tempfile.gettempdir()) / f"cdc-sidecar-{self.service.name}.sock"
@@ -315,7 +276,8 @@ class Config(Section):
         if not (self.tables or self.outboxes or self.messages.prefixes):
             message = "nothing to capture; add [[tables]], [[outboxes]] or [messages]"
             raise ValueError(message)
-        names = [table.name for table in self.tables] + [box.table for box in self.outboxes]
+        names = [table.name for table in self.tables] + [box.name for box in self.outboxes]
+        names += [prefix for prefix in self.messages.prefixes if prefix in names]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             message = f"{', '.join(twice)} is configured more than once"

@@ -16,6 +16,7 @@ cdef class Record:
     cdef readonly bytes key
     cdef readonly int partition
     cdef readonly list headers
+    cdef readonly int64_t timestamp
 
 
 @cython.final

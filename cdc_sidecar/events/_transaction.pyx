@@ -15,13 +15,15 @@ cdef class Record:
     """One record for one topic; see `record.Record`."""
 
     def __init__(
-        self, str topic, bytes value, bytes key, int partition=ANY_PARTITION, list headers=None
+        self, str topic, bytes value, bytes key, int partition=ANY_PARTITION, list headers=None,
+        int64_t timestamp=0,
     ):
         self.topic = topic
         self.value = value
         self.key = key
         self.partition = partition
         self.headers = headers
+        self.timestamp = timestamp
 
     @property
     def size(self):
@@ -31,7 +33,7 @@ cdef class Record:
     @property
     def batch_topic(self):
         """The topic, if the record can be produced in one call with others; else None."""
-        return None if self.headers or self.partition != -1 else self.topic
+        return None if self.headers or self.timestamp or self.partition != -1 else self.topic
 
     def __eq__(self, other):
         if not isinstance(other, (Record, PlainRecord)):
@@ -42,13 +44,16 @@ cdef class Record:
             and self.key == other.key
             and self.partition == other.partition
             and self.headers == other.headers
+            and self.timestamp == other.timestamp
         )
 
     __hash__ = None
 
     def __repr__(self):
-        fields = (self.topic, self.value, self.key, self.partition, self.headers)
-        return "Record(%r, %r, %r, %r, %r)" % fields
+        fields = (
+            self.topic, self.value, self.key, self.partition, self.headers, self.timestamp
+        )
+        return "Record(%r, %r, %r, %r, %r, %r)" % fields
 
 
 cdef Py_ssize_t _size_of_record(Record record) except -1:

@@ -84,7 +84,7 @@ class Assembler:
         self._window: SnapshotWindow | None = None
         self._relations = Relations(capture, source, schemas, catalog)
         self._sinks = self._relations.sinks
-        self._messages = MessageSink(source, capture.prefixes, schemas.registry, catalog)
+        self._messages = MessageSink(source, capture, schemas.registry, catalog)
         self._metadata: TransactionMetadata | None = None
         if capture.transaction_metadata:
             self._metadata = TransactionMetadata(source.service, schemas.registry, catalog)

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdc_sidecar.config.model import Config, Outbox, Table
+from cdc_sidecar.config.model import Config, Table
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.fingerprint import fingerprint, without_defaults
 from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
-from cdc_sidecar.events.outbox import outbox_mistakes
+from cdc_sidecar.events.outbox.columns import outbox_mistakes
+from cdc_sidecar.events.outbox.event_types import check_schemas
 from cdc_sidecar.events.own_block import cure_of_outbox, cure_of_table
 from cdc_sidecar.events.plan import Circumstances, Plan, compile_plan, missing_columns
 from cdc_sidecar.events.registry.layouts import LayoutStore
@@ -35,7 +37,13 @@ class Capture:
 
     @classmethod
     def of(cls, config: Config) -> "Capture":
-        """Return that part of a configuration."""
+        """Return that part of a configuration.
+
+        Raises:
+            ConfigInvalid: the schemas of events are wrong.
+
+        """
+        check_schemas(config.outboxes)
         return cls(
             config.service.name,
             config.tables,
@@ -57,6 +65,10 @@ class Capture:
         """Return the outbox configuration of `schema.table`."""
         return next((outbox for outbox in self.outboxes if outbox.table == name), None)
 
+    def message_outbox(self, prefix: str) -> Outbox | None:
+        """Return the outbox of the logical messages with a prefix."""
+        return next((outbox for outbox in self.outboxes if outbox.prefix == prefix), None)
+
     def snapshot_table(self, name: str) -> Table | None:
         """Return the configuration of `schema.table`, unless it is an outbox."""
         return None if self.outbox(name) else self.table(name)
@@ -68,7 +80,7 @@ class Capture:
     def captured_formerly(self, name: str) -> str | None:
         """Return the name of the table or outbox that lists `schema.table` as a former name."""
         tables = ((table.name, table.former_names) for table in self.tables if not table.is_glob)
-        outboxes = ((outbox.table, outbox.former_names) for outbox in self.outboxes)
+        outboxes = ((outbox.name, outbox.former_names) for outbox in self.outboxes)
         return next((now for now, former in (*tables, *outboxes) if name in former), None)
 
     def ignores(self, name: str) -> bool:
@@ -112,7 +124,7 @@ class Capture:
             "transactions.topic": self.transaction_metadata,
             "postgres.ignored_tables": self.ignored,
             **{f"tables.{table.name}": table for table in self.tables},
-            **{f"outboxes.{outbox.table}": outbox for outbox in self.outboxes},
+            **{f"outboxes.{outbox.name}": outbox for outbox in self.outboxes},
         }
         return keys if len(keys) <= PARTS_KEPT else {}
 

@@ -8,6 +8,7 @@ class Counted(StrEnum):
     """The kinds of counts. A StrEnum, because its members hash as fast as text on the hot path."""
 
     EVENTS = "events"
+    OUTBOX_EVENTS = "events of an outbox"
     IGNORED = "changes that are not configured"
     UNCHANGED = "column values that the server did not send"
     SKIPPED_TRUNCATES = "truncates that are not sent"
@@ -15,7 +16,10 @@ class Counted(StrEnum):
 
 
 class Count(NamedTuple):
-    """The key of one count; `detail` is the op of events, or the column of unchanged values."""
+    """The key of one count.
+
+    `detail` is the op of events, the type of outbox events, or the column of unchanged values.
+    """
 
     counted: Counted
     table: str

@@ -7,15 +7,16 @@ a new version of the sidecar with new keys does not change it.
 
 import hashlib
 import json
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 
-from cdc_sidecar.config.model import Outbox, Table
+from cdc_sidecar.config.model import Table
+from cdc_sidecar.config.outbox import Outbox
 
-IRRELEVANT: Final[dict[type[BaseModel], set[str]]] = {
-    Table: {"dropped", "snapshot", "generation"},
-    Outbox: {"dropped"},
+IRRELEVANT: Final[dict[type[BaseModel], dict[str, Any]]] = {
+    Table: {"dropped": True, "snapshot": True, "generation": True},
+    Outbox: {"dropped": True, "prune": True, "events": {"__all__": {"compatibility"}}},
 }
 """The keys of a table or an outbox that change no event. A new key belongs to the fingerprint
 unless it is listed here.

@@ -3,11 +3,13 @@
 from typing import Final
 
 from cdc_sidecar.events.binary import encode_bytes, encode_string
+from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.layout import lay_out
 from cdc_sidecar.events.names import message_topic
+from cdc_sidecar.events.outbox.messages import OutboxMessages
 from cdc_sidecar.events.ports import Envelope, SourceTransaction
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
@@ -25,16 +27,24 @@ class MessageSink:
     """Adds logical messages; counts and drops those whose prefix was not opted in."""
 
     def __init__(
-        self, source: Source, prefixes: tuple[str, ...], registry: Registry, catalog: Catalog
+        self, source: Source, capture: Capture, registry: Registry, catalog: Catalog
     ) -> None:
         self._source = source
-        self._prefixes = frozenset(prefixes)
+        self._prefixes = frozenset(capture.prefixes)
+        self._outboxes = {
+            outbox.prefix: OutboxMessages(outbox, registry, catalog)
+            for outbox in capture.outboxes
+            if outbox.prefix
+        }
         self._registry = registry
         self._catalog = catalog
         self._opened: Envelope | None = None
 
     def add(self, transaction: SourceTransaction, message: LogicalMessage) -> None:
-        """Add an `m` event if the prefix was opted in."""
+        """Add an `m` event if the prefix was opted in, or the event of an outbox."""
+        if outbox := self._outboxes.get(message.prefix):
+            outbox.add(transaction, message.content)
+            return
         if message.prefix not in self._prefixes:
             transaction.count(_IGNORED)
             return

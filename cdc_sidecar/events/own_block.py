@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from cdc_sidecar.config.model import Outbox, Table
+from cdc_sidecar.config.model import Table
+from cdc_sidecar.config.outbox import Outbox
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 """A key that TOML allows without quotes."""
@@ -36,7 +37,7 @@ def cure_of_table(table: Table, name: str, *, gone: bool) -> str:
 def cure_of_outbox(outbox: Outbox, *, gone: bool) -> str:
     """Return the same for an outbox."""
     also = f"; {_GONE}" if gone and not outbox.dropped else ""
-    return f"change the block of outbox {outbox.table} as said above{also}; then restart"
+    return f"change the block of outbox {outbox.name} as said above{also}; then restart"
 
 
 def _lines(table: Table, name: str, *, gone: bool) -> Iterator[str]:

@@ -6,6 +6,9 @@ from typing import Final
 ANY_PARTITION: Final = -1
 """librdkafka's RD_KAFKA_PARTITION_UA: the partitioner chooses by the key."""
 
+NOW: Final = 0
+"""librdkafka's time of a record that has none of its own."""
+
 Headers = list[tuple[str, bytes]]
 
 
@@ -22,6 +25,7 @@ class Record:
     key: bytes | None
     partition: int = ANY_PARTITION
     headers: Headers | None = None
+    timestamp: int = NOW  # milliseconds since 1970
 
     @property
     def size(self) -> int:
@@ -41,4 +45,5 @@ class Record:
         `produce_batch` takes no headers. Records with a partition of their own are rare and go
         alone.
         """
-        return None if self.headers or self.partition != ANY_PARTITION else self.topic
+        alone = self.headers or self.timestamp or self.partition != ANY_PARTITION
+        return None if alone else self.topic

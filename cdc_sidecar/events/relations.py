@@ -9,7 +9,7 @@ from cdc_sidecar.errors import LayoutRefused, ProtocolViolation
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.envelope import Source
-from cdc_sidecar.events.outbox import OutboxTable
+from cdc_sidecar.events.outbox.table import OutboxTable
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.sink import IgnoredTable, RowSink
 from cdc_sidecar.events.snapshot.watched import WatchedTable

@@ -6,7 +6,7 @@ from typing import Final
 
 from cdc_sidecar.errors import RecordTooLarge
 from cdc_sidecar.events.catalog import Catalog
-from cdc_sidecar.events.record import ANY_PARTITION, Record
+from cdc_sidecar.events.record import ANY_PARTITION, NOW, Headers, Record
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.schema import wire_prefix
 
@@ -68,7 +68,12 @@ class TopicRoute:
         )
 
     def record(
-        self, value: bytes | None, key: bytes | None, partition: int = ANY_PARTITION
+        self,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int = ANY_PARTITION,
+        headers: Headers | None = None,
+        timestamp: int = NOW,
     ) -> Record:
         """Make a record of a whole value and of a key without its prefix.
 
@@ -77,7 +82,7 @@ class TopicRoute:
 
         """
         framed = None if key is None else self.key_prefix + key
-        record = Record(self.topic, value, framed, partition)
+        record = Record(self.topic, value, framed, partition, headers, timestamp)
         if record.size > self.limit:
             raise self.too_large(record.size)
         return record

@@ -231,15 +231,22 @@ class TransactionalProducer:
             empty = wait()
 
     def _produce_each(self, records: list[Record], wait: Callable[[], bool]) -> None:
-        """Hand on records one by one: those that have a partition or headers."""
+        """Hand on records one by one: those that have a partition, a time or headers."""
         produce: Any = self._producer.produce
         for record in records:
             topic, headers = record.topic, record.headers
             empty = False
             while True:
-                try:  # without callbacks, and with the present time
+                try:  # without callbacks
                     produce(
-                        topic, record.value, record.key, record.partition, None, None, 0, headers
+                        topic,
+                        record.value,
+                        record.key,
+                        record.partition,
+                        None,
+                        None,
+                        record.timestamp,
+                        headers,
                     )
                     break
                 except BufferError:

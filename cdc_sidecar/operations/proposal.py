@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cdc_sidecar.config.model import Column, Outbox, Postgres
+from cdc_sidecar.config.model import Column, Postgres
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.events.mapping import TypeRefused, map_column
 from cdc_sidecar.events.names import ambiguity
-from cdc_sidecar.events.outbox import outbox_mistakes
+from cdc_sidecar.events.outbox.columns import outbox_mistakes
 from cdc_sidecar.postgres.candidates import Candidate, read_candidates, sidecar_dsn
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.replica_identity import Member

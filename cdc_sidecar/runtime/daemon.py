@@ -17,6 +17,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
+    OutboxEventRefused,
     ProducerFenced,
     SidecarError,
 )
@@ -269,6 +270,8 @@ class Daemon:
     def _counted(self, error: SidecarError, *, streamed: bool) -> SidecarError:
         """Count the end of a session; return the error that counts."""
         self.metrics.sessions.labels(error.code).inc()
+        if isinstance(error, OutboxEventRefused):
+            self.metrics.outbox.refused(error.outbox, error.event_type)
         if isinstance(error, ProducerFenced):
             error = self._fenced(error)
         return self._patience.judge(error, self.board.now.commits, streamed=streamed)

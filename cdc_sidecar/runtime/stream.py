@@ -22,6 +22,7 @@ from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.envelope import Source
+from cdc_sidecar.events.outbox.event_types import register_schemas
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
@@ -33,6 +34,8 @@ from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
 from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
+from cdc_sidecar.runtime.prune_report import PruneReport
+from cdc_sidecar.runtime.pruner import Pruner
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
@@ -107,6 +110,7 @@ class Stream:
                 fail=fail,
             )
             self._publisher = self._make_publisher(resources, capture, fail)
+            self._pruner = self._make_pruner(resources, fail)
             self._opened = opened.pop_all()
 
     def _drop_unused_producer(self) -> None:
@@ -185,6 +189,7 @@ class Stream:
             resources.served.load(key, value)
         captured = preflight.captured(started.view.tables, capture)
         check_history(captured, capture, schemas)
+        register_schemas(capture.outboxes, schemas.subjects, schemas.registry)
         for table in captured:
             schemas.tables.note(known(table))
         self._jobs = plan_snapshots(captured, capture, self._config.snapshot, schemas.snapshots)
@@ -207,6 +212,16 @@ class Stream:
             self._telemetry,
             fail,
         )
+
+    def _make_pruner(
+        self, resources: Resources, fail: Callable[[SidecarError], None]
+    ) -> Pruner | None:
+        outboxes = [outbox for outbox in self._config.outboxes if outbox.prune]
+        if not outboxes:
+            return None
+        telemetry, acknowledgement = self._telemetry, self._handover.acknowledgement
+        report = PruneReport(telemetry.log, telemetry.metrics.outbox)
+        return Pruner(outboxes, resources.database, lambda: acknowledgement.lsn, report, fail)
 
     @property
     def beat(self) -> float:
@@ -251,12 +266,17 @@ class Stream:
         if self._snapshotter:
             name = f"snapshot-{number}"
             threading.Thread(target=self._snapshotter.run, name=name, daemon=True).start()
+        if self._pruner:
+            name = f"prune-{number}"
+            threading.Thread(target=self._pruner.run, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Read nothing more, and let the publisher finish; slot and lock are kept until `end`."""
         self._ending.set()
         if self._snapshotter:
             self._snapshotter.stop()
+        if self._pruner:
+            self._pruner.stop()
         self._handover.acknowledgement.wake()  # an idle replication thread sleeps up to a second
         self._end_by = time.monotonic() + self._grace
         _, publishing = self._threads

@@ -7,6 +7,7 @@ The threads use the protocols that their own modules define, `PublisherTelemetry
 import math
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.batch import Batch
@@ -26,6 +27,8 @@ from cdc_sidecar.runtime.outage import Outages
 from cdc_sidecar.runtime.session_log import report_end
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
+
+_EVENTS: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
 
 
 class Telemetry:
@@ -210,7 +213,7 @@ class Telemetry:
         metrics.commit_seconds.observe(seconds)
         metrics.transactions.inc(batch.transactions)
         metrics.count_events(batch.counts)
-        events = sum(n for (counted, *_), n in batch.counts.items() if counted is Counted.EVENTS)
+        events = sum(n for (counted, *_), n in batch.counts.items() if counted in _EVENTS)
         self.board.rates.add(events, batch.size, batch.transactions)
         if self._minute:
             self._minute.add(events, batch.transactions)
@@ -218,6 +221,9 @@ class Telemetry:
         if batch.transactions:
             late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
             metrics.latency.observe(max(0.0, late))
+            for counted, table, event_type in batch.counts:
+                if counted is Counted.OUTBOX_EVENTS:
+                    metrics.outbox.late(table, event_type, max(0.0, late))
 
     def _warn_of_counts(self, batch: Batch) -> None:
         """Warn of an outbox event that was changed after its publication, and of a TRUNCATE."""

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cdc_sidecar.config.model import Outbox, Table
+from cdc_sidecar.config.model import Table
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.events.assembler import Assembler
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.capture import Capture

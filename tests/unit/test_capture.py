@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from cdc_sidecar.config.model import Outbox, Table
+from cdc_sidecar.config.model import Table
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import TopicFacts

@@ -92,7 +92,34 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
         ('[[tables]]\nname = "a.b"\ncolumns = []', "tables[1].columns: "),
         ('[[tables]]\nname = "public.orders"\ncolumns = ["*"]', "public.orders is configured more"),
         ('[[outboxes]]\ntable = "public.orders"', "public.orders is configured more than once"),
-        ('[[outboxes]]\ntable = "a.b"\ntopic = "x"', "outboxes[0]: topic must contain"),
+        ('[[outboxes]]\ntable = "a.b"\ntopic = "x y"', "outboxes[0]: topic may contain only"),
+        ('[[outboxes]]\ntable = "a.b"\ntopic = "x.{payload}"', "columns other than the payload"),
+        ('[[outboxes]]\ntopic = "x"', "outboxes[0]: must have either table or prefix"),
+        ('[[outboxes]]\ntable = "a.b"\nprefix = "x"', "must have either table or prefix"),
+        ('[[outboxes]]\nprefix = "x"\nprune = "1h"', "prune is only for a table"),
+        ('[[outboxes]]\nprefix = "cdc-sidecar.x"', "prefix must not begin with cdc-sidecar."),
+        ('[[outboxes]]\ntable = "a.b"\npayload = "avro"', "needs the schema of each event type"),
+        ('[[outboxes]]\ntable = "a.b"\nheaders = { id = "x" }', "header id is sent already"),
+        (
+            '[[outboxes]]\ntable = "a.b"\npayload = "raw"\nenvelope = { a = "b" }',
+            'envelope needs payload = "framed" or "avro"',
+        ),
+        (
+            '[[outboxes]]\ntable = "a.b"\nenvelope = { payload = "b" }',
+            "must not have a field named payload",
+        ),
+        (
+            '[[outboxes]]\ntable = "a.b"\ncolumns = { version = "v" }',
+            "columns.version chooses a schema",
+        ),
+        (
+            '[[outboxes]]\ntable = "a.b"\npayload = "avro"\n[outboxes.events.A]\nschema = "x.avsc"',
+            "outboxes[0].events.A.schema: ",
+        ),
+        (
+            '[[outboxes]]\nprefix = "x"\n[messages]\nprefixes = ["x"]',
+            "x is configured more than once",
+        ),
         (
             '[[tables]]\nname = "a.b"\ncolumns = ["*"]\non_error = "park"',
             '"park" is not supported in',

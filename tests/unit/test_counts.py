@@ -10,6 +10,9 @@ _LINES: dict[Count, str] = {
         'unchanged_columns_total{column="note",table="public.orders"}'
     ),
     Count(Counted.SKIPPED_TRUNCATES, "public.logs"): 'skipped_truncates_total{table="public.logs"}',
+    Count(Counted.OUTBOX_EVENTS, "public.outbox", "Paid"): (
+        'outbox_events_total{event_type="Paid",table="public.outbox"}'
+    ),
     Count(Counted.OUTBOX_UPDATES, "public.outbox"): 'outbox_updates_total{table="public.outbox"}',
 }
 
@@ -27,3 +30,12 @@ def test_counts_of_the_same_key_are_added() -> None:
     total: Counts = {event: 1}
     add_counts(total, {Count(Counted.EVENTS, "t", "c"): 2, other: 5})
     assert total == {event: 3, other: 5}
+
+
+def test_the_number_of_event_types_with_series_of_their_own_is_bounded() -> None:
+    metrics = Metrics()
+    counts = {Count(Counted.OUTBOX_EVENTS, "t", f"type {n}"): 1 for n in range(300)}
+    metrics.count_events(counts)
+    exposed = metrics.expose().decode()
+    assert exposed.count("cdc_sidecar_outbox_events_total{") == 201
+    assert 'cdc_sidecar_outbox_events_total{event_type="other",table="t"} 100.0' in exposed

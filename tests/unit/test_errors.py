@@ -27,7 +27,7 @@ def _all(root: type[SidecarError]) -> set[type[SidecarError]]:
 def test_every_error_that_is_raised_has_a_code_and_a_title_of_its_own() -> None:
     listed = set(every_error())
     bases = {error.__name__ for error in _all(SidecarError) - listed}
-    assert bases == {"RetryError", "UsageError", "HaltError"}
+    assert bases == {"RetryError", "UsageError", "HaltError", "OutboxEventRefused"}
     assert len({error.title for error in listed}) == len(listed)
     for error in listed:
         assert error.title

@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config, OutboxColumns, Table
+from cdc_sidecar.config.model import Config, Table
+from cdc_sidecar.config.outbox import OutboxColumns
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 _OPTIONAL_KEY = re.compile(r'^#(?=[a-z_"][^ ]* = )', re.MULTILINE)

@@ -37,6 +37,8 @@ _FOLLOWED = {
     "CDC-303": "test_old_rows.py",
     "CDC-304": "test_hints_position.py",
     "CDC-305": "test_hints_position.py",
+    "CDC-307": "test_outbox_hints.py",
+    "CDC-308": "test_outbox_hints.py",
     "CDC-401": "test_interfaces.py",
     "CDC-402": "test_hints_kafka.py",
     "CDC-403": "test_hints_kafka.py",
@@ -57,6 +59,7 @@ _FOLLOWED = {
     "CDC-508": "test_unreported_gaps.py",
     "CDC-510": "test_hints_position.py",
     "CDC-512": "test_snapshot_commands.py",
+    "CDC-513": "test_outbox_hints.py",
     "CDC-511": "test_hints_position.py",
 }
 """The acceptance test that follows the hint of each error and sees the sidecar run afterwards."""

@@ -13,7 +13,7 @@ from cdc_sidecar.errors import (
     Unrepresentable,
 )
 from cdc_sidecar.events.counts import Count, Counted
-from cdc_sidecar.events.outbox import outbox_mistakes
+from cdc_sidecar.events.outbox.columns import outbox_mistakes
 from cdc_sidecar.events.record import ANY_PARTITION
 from cdc_sidecar.postgres.pgoutput import UNCHANGED
 from cdc_sidecar.postgres.types import TypeFacts, TypeKind
@@ -58,7 +58,7 @@ def test_a_row_is_an_event_on_the_topic_of_its_aggregate_type() -> None:
     assert published.keys == ["42"]
     assert published.values == ['{"total": 1}']
     assert ((record.key or b"?")[0], (record.value or b"?")[0]) == (0, 0)
-    assert published.counts == {Count(Counted.EVENTS, "public.outbox", "outbox"): 1}
+    assert published.counts == {Count(Counted.OUTBOX_EVENTS, "public.outbox", "OrderPaid"): 1}
 
 
 def test_the_schemas_of_key_and_payload_are_plain_avro_types() -> None:

@@ -350,8 +350,10 @@ def test_defaults_are_the_json_of_the_underlying_type() -> None:
         ),
         ('{"type": "record", "name": "R"}', "fields"),
         (
-            ('{"type": "record", "name": "R", "fields": [{"name": "a", "type": {'
-            '"type": "bytes", "logicalType": "decimal", "precision": 2, "scale": 5}}]}'),
+            (
+                '{"type": "record", "name": "R", "fields": [{"name": "a", "type": {'
+                '"type": "bytes", "logicalType": "decimal", "precision": 2, "scale": 5}}]}'
+            ),
             "scale must be less",
         ),
     ],

@@ -43,7 +43,7 @@ _CAPTURE = Capture(
         shop.table("public.halting", truncate="halt"),
     ),
     (shop.outbox(),),
-    (),
+    ("audit",),
 )
 _SOURCE = Source("1.2.3", "shop", "shopdb")
 
@@ -60,7 +60,7 @@ class _Sinks:
         for described in _LAYOUTS:
             relations.describe(described.relation)
         self._relations = relations
-        self.messages = MessageSink(_SOURCE, ("audit",), schemas.registry, self)
+        self.messages = MessageSink(_SOURCE, _CAPTURE, schemas.registry, self)
 
     def __getitem__(self, described: Layout) -> RowSink:
         return self._relations.open(described.oid)

@@ -255,7 +255,7 @@ def _fields(record: Record) -> tuple[object, ...]:
 
 
 def test_records_of_both_twins_are_equal_where_their_fields_are() -> None:
-    fields = ("topic", b"value", b"key", 2, [("id", b"7")])
+    fields = ("topic", b"value", b"key", 2, [("id", b"7")], 1_700_000_000_000)
     compiled_record = native_transaction.Record(*fields)
     assert compiled_record == Record(*fields)
     assert compiled_record == native_transaction.Record(*fields)

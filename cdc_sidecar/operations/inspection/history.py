@@ -10,6 +10,7 @@ from cdc_sidecar.checks.source_view import SourceView
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionMissing, SidecarError
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.outbox.event_types import check_compatible, event_schemas
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.schemas import read_log
@@ -38,8 +39,22 @@ def inspect_history(
         report.attempt(
             "snapshots", lambda: _plan_snapshots(config, capture, view, read()), lambda said: said
         )
+    if any(outbox.events for outbox in config.outboxes):
+        report.attempt(
+            "event schemas",
+            lambda: _check_events(config, read()),
+            lambda count: f"{count} of them can follow what is registered",
+        )
     if source.server and source.system:
         _compare_positions(config, capture, report, source, position.record)
+
+
+def _check_events(config: Config, log: SchemaLog) -> int:
+    """Check the schemas of events against the registered ones; return their number."""
+    schemas = [schema for outbox in config.outboxes for schema in event_schemas(outbox)]
+    for schema in schemas:
+        check_compatible(schema, log.subjects)
+    return len(schemas)
 
 
 def _plan_snapshots(config: Config, capture: Capture, view: SourceView, log: SchemaLog) -> str:

@@ -17,6 +17,7 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PermissionMissing, SidecarError, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.operations.inspection.report import Report
+from cdc_sidecar.operations.outbox import rows_of
 from cdc_sidecar.postgres.catalog import Publication
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.large_columns import read_large_columns
@@ -85,6 +86,8 @@ class SourceInspection:
             self._report.judge((CONFIGURED,), view)
         if view.unpublished.tables:
             self._report.judge(OF_UNPUBLISHED, view)
+        if any(outbox.prune for outbox in self._config.outboxes):
+            self._report.attempt("pruning", self._try_pruning, ", ".join)
         self._report.attempt("grants", self._check_grants, lambda _: "SELECT on every table")
 
     def _warn_of_wal(self, server: SourceServer) -> None:
@@ -150,6 +153,14 @@ class SourceInspection:
             f"no SELECT on {', '.join(names)}",
             hint="; ".join([*grants, f"GRANT SELECT ON {', '.join(names)} TO {role}"]),
         )
+
+    def _try_pruning(self) -> list[str]:
+        """Let the server check that published rows may be deleted; nothing is deleted."""
+        pruned = [(box.table, box) for box in self._config.outboxes if box.prune and box.table]
+        with self._database.connection() as connection:
+            for table, outbox in pruned:
+                rows_of(table, outbox, outbox.prune or 0).try_delete(connection)
+        return [table for table, _ in pruned]
 
     def _check_slot(self) -> SlotStatus | None:
         config, server = self._config.postgres, self._seen.server

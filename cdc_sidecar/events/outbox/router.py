@@ -1,0 +1,204 @@
+"""The router of an outbox: an event's columns become one record, whichever way they came."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cdc_sidecar.config.outbox import TYPE_VERSION, Outbox
+from cdc_sidecar.errors import OutboxEventRefused, OutboxUnroutable
+from cdc_sidecar.events.binary import encode_bytes
+from cdc_sidecar.events.catalog import Catalog
+from cdc_sidecar.events.counts import Count, Counted
+from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
+from cdc_sidecar.events.outbox.values import values_of
+from cdc_sidecar.events.ports import SourceTransaction
+from cdc_sidecar.events.record import ANY_PARTITION, NOW, Record
+from cdc_sidecar.events.registry.protocol import Registry
+from cdc_sidecar.events.route import TopicRoute
+from cdc_sidecar.events.schema import STRING
+from cdc_sidecar.postgres.lsn import format_lsn
+
+Row = Mapping[str, bytes | None]
+"""The texts of an event's columns by their roles (`config.outbox.Outbox.wanted`)."""
+
+_NO_TOPICS: Final = frozenset({"", ".", ".."})
+_OVERHEAD: Final = 1024
+"""Bytes kept free below `max.message.bytes`: what `route.BATCH_OVERHEAD` counts, and the names and
+lengths of headers.
+"""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TRACE: Final = ("traceparent", "tracestate")
+
+
+class EventRouter:
+    """Makes the records of one outbox; `names` are its columns by their roles, for messages."""
+
+    def __init__(
+        self,
+        config: Outbox,
+        names: Mapping[str, str],
+        registry: Registry,
+        catalog: Catalog,
+        *,
+        binary: bool,
+    ) -> None:
+        self._config, self._names = config, names
+        self._registry, self._catalog = registry, catalog
+        self._values = values_of(config, registry, binary=binary)
+        known = config.columns.by_role
+        self._placeholders = {
+            name: name if name in known else f"topic {name}" for name in config.placeholders
+        }
+        self._routes: dict[tuple[bytes, ...], TopicRoute] = {}
+        self._headers = [(name, f"header {name}") for name in config.headers]
+        self._headers += [(name, name) for name in _TRACE if name in names]
+        self._fields = [f"field {name}" for name in config.envelope]
+        self._is_versioned = config.columns.version is not None
+        self._is_placed = config.columns.partition is not None
+        self._is_timed = config.columns.timestamp is not None
+        self._frame = encode_bytes if config.key == "framed" else bytes
+        self._counted: dict[str, Count] = {}
+
+    def add(self, transaction: SourceTransaction, row: Row) -> None:
+        """Add the record of an event.
+
+        Raises:
+            OutboxUnroutable: a column of the route is NULL, or has no valid value.
+            PayloadRefused: the payload does not fit its schema.
+            RecordTooLarge: the topic does not take it.
+
+        """
+        try:
+            self._add(transaction, row)
+        except OutboxEventRefused as error:
+            error.outbox, error.event_type = self._config.name, (row.get("type") or b"").decode()
+            raise
+
+    def _add(self, transaction: SourceTransaction, row: Row) -> None:
+        route = self._route(row, transaction)
+        kind = self._required(row, "type", transaction)
+        event_type = kind.decode()
+        schema = event_type
+        if self._is_versioned:
+            schema += TYPE_VERSION + self._required(row, "version", transaction).decode()
+        key = self._frame(self._required(row, "aggregateid", transaction))
+        headers = [("id", self._required(row, "id", transaction)), ("type", kind)]
+        headers.append(("commit_lsn", b"%d" % transaction.final_lsn))
+        for name, role in self._headers:
+            text = row.get(role)
+            if text is not None:
+                headers.append((name, text))
+        fields = [row.get(role) for role in self._fields]
+        value = self._values.encode(route, schema, row["payload"], fields)
+        if self._is_placed or self._is_timed:
+            self._place(transaction, row, route, Record(route.topic, value, key, headers=headers))
+        else:
+            transaction.append(route, value, key, headers)
+        transaction.count(self._counted.get(event_type) or self._count_of(event_type))
+
+    def _place(
+        self, transaction: SourceTransaction, row: Row, route: TopicRoute, record: Record
+    ) -> None:
+        """Add a record with a partition or a time of its own; its key has no prefix yet."""
+        partition, timestamp = ANY_PARTITION, NOW
+        if self._is_placed:
+            partition = self._partition(self._required(row, "partition", transaction), route)
+        if self._is_timed:
+            timestamp = self._milliseconds(self._required(row, "timestamp", transaction))
+        placed = route.record(record.value, record.key, partition, record.headers, timestamp)
+        transaction.add(placed)
+
+    def _count_of(self, event_type: str) -> Count:
+        count = Count(Counted.OUTBOX_EVENTS, self._config.name, event_type)
+        self._counted[event_type] = count
+        return count
+
+    def _required(self, row: Row, role: str, transaction: SourceTransaction) -> bytes:
+        value = row.get(role)
+        if value is None:
+            raise self._without(role, transaction)
+        return value
+
+    def _without(self, role: str, transaction: SourceTransaction) -> OutboxUnroutable:
+        if self._config.table is None:
+            name = self._config.wanted[role][0]
+            return OutboxUnroutable(
+                f"a message has no member {name}, or null in it",
+                where=f"outbox messages {self._config.name}",
+                hint=f"emit every message with {name}; {_skip(transaction)}",
+            )
+        name = self._names[role]
+        return OutboxUnroutable(
+            f"column {name} is NULL", hint=f"make {name} NOT NULL; {_skip(transaction)}"
+        )
+
+    def _route(self, row: Row, transaction: SourceTransaction) -> TopicRoute:
+        parts = tuple(
+            [self._required(row, role, transaction) for role in self._placeholders.values()]
+        )
+        return self._routes.get(parts) or self._open_route(parts)
+
+    def _open_route(self, parts: tuple[bytes, ...]) -> TopicRoute:
+        topic = self._config.topic
+        for name, part in zip(self._placeholders, parts, strict=True):
+            topic = topic.replace(f"{{{name}}}", topic_part(part.decode()))
+        if len(topic) > MAX_TOPIC_LENGTH or topic in _NO_TOPICS:
+            sizes = " and ".join(
+                f"{_spell(name)} of {len(part)} bytes"
+                for name, part in zip(self._placeholders, parts, strict=True)
+            )
+            raise OutboxUnroutable(
+                f"{sizes} does not make a valid topic name",
+                hint=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
+            )
+        schemas = {"key": STRING} if self._config.key == "framed" else {}
+        if self._values.schema:
+            schemas["value"] = self._values.schema
+        route = TopicRoute.open(topic, schemas, self._registry, self._catalog, overhead=_OVERHEAD)
+        self._routes[parts] = route
+        return route
+
+    def _partition(self, text: bytes, route: TopicRoute) -> int:
+        if not (text.isascii() and text.isdigit()) or int(text) >= route.partitions:
+            raise OutboxUnroutable(
+                f"column {self._names['partition']} is not a partition of topic {route.topic},"
+                f" which has {route.partitions}",
+                hint="write a number from 0 up to one less than the topic's partitions; or give"
+                " the topic more",
+            )
+        return int(text)
+
+    def _milliseconds(self, text: bytes) -> int:
+        """Return the time of a record: milliseconds since 1970 as Kafka has it."""
+        try:
+            number = _milliseconds(text.decode())
+        except (ValueError, OverflowError):
+            number = -1
+        if number < 0:
+            raise OutboxUnroutable(
+                f"column {self._names['timestamp']} is not a time that Kafka can hold",
+                hint="write a timestamp since 1970, or milliseconds since then",
+            )
+        return number
+
+
+def _milliseconds(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text) if len(text) < 16 else -1  # noqa: PLR2004 - the year 33658
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _spell(placeholder: str) -> str:
+    return "an aggregate type" if placeholder == "aggregatetype" else f"a {placeholder}"
+
+
+def _skip(transaction: SourceTransaction) -> str:
+    """Return the way past an event that no setting publishes."""
+    after = format_lsn(transaction.final_lsn + 1)
+    return (
+        f"no setting publishes this row. `cdc-sidecar position reset --to {after}` shows"
+        " what is left out if its whole transaction is skipped; --yes skips it"
+    )

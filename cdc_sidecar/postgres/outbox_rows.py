@@ -1,0 +1,215 @@
+"""The rows of an outbox table: which of them are published for certain, and their removal.
+
+A mark joins a transaction id with an LSN. Every transaction below the id had ended when the LSN was
+read, so its commit record lies below that LSN. Subtransactions are included, because an id is never
+younger than that of its parent.
+"""
+
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from cdc_sidecar import failpoints
+from cdc_sidecar.errors import PruneRefused
+from cdc_sidecar.failpoints import Failpoint
+from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
+
+BLOCKS: Final = 128
+"""Pages of a batch: a megabyte, which is deleted in milliseconds."""
+_LOCK_TIMEOUT: Final = "500ms"
+"""How long a batch waits for rows that the service has locked."""
+_DROP_TIMEOUT: Final = "100ms"
+"""How long the removal of a partition waits for the table: writers wait behind it."""
+
+_MARK: Final = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_wal_insert_lsn()::text
+"""
+_PAGES: Final = """
+SELECT coalesce(max(pg_relation_size(relid)), 0) / current_setting('block_size')::int
+FROM (SELECT relid FROM pg_partition_tree(%(table)s) WHERE isleaf
+      UNION SELECT %(table)s::regclass) tree
+"""
+_COLUMN: Final = """
+SELECT typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE attrelid = %s::regclass AND attname = %s AND NOT attisdropped
+"""
+_OLD_PARTITIONS: Final = """
+SELECT leaf.oid::regclass::text, parent.oid::regclass::text
+FROM pg_partition_tree(%(table)s) tree
+JOIN pg_class leaf ON leaf.oid = tree.relid
+JOIN pg_class parent ON parent.oid = tree.parentrelid
+JOIN pg_partitioned_table key ON key.partrelid = parent.oid AND partstrat = 'r' AND partnatts = 1
+JOIN pg_attribute a ON a.attrelid = parent.oid AND a.attnum = key.partattrs[0]
+CROSS JOIN LATERAL
+    regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), $$TO \\('([^']+)'\\)$$) AS upper
+WHERE tree.isleaf AND a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+  AND pg_has_role(leaf.relowner, 'MEMBER') AND pg_has_role(parent.relowner, 'MEMBER')
+  AND CASE WHEN upper[1] IS NOT NULL
+      THEN upper[1]::timestamptz <= now() - %(age)s * interval '1 second' END
+"""
+_TIMES: Final[dict[str, LiteralString]] = {
+    "timestamptz": "{} < now() - %(age)s * interval '1 second'",
+    "timestamp": "{} < now() AT TIME ZONE 'UTC' - %(age)s * interval '1 second'",
+    "int8": "{} < (extract(epoch FROM now()) - %(age)s) * 1000",
+}
+"""The condition on the age of a row, by the type of its column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment of the source: transactions below `xid` were committed below `lsn`, or never."""
+
+    xid: str
+    lsn: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What an outbox holds: rows (None: too many to count), seconds since the oldest, bytes."""
+
+    rows: int | None
+    oldest: float | None
+    bytes: int
+
+
+def read_mark(connection: psycopg.Connection) -> Mark:
+    """Return a mark of the present moment."""
+    row = connection.execute(_MARK).fetchone()
+    assert row is not None  # noqa: S101 - it has no FROM
+    return Mark(row[0], parse_lsn(row[1]))
+
+
+class OutboxRows:
+    """The rows of one outbox; `age` is in seconds, and `timestamp` the column that shows it."""
+
+    def __init__(self, table: str, timestamp: str | None, age: float) -> None:
+        """Name the table as SQL does."""
+        self._table = table
+        self._timestamp = timestamp
+        self._age = age
+
+    def prune(self, connection: psycopg.Connection, mark: Mark) -> tuple[int, int]:
+        """Remove published rows; return how many rows were deleted and partitions dropped.
+
+        Each batch is a transaction of its own.
+
+        Raises:
+            PruneRefused: the column does not show the age of a row.
+            psycopg.Error: the server refuses, or a lock was not free in time.
+
+        """
+        statement = self.statement(connection)
+        dropped = sum(
+            self._drop(connection, mark, leaf, parent)
+            for leaf, parent in connection.execute(
+                _OLD_PARTITIONS, {"table": self._table, "age": self._age}
+            ).fetchall()
+        )
+        deleted = 0
+        for first in range(0, self._pages(connection), BLOCKS):
+            with connection.transaction():
+                _limit(connection, _LOCK_TIMEOUT)
+                place = {"first": f"({first},0)", "last": f"({first + BLOCKS},0)"}
+                done = connection.execute(statement, {**place, "xid": mark.xid, "age": self._age})
+                deleted += done.rowcount
+            if done.rowcount:
+                failpoints.reach(Failpoint.AFTER_PRUNED_BATCH)
+        return deleted, dropped
+
+    def statement(self, connection: psycopg.Connection) -> sql.Composed:
+        """Return the statement of a batch.
+
+        Raises:
+            PruneRefused: the column does not show the age of a row.
+
+        """
+        batch = "DELETE FROM {} WHERE ctid >= %(first)s::tid AND ctid < %(last)s::tid"
+        published = " AND age(xmin) > age(%(xid)s::xid8::xid)"
+        return sql.SQL(batch + published).format(sql.SQL(self._table)) + self._older(connection)
+
+    def _older(self, connection: psycopg.Connection) -> sql.Composable:
+        if self._timestamp is None:
+            return sql.SQL("")
+        found = connection.execute(_COLUMN, (self._table, self._timestamp)).fetchone()
+        condition = _TIMES.get(found[0]) if found else None
+        if condition is None:
+            raise PruneRefused(
+                f"column {self._timestamp} of {self._table} does not show the age of a row",
+                hint="name a column of type timestamptz, timestamp or bigint (milliseconds since"
+                " 1970) in [outboxes.columns] timestamp",
+            )
+        return sql.SQL(" AND ") + sql.SQL(condition).format(sql.Identifier(self._timestamp))
+
+    def try_delete(self, connection: psycopg.Connection) -> None:
+        """Let the server check that a batch is allowed; nothing is deleted.
+
+        Raises:
+            psycopg.Error: it is not: DELETE is not granted, or the table has no replica identity.
+
+        """
+        place = {"first": "(0,0)", "last": "(0,0)", "xid": "3", "age": self._age}
+        connection.execute(sql.SQL("EXPLAIN ") + self.statement(connection), place)
+
+    def _pages(self, connection: psycopg.Connection) -> int:
+        row = connection.execute(_PAGES, {"table": self._table}).fetchone()
+        return int(row[0]) if row else 0
+
+    def _drop(self, connection: psycopg.Connection, mark: Mark, leaf: str, parent: str) -> bool:
+        """Drop a partition whose time is over if every row of it is published.
+
+        Rows that are inserted meanwhile wait: the first lock keeps writers out of this partition
+        alone, while it is read.
+        """
+        try:
+            with connection.transaction():
+                _limit(connection, _DROP_TIMEOUT)
+                connection.execute(f"LOCK TABLE ONLY {leaf} IN SHARE MODE".encode())
+                kept = f"SELECT FROM ONLY {leaf} WHERE NOT age(xmin) > age(%s::xid8::xid) LIMIT 1"
+                if connection.execute(kept.encode(), (mark.xid,)).fetchone() is not None:
+                    return False
+                connection.execute(f"LOCK TABLE ONLY {parent} IN ACCESS EXCLUSIVE MODE".encode())
+                connection.execute(f"DROP TABLE {leaf}".encode())
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            return False
+        return True
+
+    def stock(self, connection: psycopg.Connection) -> Stock:
+        """Return what the outbox holds."""
+        size = "SELECT coalesce(sum(pg_total_relation_size(relid)), pg_total_relation_size(%s))"
+        row = connection.execute(
+            f"{size} FROM pg_partition_tree(%s)".encode(), (self._table, self._table)
+        ).fetchone()
+        held = int(row[0]) if row else 0
+        rows = None
+        if held <= _COUNTED:
+            count = f"SELECT count(*) FROM {self._table}"  # noqa: S608 - it is quoted
+            counted = connection.execute(count.encode()).fetchone()
+            rows = int(counted[0]) if counted else 0
+        return Stock(rows, self._oldest(connection), held)
+
+    def _oldest(self, connection: psycopg.Connection) -> float | None:
+        if self._timestamp is None:
+            return None
+        column = sql.Identifier(self._timestamp)
+        found = connection.execute(_COLUMN, (self._table, self._timestamp)).fetchone()
+        if not found or found[0] not in _TIMES:
+            return None
+        time = sql.SQL("to_timestamp(min({}) / 1000.0)" if found[0] == "int8" else "min({})")
+        query = sql.SQL("SELECT extract(epoch FROM now() - {}) FROM {}").format(
+            time.format(column),
+            sql.SQL(self._table),
+        )
+        row = connection.execute(query).fetchone()
+        return None if row is None or row[0] is None else float(row[0])
+
+
+_COUNTED: Final = 1 << 30
+"""Bytes up to which rows are counted."""
+
+
+def _limit(connection: psycopg.Connection, lock: str) -> None:
+    """Bound the waits of the open transaction."""
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", (lock,))
+    connection.execute("SET LOCAL statement_timeout = '30s'")
