@@ -196,6 +196,8 @@ class Stream:
         changed = schemas.drain()
         if changed:
             started.start.remember(started.positioned, changed)
+            for key, value in changed:
+                resources.served.load(key, value)
         return schemas
 
     def _make_publisher(

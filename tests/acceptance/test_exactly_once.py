@@ -17,7 +17,9 @@ _FIRST_START = {
 }
 OF_SNAPSHOTS = {Failpoint.AFTER_FENCE, Failpoint.AFTER_CHUNK_READ, Failpoint.AFTER_MARKER}
 """The failpoints that `test_snapshot` passes."""
-_POINTS = [point for point in Failpoint if point not in OF_SNAPSHOTS]
+OF_OUTBOXES = {Failpoint.AFTER_PRUNED_BATCH}
+"""The failpoints that `test_outbox_prune` passes."""
+_POINTS = [point for point in Failpoint if point not in OF_SNAPSHOTS | OF_OUTBOXES]
 _IN_EACH_PART = {
     Failpoint.BEFORE_PRODUCE,
     Failpoint.AFTER_PRODUCE,
