@@ -9,7 +9,7 @@ COPY cdc_sidecar ./cdc_sidecar
 RUN pip wheel --quiet --constraint constraints.txt --wheel-dir /wheels .
 RUN python -m venv --without-pip /opt/cdc-sidecar
 RUN pip --python /opt/cdc-sidecar/bin/python install --quiet --no-index --find-links /wheels cdc-sidecar
-RUN /opt/cdc-sidecar/bin/python -P -c "from cdc_sidecar.events import _envelope, _payload, _transaction, _transcode"
+RUN /opt/cdc-sidecar/bin/python -P -c "from cdc_sidecar.events import _envelope, _outbox, _payload, _transaction, _transcode"
 
 FROM python:3.13-slim
 COPY --from=builder /opt/cdc-sidecar /opt/cdc-sidecar

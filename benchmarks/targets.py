@@ -25,6 +25,7 @@ _AT_LEAST: Final = (
     ("snapshot_wide/debezium", 5.0),
     ("snapshot_small/psql_copy", 0.15),
     ("snapshot_small/small", 1.0),
+    ("outbox_avro/debezium", 4.0),
 )
 _AT_MOST: Final = (("steady_1000_p50/bare_loop", 1.5), ("steady_1000_p99/bare_loop", 1.5))
 _CPU: Final = (("small", 3.5), ("wide", 10.0))  # microseconds an event
@@ -34,6 +35,7 @@ _IDLE: Final = 80.0  # MB
 _PEAK: Final = 150.0  # MB
 _START: Final = 2.0  # seconds
 _SNAPSHOT_CPU: Final = 0.9  # of a row of a snapshot, over that of the same row in the stream
+_OUTBOX_CPU: Final = 1.25  # of an outbox event with a schema, over that of a small row
 _MANY_TABLES: Final = 30.0  # seconds for the snapshot of 1,000 tables of 100 rows
 _BUSY_P99: Final = 1000.0  # milliseconds, of changes while a snapshot runs
 _XMIN_AGE: Final = 60.0  # seconds
@@ -133,6 +135,10 @@ def _snapshots(results: Results, rows: Mapping[tuple[str, str], Row]) -> Iterato
     if streamed and read and streamed.cpu.get(OURS) and OURS in read.cpu:
         share = read.cpu[OURS] / streamed.cpu[OURS]
         yield Outcome("snapshot_small CPU/small CPU", _SNAPSHOT_CPU, share, least=False)
+    event = rows.get(("outbox_avro", OURS))
+    if streamed and event and streamed.cpu.get(OURS) and OURS in event.cpu:
+        share = event.cpu[OURS] / streamed.cpu[OURS]
+        yield Outcome("outbox_avro CPU/small CPU", _OUTBOX_CPU, share, least=False)
     many = rows.get(("snapshot_1000", OURS))
     if many and many.rate:
         seconds = many.events / many.rate

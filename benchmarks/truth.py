@@ -18,7 +18,7 @@ from psycopg import sql
 
 from benchmarks.meters import Partition
 from benchmarks.source import SourceDatabase
-from benchmarks.workloads import Workload
+from benchmarks.workloads import Outbox, Workload
 
 _FRAME: Final = 5  # bytes: zero, and the schema's id
 _IDLE_SECONDS: Final = 15.0  # without a record; after that the rest counts as missing
@@ -70,6 +70,10 @@ def read_tables(source: SourceDatabase) -> Tables:
     """Read the rows that the events must end with."""
     workload, columns, digests = source.workload, Columns(), Digests()
     with psycopg.connect(source.dsn) as connection:
+        if isinstance(workload, Outbox):
+            rows = connection.execute(workload.expected.encode())
+            events = ((str(row[0]), *row[1:3], _payload(row[3], workload)) for row in rows)
+            return Tables({"outbox": ()}, {"outbox": {row[0]: hash(row) for row in events}})
         for table in workload.tables:
             with connection.cursor(f"rows_of_{table}") as cursor:
                 cursor.itersize = _ROWS
@@ -83,8 +87,11 @@ def read_truth(
     source: SourceDatabase, tables: Tables, *, kafka: str, partitions: set[Partition], registry: str
 ) -> Truth:
     """Read all records of `partitions` and compare them with the tables."""
+    workload = source.workload
     tally = (
-        OutboxTally(tables) if source.workload.outbox else RowTally(tables, source.workload.version)
+        OutboxTally(tables, workload)
+        if isinstance(workload, Outbox)
+        else RowTally(tables, workload.version)
     )
     decode = Decoder(registry)
     for message in _messages(kafka, partitions):
@@ -185,6 +192,10 @@ class RowTally(Tally):
 class OutboxTally(Tally):
     """The events of an outbox: key, payload, and headers with the rest."""
 
+    def __init__(self, tables: Tables, workload: Outbox) -> None:
+        super().__init__(tables)
+        self._workload = workload
+
     def add(self, message: Message, decode: Callable[[bytes], Any]) -> None:
         """Add a record."""
         topic = self._note(message)
@@ -195,9 +206,16 @@ class OutboxTally(Tally):
             key,
             topic.rpartition(".")[2],
             _text(decode(_bytes(message.key()))),
-            _text(decode(_bytes(message.value()))),
+            _payload(decode(_bytes(message.value())), self._workload),
         )
         digests[key] = hash(row)
+
+
+def _payload(value: Any, workload: Outbox) -> str:  # noqa: ANN401 - text, or a record
+    """Return a payload in one form: as text, or as the JSON of a record."""
+    if not workload.avro:
+        return _text(value)
+    return json.dumps(json.loads(value) if isinstance(value, str) else value, sort_keys=True)
 
 
 def _differences(wanted: dict[Any, int], found: dict[Any, int]) -> int:

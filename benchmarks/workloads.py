@@ -18,6 +18,29 @@ BEGIN
     END LOOP;
 END $$
 """
+_PAYLOAD: Final = (
+    """'{"order": ' || n || ', "customer": "customer ' || n || '", "total": ' || n % 1000 || '.5,"""
+    """ "placed": "2026-11-28T10:00:00Z", "note": "' || repeat('x', 80) || '", "lines":"""
+    """ [{"sku": "sku-' || n % 100 || '", "quantity": 1}, {"sku": "sku-7", "quantity": 2}]}'"""
+)
+_EVENT: Final = (
+    "lpad(to_hex(n), 32, '0')::uuid, 'order', (n % 1000)::text, 'OrderPlaced', " + _PAYLOAD
+)
+_MESSAGE: Final = (
+    """'{"id": "' || id || '", "aggregatetype": "' || kind || '", "aggregateid": "' || of"""
+    """ || '", "type": "' || type || '", "payload": ' || payload || '}'"""
+)
+EVENT_SCHEMA: Final = """
+{"type": "record", "name": "OrderPlaced", "namespace": "com.example", "fields": [
+    {"name": "order", "type": "long"},
+    {"name": "customer", "type": "string"},
+    {"name": "total", "type": "double"},
+    {"name": "placed", "type": "string"},
+    {"name": "note", "type": "string"},
+    {"name": "lines", "type": {"type": "array", "items": {
+        "type": "record", "name": "Line", "fields": [
+            {"name": "sku", "type": "string"}, {"name": "quantity", "type": "int"}]}}}]}
+"""
 _LARGE: Final = 10_000  # rows of a transaction in a bulk load
 _SHORT: Final = 100  # rows of a transaction in a service
 _CALL: Final = 1_000  # transactions of a statement: a mark of progress after each is fine enough
@@ -39,7 +62,6 @@ class Workload:
     rows: int  # of a full run, unless replaced
     version: str | None = None
     compared: tuple[str, ...] = ()
-    outbox: bool = False
     published: bool = True
     long: bool = False  # takes long: fewer runs, no warm-up
     snapshot: bool = False
@@ -155,8 +177,11 @@ class Ddl(Tables):
             yield _insert(table, row, first, last)
 
 
+@dataclass(frozen=True, slots=True)
 class Outbox(Workload):
-    """Rows of an outbox, ten in a transaction."""
+    """Events of an outbox, ten in a transaction: rows that stay."""
+
+    avro: bool = False  # the payload gets a schema of its own
 
     def prepare(self) -> Iterator[str]:
         """Yield the statements that run before the slot is created."""
@@ -167,11 +192,43 @@ class Outbox(Workload):
 
     def write(self) -> Iterator[Write]:
         """Yield the backlog."""
-        row = (
-            "lpad(to_hex(n), 32, '0')::uuid, 'order', (n % 1000)::text, 'OrderPlaced',"
-            """ '{"order": ' || n || ', "note": "' || repeat('x', 200) || '"}'"""
-        )
-        yield from _inserts("outbox", row, self.rows, _SHORT // 10)
+        yield from _inserts("outbox", _EVENT, self.rows, _SHORT // 10)
+
+    @property
+    def expected(self) -> str:
+        """The query of the events that must come: the rows of the table may be gone."""
+        columns = "id, aggregatetype, aggregateid, type, payload"
+        rows = f"SELECT {_EVENT} FROM generate_series(1::bigint, {self.rows}) n"
+        return f"SELECT id, aggregatetype, aggregateid, payload FROM ({rows}) rows ({columns})"
+
+
+class PassingOutbox(Outbox):
+    """The same; each row is deleted in its transaction."""
+
+    def write(self) -> Iterator[Write]:
+        """Yield the backlog."""
+        for statement, events in Outbox.write(self):
+            yield f"{statement}; DELETE FROM outbox", events
+
+
+class OutboxMessages(Outbox):
+    """The same without a table."""
+
+    def prepare(self) -> Iterator[str]:
+        """Yield the statements that run before the slot is created."""
+        yield "CREATE TABLE outbox (id int PRIMARY KEY)"  # a publication needs one
+
+    def write(self) -> Iterator[Write]:
+        """Yield the backlog."""
+        for first, last in _ranges(self.rows, _SHORT // 10):
+            series = f"generate_series({first}::bigint, {last}::bigint) n"
+            yield (
+                (
+                    f"SELECT count(pg_logical_emit_message(true, 'outbox', {_MESSAGE})) FROM"
+                    f" (SELECT {_EVENT} FROM {series}) rows (id, kind, of, type, payload)"
+                ),
+                last - first + 1,
+            )
 
 
 class Unpublished(Workload):
@@ -247,13 +304,27 @@ WORKLOADS: Final = (
         warm=100_000,
         tables=_many(1000),
     ),
+    Outbox("outbox", "outbox, 300 bytes, 10 rows a transaction", 200_000, tables=("outbox",)),
     Outbox(
-        "outbox",
-        "outbox, 300 bytes, 10 rows a transaction",
+        "outbox_avro",
+        "the same, with a schema for the payload",
         200_000,
-        compared=("id", "aggregatetype", "aggregateid", "payload"),
-        outbox=True,
         tables=("outbox",),
+        avro=True,
+    ),
+    PassingOutbox(
+        "outbox_passing",
+        "the same; each row is deleted in its transaction",
+        200_000,
+        tables=("outbox",),
+        avro=True,
+    ),
+    OutboxMessages(
+        "outbox_message",
+        "the same as messages, without a table",
+        200_000,
+        tables=("outbox",),
+        avro=True,
     ),
     Workload(
         "snapshot_small",

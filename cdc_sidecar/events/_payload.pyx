@@ -12,11 +12,11 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcmp
 
-from cdc_sidecar.events._avro cimport VARINT, byte, copy, put_long
-from cdc_sidecar.events._json cimport Tape, Token, scan, skip_space
+from cdc_sidecar.events._avro cimport VARINT, byte, copy, copy_bytes, put_long
+from cdc_sidecar.events._json cimport Token, scan, skip_space
 from cdc_sidecar.events._scalars cimport (
     ARRAY, BYTES, ENUM, MAP, NULL_, OTHER, RECORD, SLACK, STRING, UNION,
-    Scalar, may_fit, put_scalar, unescape,
+    may_fit, put_scalar, unescape,
 )
 
 from cdc_sidecar.events.payload.encode import encode_payload
@@ -39,35 +39,9 @@ cdef enum:
     CHECKED = 32  # members of a map that are compared with each other
 
 
-cdef struct Part:  # a field, a symbol, a branch or the name of a branch
-    const char *name
-    Py_ssize_t size
-    Py_ssize_t node
-    const char *default
-    Py_ssize_t default_size
-
-
-cdef struct Step:  # a node of the plan
-    Scalar scalar
-    Py_ssize_t first  # of its parts
-    Py_ssize_t count
-    Py_ssize_t tags  # names of its branches, behind the branches
-
-
 @cython.final
 cdef class PayloadEncoder:
     """Encodes the payloads of one schema; see `ports.PayloadEncoder`."""
-
-    cdef object _plan
-    cdef list _texts  # keeps what the parts point to
-    cdef Step *_steps
-    cdef Part *_parts
-    cdef Tape _tape
-    cdef Py_ssize_t *_found  # tokens of fields, of all records that are being written
-    cdef Py_ssize_t _found_room
-    cdef byte *_out
-    cdef Py_ssize_t _room
-    cdef Py_ssize_t _written
 
     def __cinit__(self, plan):
         cdef list nodes = walk(plan)
@@ -119,14 +93,19 @@ cdef class PayloadEncoder:
 
     def encode(self, bytes text not None):
         """Return the Avro bytes of a payload; see `encode.encode_payload`."""
-        cdef bytes encoded = self.try_encode(text)
+        cdef bytes encoded = self.encode_part(
+            b"", <const byte *> PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)
+        )
         return encode_payload(self._plan, text) if encoded is None else encoded
 
-    cpdef bytes try_encode(self, bytes text):
+    def try_encode(self, bytes text not None):
         """Return the Avro bytes, or None where the plain twin decides."""
-        cdef const byte *data = <const byte *> PyBytes_AS_STRING(text)
+        return self.encode_part(b"", <const byte *> PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+    cdef bytes encode_part(self, bytes prefix, const byte *data, Py_ssize_t size):
+        """Return the Avro bytes of a part of a frame behind a prefix; None as above."""
         cdef Py_ssize_t at
-        self._tape.text, self._tape.end = data, PyBytes_GET_SIZE(text)
+        self._tape.text, self._tape.end = data, size
         self._tape.count, self._tape.ascii, self._written = 0, True, 0
         at = scan(&self._tape, 0, 0)
         if at < 0 or skip_space(&self._tape, at) != self._tape.end:
@@ -136,6 +115,8 @@ cdef class PayloadEncoder:
                 PyUnicode_DecodeUTF8(<char *> data, self._tape.end, NULL)
             except UnicodeDecodeError:
                 return None
+        self._reserve(PyBytes_GET_SIZE(prefix))
+        self._written = copy_bytes(self._out, prefix) - self._out
         if not self._write(0, 0, 0):
             return None
         return PyBytes_FromStringAndSize(<char *> self._out, self._written)

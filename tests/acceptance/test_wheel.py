@@ -117,7 +117,7 @@ def test_the_build_gets_every_file_that_it_copies() -> None:
     assert copied == {line.split()[0] for line in let_through}
 
 
-@pytest.mark.parametrize("twin", ["_transcode", "_transaction", "_envelope", "_payload"])
+@pytest.mark.parametrize("twin", ["_transcode", "_transaction", "_envelope", "_outbox", "_payload"])
 def test_the_build_of_the_image_fails_without_a_compiled_twin(
     image: Path, tmp_path: Path, twin: str
 ) -> None:

@@ -10,7 +10,7 @@ from cdc_sidecar.events.binary import encode_bytes
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
-from cdc_sidecar.events.outbox.values import values_of
+from cdc_sidecar.events.outbox.values import OpenValues, values_of
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.record import ANY_PARTITION, NOW, Record
 from cdc_sidecar.events.registry.protocol import Registry
@@ -49,7 +49,8 @@ class EventRouter:
         self._placeholders = {
             name: name if name in known else f"topic {name}" for name in config.placeholders
         }
-        self._routes: dict[tuple[bytes, ...], TopicRoute] = {}
+        self.routes: dict[tuple[bytes, ...], TopicRoute] = {}
+        """The open routes by the texts of the topic's placeholders."""
         self._headers = [(name, f"header {name}") for name in config.headers]
         self._headers += [(name, name) for name in _TRACE if name in names]
         self._fields = [f"field {name}" for name in config.envelope]
@@ -58,6 +59,25 @@ class EventRouter:
         self._is_timed = config.columns.timestamp is not None
         self._frame = encode_bytes if config.key == "framed" else bytes
         self._counted: dict[str, Count] = {}
+
+    @property
+    def plain_headers(self) -> list[tuple[str, str]] | None:
+        """Name and role of each optional header, if nothing else is special about the events.
+
+        Then a compiled twin may make the records itself, with the routes that are open.
+        """
+        special = self._fields or self._is_versioned or self._is_placed or self._is_timed
+        by_type = [role for role in self._placeholders.values() if role != "aggregatetype"]
+        return None if special or by_type else self._headers
+
+    @property
+    def frames_keys(self) -> bool:
+        """Whether keys are Avro strings."""
+        return self._config.key == "framed"
+
+    def open_values(self, event_type: str) -> OpenValues | None:
+        """Return what comes before and around payloads of an event type that has occurred."""
+        return self._values.open_values(event_type)
 
     def add(self, transaction: SourceTransaction, row: Row) -> None:
         """Add the record of an event.
@@ -94,7 +114,7 @@ class EventRouter:
             self._place(transaction, row, route, Record(route.topic, value, key, headers=headers))
         else:
             transaction.append(route, value, key, headers)
-        transaction.count(self._counted.get(event_type) or self._count_of(event_type))
+        transaction.count(self._counted.get(event_type) or self.count_of(event_type))
 
     def _place(
         self, transaction: SourceTransaction, row: Row, route: TopicRoute, record: Record
@@ -108,7 +128,8 @@ class EventRouter:
         placed = route.record(record.value, record.key, partition, record.headers, timestamp)
         transaction.add(placed)
 
-    def _count_of(self, event_type: str) -> Count:
+    def count_of(self, event_type: str) -> Count:
+        """Return the key of the count of an event type."""
         count = Count(Counted.OUTBOX_EVENTS, self._config.name, event_type)
         self._counted[event_type] = count
         return count
@@ -136,7 +157,7 @@ class EventRouter:
         parts = tuple(
             [self._required(row, role, transaction) for role in self._placeholders.values()]
         )
-        return self._routes.get(parts) or self._open_route(parts)
+        return self.routes.get(parts) or self._open_route(parts)
 
     def _open_route(self, parts: tuple[bytes, ...]) -> TopicRoute:
         topic = self._config.topic
@@ -155,7 +176,7 @@ class EventRouter:
         if self._values.schema:
             schemas["value"] = self._values.schema
         route = TopicRoute.open(topic, schemas, self._registry, self._catalog, overhead=_OVERHEAD)
-        self._routes[parts] = route
+        self.routes[parts] = route
         return route
 
     def _partition(self, text: bytes, route: TopicRoute) -> int:

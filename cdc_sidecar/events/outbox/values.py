@@ -1,6 +1,7 @@
 """The values of outbox events: the payload, with or without additional columns beside it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cdc_sidecar.config.outbox import TYPE_VERSION, Outbox
@@ -10,6 +11,7 @@ from cdc_sidecar.events.binary import NULL, SOME, encode_bytes
 from cdc_sidecar.events.names import avro_name
 from cdc_sidecar.events.outbox.event_types import EventSchema, event_schemas
 from cdc_sidecar.events.payload.json_text import PayloadMisfit
+from cdc_sidecar.events.ports import PayloadEncoder
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import BYTES, STRING, canonical_json, wire_prefix
@@ -17,6 +19,19 @@ from cdc_sidecar.events.schema import BYTES, STRING, canonical_json, wire_prefix
 Fields = Sequence[bytes | None]
 """The texts of the additional columns, in the order of the configuration."""
 _FRAME: Final = 5  # bytes of Confluent's frame: 0, and the id of the schema
+
+
+@dataclass(frozen=True, slots=True)
+class OpenValues:
+    """How a compiled twin makes values itself: behind a frame, encoded by an encoder or a length.
+
+    Without a `prefix` the frame is that of the topic, and without an `encoder` the payload is
+    copied, behind its length if `sized`.
+    """
+
+    prefix: bytes | None
+    encoder: PayloadEncoder | None
+    sized: bool
 
 
 class Values(Protocol):
@@ -37,24 +52,36 @@ class Values(Protocol):
 
         """
 
+    def open_values(self, event_type: str, /) -> OpenValues | None:
+        """Return how a twin may make the values of an event type; None: not at all, or not yet."""
+
 
 def values_of(outbox: Outbox, registry: Registry, *, binary: bool) -> Values:
     """Return the values of an outbox whose payloads are bytes or text."""
     fields = tuple(outbox.envelope)
     if outbox.payload == "raw":
-        return PlainValues(None, bytes)
+        return PlainValues(None, bytes, OpenValues(None, None, sized=False))
     if outbox.payload == "avro":
         return FramedValues() if binary else AvroValues(outbox, registry)
     schema = BYTES if binary else STRING
-    return EnvelopeValues(schema, fields) if fields else PlainValues(schema, encode_bytes)
+    if fields:
+        return EnvelopeValues(schema, fields)
+    return PlainValues(schema, encode_bytes, OpenValues(None, None, sized=True))
 
 
 class PlainValues:
     """The payload alone."""
 
-    def __init__(self, schema: str | None, encode: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self, schema: str | None, encode: Callable[[bytes], bytes], opened: OpenValues
+    ) -> None:
         self.schema = schema
         self._encode = encode
+        self._opened = opened
+
+    def open_values(self, _type: str) -> OpenValues | None:
+        """Return the same for every event type."""
+        return self._opened
 
     def encode(
         self, route: TopicRoute, _type: str, payload: bytes | None, _fields: Fields
@@ -76,6 +103,10 @@ class EnvelopeValues:
         inner = NULL if payload is None else SOME + encode_bytes(payload)
         return route.value_prefix + inner + _encode_fields(fields)
 
+    def open_values(self, _type: str) -> OpenValues | None:
+        """Return None: an envelope has more than the payload."""
+        return None
+
 
 class FramedValues:
     """Payloads that are framed Avro already, by a registry client of the service."""
@@ -94,6 +125,10 @@ class FramedValues:
             )
         return payload
 
+    def open_values(self, _type: str) -> OpenValues | None:
+        """Return None: the frame is checked."""
+        return None
+
 
 class AvroValues:
     """Payloads in JSON, which become Avro by the schemas of their event types."""
@@ -104,24 +139,29 @@ class AvroValues:
         self._outbox, self._fields = outbox, tuple(outbox.envelope)
         self._registry = registry
         self._schemas = {schema.name: schema for schema in event_schemas(outbox)}
-        self._open: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {}
+        self._open: dict[str, tuple[bytes, PayloadEncoder]] = {}
 
     def encode(
         self, _route: TopicRoute, event_type: str, payload: bytes | None, fields: Fields
     ) -> bytes | None:
         """Return the payload in Avro behind the frame of its event type's schema."""
-        prefix, encode = self._open.get(event_type) or self._register(event_type)
+        prefix, encoder = self._open.get(event_type) or self._register(event_type)
         if payload is None:
             return prefix + NULL + _encode_fields(fields) if self._fields else None
         try:
-            encoded = encode(payload)
+            encoded = encoder.encode(payload)
         except PayloadMisfit as error:
             raise _refusal(event_type, error) from None
         if self._fields:
             return prefix + SOME + encoded + _encode_fields(fields)
         return prefix + encoded
 
-    def _register(self, event_type: str) -> tuple[bytes, Callable[[bytes], bytes]]:
+    def open_values(self, event_type: str) -> OpenValues | None:
+        """Return the frame and the encoder of an event type that has occurred."""
+        opened = self._open.get(event_type)
+        return OpenValues(*opened, sized=False) if opened else None
+
+    def _register(self, event_type: str) -> tuple[bytes, PayloadEncoder]:
         event = self._schemas.get(event_type)
         if event is None:
             raise _unknown(event_type, self._outbox)
@@ -129,7 +169,7 @@ class AvroValues:
         if self._fields:
             subject, schema = _enveloped(event, self._fields)
         identifier = self._registry.register(subject, schema)
-        opened = wire_prefix(identifier), twin.PayloadEncoder(event.plan).encode
+        opened = wire_prefix(identifier), twin.PayloadEncoder(event.plan)
         self._open[event_type] = opened
         return opened
 

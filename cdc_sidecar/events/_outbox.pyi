@@ -1,0 +1,3 @@
+from cdc_sidecar.events.outbox import rows
+
+class RowRouter(rows.RowRouter): ...
