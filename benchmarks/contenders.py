@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from benchmarks.source import PUBLICATION, SourceDatabase
-from benchmarks.workloads import EVENT_SCHEMA, Outbox, OutboxMessages, Workload
+from benchmarks.workloads import Outbox, OutboxMessages, Workload
 from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.servers.host import free_port, package_home
@@ -49,6 +49,17 @@ _OUTBOX: Final = """
 [[outboxes]]
 {origin}
 topic = "{run}.event.{{aggregatetype}}"
+"""
+_EVENT_SCHEMA: Final = """
+{"type": "record", "name": "OrderPlaced", "namespace": "com.example", "fields": [
+    {"name": "order", "type": "long"},
+    {"name": "customer", "type": "string"},
+    {"name": "total", "type": "double"},
+    {"name": "placed", "type": "string"},
+    {"name": "note", "type": "string"},
+    {"name": "lines", "type": {"type": "array", "items": {
+        "type": "record", "name": "Line", "fields": [
+            {"name": "sku", "type": "string"}, {"name": "quantity", "type": "int"}]}}}]}
 """
 _SCHEMA: Final = """
 payload = "avro"
@@ -169,7 +180,7 @@ class Sidecar(_Process):
         servers = run.source.servers
         self._port = free_port()
         config = servers.folder / f"{run.name}.toml"
-        config.with_suffix(".avsc").write_text(EVENT_SCHEMA, encoding="utf-8")
+        config.with_suffix(".avsc").write_text(_EVENT_SCHEMA, encoding="utf-8")
         workload = run.source.workload
         messages = isinstance(workload, OutboxMessages)
         config.write_text(

@@ -30,17 +30,6 @@ _MESSAGE: Final = (
     """'{"id": "' || id || '", "aggregatetype": "' || kind || '", "aggregateid": "' || of"""
     """ || '", "type": "' || type || '", "payload": ' || payload || '}'"""
 )
-EVENT_SCHEMA: Final = """
-{"type": "record", "name": "OrderPlaced", "namespace": "com.example", "fields": [
-    {"name": "order", "type": "long"},
-    {"name": "customer", "type": "string"},
-    {"name": "total", "type": "double"},
-    {"name": "placed", "type": "string"},
-    {"name": "note", "type": "string"},
-    {"name": "lines", "type": {"type": "array", "items": {
-        "type": "record", "name": "Line", "fields": [
-            {"name": "sku", "type": "string"}, {"name": "quantity", "type": "int"}]}}}]}
-"""
 _LARGE: Final = 10_000  # rows of a transaction in a bulk load
 _SHORT: Final = 100  # rows of a transaction in a service
 _CALL: Final = 1_000  # transactions of a statement: a mark of progress after each is fine enough

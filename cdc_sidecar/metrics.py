@@ -221,9 +221,11 @@ class OutboxMetrics:
         """Count events of one type."""
         self._events.labels(*self._bounded(table, event_type)).inc(count)
 
-    def late(self, table: str, event_type: str, seconds: float) -> None:
-        """Show how long the newest event of a type took."""
-        self._lag.labels(*self._bounded(table, event_type)).set(seconds)
+    def late(self, counts: Counts, seconds: float) -> None:
+        """Show how long the newest event took of each type that was published."""
+        for counted, table, event_type in counts:
+            if counted is Counted.OUTBOX_EVENTS:
+                self._lag.labels(*self._bounded(table, event_type)).set(seconds)
 
     def refused(self, table: str, event_type: str) -> None:
         """Count an event that cannot be published."""

@@ -22,16 +22,20 @@ def prune(path: Path, table: str | None, older_than: str, timeout: float) -> int
         PruneRefused: it is not certain what is published, or how old a row is.
 
     """
-    try:
-        age = parse_duration(older_than)
-    except ValueError as error:
-        raise PruneRefused(f"--older-than {error}", hint="for example: --older-than 1h") from error
+    age = _parse_age(older_than)
     config = load_config(path)
     configure_logging(Log(level="error"))
     for name, rows, partitions in outbox.prune(config, table, age, timeout):
         dropped = f" and {number(partitions, 'partition')}" if partitions else ""
         typer.echo(f"{name}: {number(rows, 'row')}{dropped} removed")
     return 0
+
+
+def _parse_age(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise PruneRefused(f"--older-than {error}", hint="write --older-than 1h") from error
 
 
 def status(path: Path, table: str | None, *, as_json: bool) -> int:

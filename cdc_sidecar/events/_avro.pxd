@@ -2,7 +2,7 @@
 """Avro's varints and copies of bytes, for the compiled twins; inlined into each."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 ctypedef unsigned char byte
@@ -64,3 +64,11 @@ cdef inline byte *put_nullable(byte *out, bytes content) noexcept:
 cdef inline int64_t floor_thousandth(int64_t number) noexcept:
     """Divide as Python does: C would round a time before 1970 up."""
     return number // 1000 - (number % 1000 < 0)
+
+
+cdef inline Py_ssize_t read_length(const byte *number) noexcept:
+    """Read the length of a text in a row message: 32 bits, big-endian."""
+    return (
+        (<uint32_t> number[0] << 24) | (<uint32_t> number[1] << 16)
+        | (<uint32_t> number[2] << 8) | number[3]
+    )

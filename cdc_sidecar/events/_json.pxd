@@ -6,6 +6,8 @@ reading with -1: the plain twin then says what is wrong.
 """
 
 from cpython.mem cimport PyMem_Realloc
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memcmp
 
 from cdc_sidecar.events._avro cimport byte
 
@@ -15,8 +17,8 @@ cdef enum:
 cdef struct Token:
     byte kind  # n, t, f: null and booleans; i: an integer; d: another number; s, {, [
     bint escaped  # a string with escapes
-    Py_ssize_t start  # of a string without its quotes
-    Py_ssize_t size
+    Py_ssize_t start  # of a string without its quotes, else of the whole value
+    Py_ssize_t size  # likewise
     Py_ssize_t count  # values of an array, or members of an object
     Py_ssize_t next  # place of the token behind the whole value
 
@@ -109,6 +111,7 @@ cdef inline Py_ssize_t scan_word(Tape *tape, Py_ssize_t at, const char *word) ex
             return -1
         word += 1
         at += 1
+    tape.tokens[place].size = at - tape.tokens[place].start
     return at
 
 
@@ -139,6 +142,7 @@ cdef inline Py_ssize_t scan_inside(Tape *tape, Py_ssize_t at, int depth) except 
     cdef Py_ssize_t place = add_token(tape, kind, at)
     at = skip_space(tape, at + 1)
     if at < tape.end and tape.text[at] == last:
+        tape.tokens[place].size = at + 1 - tape.tokens[place].start
         return at + 1
     while True:
         if kind == c"{":
@@ -160,4 +164,37 @@ cdef inline Py_ssize_t scan_inside(Tape *tape, Py_ssize_t at, int depth) except 
         at += 1
         if tape.text[at - 1] == last:
             tape.tokens[place].next = tape.count
+            tape.tokens[place].size = at - tape.tokens[place].start
             return at
+
+
+cdef inline bint have_different_names(Tape *tape, Py_ssize_t at, Py_ssize_t most) noexcept:
+    """Return whether the members of an object are few and known to have different names."""
+    cdef Token *tokens = tape.tokens
+    cdef Py_ssize_t member = at + 1
+    cdef Py_ssize_t other
+    if tokens[at].count > most:
+        return False
+    while member < tokens[at].next:
+        if tokens[member].escaped:
+            return False
+        other = at + 1
+        while other < member:
+            if tokens[other].size == tokens[member].size and memcmp(
+                tape.text + tokens[other].start,
+                tape.text + tokens[member].start, tokens[member].size,
+            ) == 0:
+                return False
+            other = tokens[other + 1].next
+        member = tokens[member + 1].next
+    return True
+
+
+cdef inline bint is_utf8(Tape *tape) except -1:
+    """Return whether a text that was scanned is valid UTF-8."""
+    if not tape.ascii:
+        try:
+            PyUnicode_DecodeUTF8(<char *> tape.text, tape.end, NULL)
+        except UnicodeDecodeError:
+            return False
+    return True

@@ -1,25 +1,30 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled twin of `outbox.rows.RowRouter`: same records, same refusals.
+"""The compiled twins of `RowRouter` and `MessageRouter`: same records, same refusals.
 
-It makes the record of a row whose route and event type have occurred before. All other rows, and
-those with anything unusual, go to the plain twin, which opens routes and types and says what is
-wrong.
+They make the record of an event whose route and type have occurred before. All other events, and
+those with anything unusual, go to the plain twins, which open routes and types and say what
+is wrong.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
-from cdc_sidecar.events._avro cimport VARINT, byte, copy, copy_bytes, put_varint
+from cdc_sidecar.events._avro cimport VARINT, byte, copy, copy_bytes, put_varint, read_length
+from cdc_sidecar.events._json cimport Tape, Token, have_different_names, is_utf8, scan, skip_space
 from cdc_sidecar.events._payload cimport PayloadEncoder
 from cdc_sidecar.events._transaction cimport Record, SourceTransaction, new_record, size_of
 
+from cdc_sidecar.events.outbox.messages import MessageRouter as PlainMessageRouter
 from cdc_sidecar.events.outbox.rows import RowRouter as PlainRowRouter
 from cdc_sidecar.postgres.frames import TUPLE_AT
 
 cdef Py_ssize_t _TUPLE_AT = TUPLE_AT
+
+cdef enum:
+    MEMBERS = 32  # of a message, whose names are compared with each other
 
 cdef enum:
     ID
@@ -35,7 +40,6 @@ cdef tuple _ROLES = ("id", "aggregatetype", "aggregateid", "type", "payload")
 cdef struct Part:  # the text of a column; NULL has no start
     const byte *start
     Py_ssize_t size
-
 
 @cython.final
 cdef class Route:
@@ -68,19 +72,16 @@ cdef class Kind:
         self.prefix, self.encoder, self.sized = opened.prefix, opened.encoder, opened.sized
 
 
-@cython.final
-cdef class RowRouter:
-    """Routes the rows of one relation version; see `rows.RowRouter`."""
+cdef class Records:
+    """Makes the records of one outbox from the parts that a subclass has found."""
 
     cdef object _router
-    cdef object _plain
-    cdef Py_ssize_t _width
-    cdef bint _is_simple
+    cdef object _plain  # the plain twin of the subclass
+    cdef bint _is_simple  # whether the events have nothing special
     cdef bint _is_constant  # the topic has no placeholder
     cdef bint _frames_keys
     cdef list _names  # of the optional headers
     cdef Py_ssize_t _count  # of the parts
-    cdef Py_ssize_t *_roles  # the part of each column, or -1
     cdef Part *_parts
     cdef dict _routes
     cdef dict _kinds
@@ -89,71 +90,30 @@ cdef class RowRouter:
     cdef SourceTransaction _transaction
     cdef tuple _commit  # the header of its LSN
 
-    def __cinit__(self, router, places, Py_ssize_t width, *, binary):
-        self._roles = <Py_ssize_t *> PyMem_Malloc(max(1, width) * sizeof(Py_ssize_t))
-        self._parts = <Part *> PyMem_Malloc((HEADERS + len(places)) * sizeof(Part))
-        if not (self._roles and self._parts):
+    def __cinit__(self, router, *_arguments, **_more):
+        headers = router.plain_headers or ()
+        self._count = HEADERS + len(headers)
+        self._parts = <Part *> PyMem_Malloc(self._count * sizeof(Part))
+        if not self._parts:
             raise MemoryError
-
-    def __init__(self, router, places, Py_ssize_t width, *, binary):
-        cdef Py_ssize_t column
-        headers = router.plain_headers
-        self._router, self._width = router, width
-        self._plain = PlainRowRouter(router, places, width, binary=binary)
-        self._routes, self._kinds = {}, {}
-        self._is_simple = headers is not None and not binary
-        self._is_constant = "aggregatetype" not in places
+        self._router, self._routes, self._kinds = router, {}, {}
+        self._is_simple = router.plain_headers is not None
         self._frames_keys = router.frames_keys
-        roles = [*_ROLES, *(role for _, role in headers or ())]
-        self._names = [name for name, _ in headers or ()]
-        self._count = len(roles)
-        for column in range(width):
-            self._roles[column] = -1
-        for number, role in enumerate(roles):
-            if role in places and self._roles[places[role]] < 0:
-                self._roles[places[role]] = number
-            elif role in places:
-                self._is_simple = False  # a column with two roles
+        self._names = [name for name, _ in headers]
 
     def __dealloc__(self):
-        PyMem_Free(self._roles)
         PyMem_Free(self._parts)
 
-    def add(self, SourceTransaction transaction not None, bytes frame not None):
-        """Add the event of the row in an Insert; see `rows.RowRouter`."""
-        if not (self._is_simple and self._read(frame) and self._add(transaction)):
-            self._plain.add(transaction, frame)
+    cdef list _roles_of(self):
+        """Return the role of each part."""
+        return [*_ROLES, *(role for _, role in self._router.plain_headers or ())]
 
-    cdef bint _read(self, bytes frame) noexcept:
-        """Find the texts of the columns; return whether the row is a usual one."""
-        cdef const byte *data = <const byte *> PyBytes_AS_STRING(frame)
-        cdef Py_ssize_t end = PyBytes_GET_SIZE(frame)
-        cdef Py_ssize_t at = _TUPLE_AT + 2
-        cdef Py_ssize_t column, length, number
-        if at > end or (data[at - 2] << 8 | data[at - 1]) != self._width:
-            return False
+    cdef int _forget(self) except -1:
+        """Make every part NULL."""
+        cdef Py_ssize_t number
         for number in range(self._count):
             self._parts[number].start = NULL
-        for column in range(self._width):
-            if at >= end or (data[at] != c"t" and data[at] != c"n"):
-                return False
-            if data[at] == c"n":
-                at += 1
-                continue
-            if end - at < 5:
-                return False
-            length = (
-                (<uint32_t> data[at + 1] << 24) | (<uint32_t> data[at + 2] << 16)
-                | (<uint32_t> data[at + 3] << 8) | data[at + 4]
-            )
-            at += 5
-            if length > end - at:
-                return False
-            number = self._roles[column]
-            if number >= 0:
-                self._parts[number].start, self._parts[number].size = data + at, length
-            at += length
-        return at == end
+        return 0
 
     cdef bint _add(self, SourceTransaction transaction) except -1:
         """Add the record; return False if the plain twin shall do it."""
@@ -236,6 +196,136 @@ cdef class RowRouter:
             kind = self._kinds[name] = Kind(name, self._router.count_of(name.decode()), opened)
         self._kind = kind
         return kind
+
+
+@cython.final
+cdef class RowRouter(Records):
+    """Routes the rows of one relation version; see `rows.RowRouter`."""
+
+    cdef Py_ssize_t _width
+    cdef Py_ssize_t *_roles  # the part of each column, or -1
+
+    def __init__(self, router, places, Py_ssize_t width, *, binary):
+        cdef Py_ssize_t column
+        self._plain = PlainRowRouter(router, places, width, binary=binary)
+        self._width = width
+        self._is_simple = self._is_simple and not binary
+        self._is_constant = "aggregatetype" not in places
+        self._roles = <Py_ssize_t *> PyMem_Malloc(max(1, width) * sizeof(Py_ssize_t))
+        if not self._roles:
+            raise MemoryError
+        for column in range(width):
+            self._roles[column] = -1
+        for number, role in enumerate(self._roles_of()):
+            if role in places and self._roles[places[role]] < 0:
+                self._roles[places[role]] = number
+            elif role in places:
+                self._is_simple = False  # a column with two roles
+
+    def __dealloc__(self):
+        PyMem_Free(self._roles)
+
+    def add(self, SourceTransaction transaction not None, bytes frame not None):
+        """Add the event of the row in an Insert; see `rows.RowRouter`."""
+        if not (self._is_simple and self._read(frame) and self._add(transaction)):
+            self._plain.add(transaction, frame)
+
+    cdef bint _read(self, bytes frame) except -1:
+        """Find the texts of the columns; return whether the row is a usual one."""
+        cdef const byte *data = <const byte *> PyBytes_AS_STRING(frame)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(frame)
+        cdef Py_ssize_t at = _TUPLE_AT + 2
+        cdef Py_ssize_t column, length, number
+        if at > end or (data[at - 2] << 8 | data[at - 1]) != self._width:
+            return False
+        self._forget()
+        for column in range(self._width):
+            if at >= end or (data[at] != c"t" and data[at] != c"n"):
+                return False
+            if data[at] == c"n":
+                at += 1
+                continue
+            if end - at < 5:
+                return False
+            length = read_length(data + at + 1)
+            at += 5
+            if length > end - at:
+                return False
+            number = self._roles[column]
+            if number >= 0:
+                self._parts[number].start, self._parts[number].size = data + at, length
+            at += length
+        return at == end
+
+
+@cython.final
+cdef class MessageRouter(Records):
+    """Routes the messages of one prefix; see `messages.MessageRouter`."""
+
+    cdef Tape _tape
+    cdef list _members  # the names of each part
+
+    def __init__(self, router, wanted, *, payload_as):
+        self._plain = PlainMessageRouter(router, wanted, payload_as=payload_as)
+        self._is_simple = self._is_simple and payload_as is None
+        self._is_constant = "aggregatetype" not in wanted
+        self._members = [
+            tuple(name.encode() for name in wanted.get(role, ())) for role in self._roles_of()
+        ]
+        names = [name for entry in self._members for name in entry]
+        if len(set(names)) < len(names) or any(len(entry) > 1 for entry in self._members):
+            self._is_simple = False
+
+    def __dealloc__(self):
+        PyMem_Free(self._tape.tokens)
+
+    def add(self, SourceTransaction transaction not None, bytes content not None):
+        """Add the event of a message; see `messages.MessageRouter`."""
+        if not (self._is_simple and self._read(content) and self._add(transaction)):
+            self._plain.add(transaction, content)
+
+    cdef bint _read(self, bytes content) except -1:
+        """Find the members of the object; return whether it is a usual one."""
+        cdef const byte *data = <const byte *> PyBytes_AS_STRING(content)
+        cdef Py_ssize_t member = 1
+        cdef Py_ssize_t at
+        self._tape.text, self._tape.end = data, PyBytes_GET_SIZE(content)
+        self._tape.count, self._tape.ascii = 0, True
+        at = scan(&self._tape, 0, 0)
+        if at < 0 or skip_space(&self._tape, at) != self._tape.end:
+            return False
+        if self._tape.tokens[0].kind != c"{" or not is_utf8(&self._tape):
+            return False
+        if not have_different_names(&self._tape, 0, MEMBERS):
+            return False
+        self._forget()
+        while member < self._tape.count:
+            if not self._take(&self._tape.tokens[member]):
+                return False
+            member = self._tape.tokens[member + 1].next
+        return True
+
+    cdef bint _take(self, Token *name) except -1:
+        """Take the value of a member, if it is wanted; return whether it is a usual one."""
+        cdef Token *value = name + 1
+        cdef Part given = Part(self._tape.text + name.start, name.size)
+        cdef Py_ssize_t number
+        for number in range(self._count):
+            for wanted in <tuple> self._members[number]:
+                if _is(&given, <bytes> wanted):
+                    return self._keep(&self._parts[number], value, number == PAYLOAD)
+        return True
+
+    cdef bint _keep(self, Part *part, Token *value, bint whole) noexcept:
+        """Keep a text or a number, or as the payload the JSON of any value."""
+        cdef bint quoted = value.kind == c"s"
+        if value.kind == c"n":
+            return True
+        if not whole and (value.escaped or not (quoted or value.kind == c"i")):
+            return False
+        part.start = self._tape.text + value.start - (whole and quoted)
+        part.size = value.size + 2 * (whole and quoted)
+        return True
 
 
 cdef inline bint _is(Part *part, bytes name) noexcept:

@@ -49,6 +49,5 @@ cdef class PayloadEncoder:
     cdef int _keep(self, Py_ssize_t count) except -1
     cdef bint _write_items(self, Step *step, Py_ssize_t at, Py_ssize_t found) except -1
     cdef bint _write_members(self, Step *step, Py_ssize_t at, Py_ssize_t found) except -1
-    cdef bint _are_different(self, Py_ssize_t at) noexcept
     cdef bint _write_union(self, Step *step, Py_ssize_t at, Py_ssize_t found) except -1
     cdef int _objects(self, Step *step) noexcept

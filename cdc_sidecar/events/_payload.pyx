@@ -9,11 +9,10 @@ is wrong with it.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcmp
 
 from cdc_sidecar.events._avro cimport VARINT, byte, copy, copy_bytes, put_long
-from cdc_sidecar.events._json cimport Token, scan, skip_space
+from cdc_sidecar.events._json cimport Token, have_different_names, is_utf8, scan, skip_space
 from cdc_sidecar.events._scalars cimport (
     ARRAY, BYTES, ENUM, MAP, NULL_, OTHER, RECORD, SLACK, STRING, UNION,
     may_fit, put_scalar, unescape,
@@ -110,11 +109,8 @@ cdef class PayloadEncoder:
         at = scan(&self._tape, 0, 0)
         if at < 0 or skip_space(&self._tape, at) != self._tape.end:
             return None
-        if not self._tape.ascii:
-            try:
-                PyUnicode_DecodeUTF8(<char *> data, self._tape.end, NULL)
-            except UnicodeDecodeError:
-                return None
+        if not is_utf8(&self._tape):
+            return None
         self._reserve(PyBytes_GET_SIZE(prefix))
         self._written = copy_bytes(self._out, prefix) - self._out
         if not self._write(0, 0, 0):
@@ -257,7 +253,7 @@ cdef class PayloadEncoder:
         cdef Py_ssize_t node = self._parts[step.first].node
         cdef Step key
         key.scalar.kind = STRING
-        if not self._are_different(at):
+        if not have_different_names(&self._tape, at, CHECKED):
             return False
         if self._tape.tokens[at].count:
             self._put_long(self._tape.tokens[at].count)
@@ -268,27 +264,6 @@ cdef class PayloadEncoder:
                 return False
             member = self._tape.tokens[member + 1].next
         self._put_long(0)
-        return True
-
-    cdef bint _are_different(self, Py_ssize_t at) noexcept:
-        """Return whether the names of an object's members are known to be different."""
-        cdef Token *tokens = self._tape.tokens
-        cdef Py_ssize_t member = at + 1
-        cdef Py_ssize_t other
-        if tokens[at].count > CHECKED:
-            return False
-        while member < tokens[at].next:
-            if tokens[member].escaped:
-                return False
-            other = at + 1
-            while other < member:
-                if tokens[other].size == tokens[member].size and memcmp(
-                    self._tape.text + tokens[other].start,
-                    self._tape.text + tokens[member].start, tokens[member].size,
-                ) == 0:
-                    return False
-                other = tokens[other + 1].next
-            member = tokens[member + 1].next
         return True
 
     cdef bint _write_union(self, Step *step, Py_ssize_t at, Py_ssize_t found) except -1:

@@ -9,10 +9,9 @@ Every read is checked against the end of the frame first.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport uint32_t
 from libc.string cimport memchr, memcpy
 
-from cdc_sidecar.events._avro cimport byte
+from cdc_sidecar.events._avro cimport byte, read_length
 from cdc_sidecar.events._values cimport (
     BOOLEAN,
     BYTEA,
@@ -199,7 +198,7 @@ cdef class Transcoder:
         if data[at] == c"t":
             if size - at < 5:
                 raise malformed(frame)
-            length = _length(data + at + 1)
+            length = read_length(data + at + 1)
             at += 5
             if length > size - at:
                 raise malformed(frame)
@@ -294,11 +293,3 @@ cdef class Transcoder:
         self._reserve(written, 1)
         self._row[written] = 0
         return written + 1
-
-
-cdef inline Py_ssize_t _length(const byte *number) noexcept:
-    """Read the length of a text: 32 bits, big-endian."""
-    return (
-        (<uint32_t> number[0] << 24) | (<uint32_t> number[1] << 16)
-        | (<uint32_t> number[2] << 8) | number[3]
-    )

@@ -46,11 +46,12 @@ from cdc_sidecar.postgres.pgoutput import (
     Type,
     check_commit,
     decode,
+    read_message,
 )
 
 _INSERT, _UPDATE, _DELETE = ord("I"), ord("U"), ord("D")
 _ROWS: Final = (_INSERT, _UPDATE, _DELETE)
-_BEGIN, _COMMIT = ord("B"), ord("C")
+_BEGIN, _COMMIT, _LOGICAL = ord("B"), ord("C"), ord("M")
 
 
 class StreamState(Enum):
@@ -181,6 +182,8 @@ class Assembler:
             self._feed_commit(frame)
         elif self._state is StreamState.BROKEN:
             raise self._unexpected("")
+        elif kind == _LOGICAL:
+            self._feed_logical_message(read_message(frame), wal_start(frame))
         else:
             self._feed_rarer(frame)
 
@@ -190,8 +193,6 @@ class Assembler:
                 self._relations.describe(relation)
             case Truncate() as truncate:
                 self._feed_truncate(truncate, wal_start(frame))
-            case LogicalMessage() as message:
-                self._feed_logical_message(message, wal_start(frame))
             case Origin() as origin:
                 if self._transaction:
                     self._transaction.set_origin(origin)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.events.binary import encode_bytes, encode_string
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import Catalog
@@ -9,7 +10,9 @@ from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.layout import lay_out
 from cdc_sidecar.events.names import message_topic
-from cdc_sidecar.events.outbox.messages import OutboxMessages
+from cdc_sidecar.events.outbox import messages
+from cdc_sidecar.events.outbox.router import EventRouter
+from cdc_sidecar.events.outbox.twin import MessageRouter
 from cdc_sidecar.events.ports import Envelope, SourceTransaction
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
@@ -32,7 +35,7 @@ class MessageSink:
         self._source = source
         self._prefixes = frozenset(capture.prefixes)
         self._outboxes = {
-            outbox.prefix: OutboxMessages(outbox, registry, catalog)
+            outbox.prefix: _router(outbox, registry, catalog)
             for outbox in capture.outboxes
             if outbox.prefix
         }
@@ -62,3 +65,8 @@ class MessageSink:
         layout = lay_out(schema, self._source.constants("", ""), route.value_prefix)
         self._opened = EnvelopeTwin(COLLECTION, route, layout)
         return self._opened
+
+
+def _router(outbox: Outbox, registry: Registry, catalog: Catalog) -> messages.MessageRouter:
+    router = EventRouter.of_messages(outbox, registry, catalog)
+    return MessageRouter(router, outbox.wanted, payload_as=outbox.payload_as)

@@ -234,20 +234,12 @@ class TransactionalProducer:
         """Hand on records one by one: those that have a partition, a time or headers."""
         produce: Any = self._producer.produce
         for record in records:
-            topic, headers = record.topic, record.headers
+            topic, headers, place = record.topic, record.headers, record.partition
+            value, key = record.value, record.key
             empty = False
             while True:
                 try:  # without callbacks
-                    produce(
-                        topic,
-                        record.value,
-                        record.key,
-                        record.partition,
-                        None,
-                        None,
-                        record.timestamp,
-                        headers,
-                    )
+                    produce(topic, value, key, place, None, None, record.timestamp, headers)
                     break
                 except BufferError:
                     pass  # the client is not called before this is handled

@@ -101,22 +101,23 @@ class OutboxRows:
 
         """
         statement = self.statement(connection)
-        dropped = sum(
-            self._drop(connection, mark, leaf, parent)
-            for leaf, parent in connection.execute(
-                _OLD_PARTITIONS, {"table": self._table, "age": self._age}
-            ).fetchall()
-        )
-        deleted = 0
-        for first in range(0, self._pages(connection), BLOCKS):
-            with connection.transaction():
-                _limit(connection, _LOCK_TIMEOUT)
-                place = {"first": f"({first},0)", "last": f"({first + BLOCKS},0)"}
-                done = connection.execute(statement, {**place, "xid": mark.xid, "age": self._age})
-                deleted += done.rowcount
-            if done.rowcount:
-                failpoints.reach(Failpoint.AFTER_PRUNED_BATCH)
-        return deleted, dropped
+        tree = {"table": self._table, "age": self._age}
+        old = connection.execute(_OLD_PARTITIONS, tree).fetchall()
+        dropped = sum(self._drop(connection, mark, leaf, parent) for leaf, parent in old)
+        pages = range(0, self._pages(connection), BLOCKS)
+        return sum(self._delete(connection, statement, mark, first) for first in pages), dropped
+
+    def _delete(
+        self, connection: psycopg.Connection, statement: sql.Composed, mark: Mark, first: int
+    ) -> int:
+        """Delete a batch in a transaction of its own; return the number of rows."""
+        place = {"first": f"({first},0)", "last": f"({first + BLOCKS},0)"}
+        with connection.transaction():
+            _limit(connection, _LOCK_TIMEOUT)
+            done = connection.execute(statement, {**place, "xid": mark.xid, "age": self._age})
+        if done.rowcount:
+            failpoints.reach(Failpoint.AFTER_PRUNED_BATCH)
+        return done.rowcount
 
     def statement(self, connection: psycopg.Connection) -> sql.Composed:
         """Return the statement of a batch.

@@ -221,9 +221,7 @@ class Telemetry:
         if batch.transactions:
             late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
             metrics.latency.observe(max(0.0, late))
-            for counted, table, event_type in batch.counts:
-                if counted is Counted.OUTBOX_EVENTS:
-                    metrics.outbox.late(table, event_type, max(0.0, late))
+            metrics.outbox.late(batch.counts, max(0.0, late))
 
     def _warn_of_counts(self, batch: Batch) -> None:
         """Warn of an outbox event that was changed after its publication, and of a TRUNCATE."""

@@ -13,6 +13,7 @@ from confluent_kafka import Message
 
 from benchmarks.meters import peak_megabytes, resident_megabytes
 from benchmarks.truth import OutboxTally, RowTally, Tables, Tally
+from benchmarks.workloads import Outbox
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 Row = tuple[int, int, datetime]
@@ -115,7 +116,7 @@ def test_versions_of_a_row_are_judged(
 )
 def test_outbox_events_are_judged(came: Sequence[str], verdict: tuple[int, int, int]) -> None:
     digests = {"outbox": {"7": hash(("7", "order", "42", "a"))}}
-    tally = OutboxTally(Tables({"outbox": ("id",)}, digests))
+    tally = OutboxTally(Tables({"outbox": ("id",)}, digests), Outbox("outbox", "", 1))
     for number, payload in enumerate(came):
         record = Record("run.event.order", number, payload, b"7")
         known = {b"42": b"42", b"value": payload.encode()}

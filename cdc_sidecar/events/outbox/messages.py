@@ -7,35 +7,34 @@ The members of the object are the columns of an outbox. `payload` is the JSON va
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Final
 
-from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import OutboxUnroutable
-from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.outbox.router import EventRouter
 from cdc_sidecar.events.ports import SourceTransaction
-from cdc_sidecar.events.registry.protocol import Registry
 
 _SPACES: Final = frozenset(" \t\n\r")
 _DECODER: Final = json.JSONDecoder()
 
 
-class OutboxMessages:
-    """Makes events of the logical messages of one prefix."""
+class MessageRouter:
+    """Makes events of the messages of one prefix; `wanted` are the members by their roles."""
 
-    def __init__(self, config: Outbox, registry: Registry, catalog: Catalog) -> None:
-        self._config = config
-        self._wanted = config.wanted
-        names = {role: entry[0] for role, entry in self._wanted.items()}
-        binary = config.payload_as == "bytes"
-        self._router = EventRouter(config, names, registry, catalog, binary=binary)
+    def __init__(
+        self, router: EventRouter, wanted: Mapping[str, tuple[str, ...]], *, payload_as: str | None
+    ) -> None:
+        self._router = router
+        self._wanted = wanted
+        self._payload_as = payload_as
 
     def add(self, transaction: SourceTransaction, content: bytes) -> None:
         """Add the event of a message.
 
         Raises:
-            OutboxUnroutable: the message is not a JSON object with the members of an event.
-            PayloadRefused: as in `EventRouter.add`.
+            OutboxEventRefused: the message is not a JSON object with the members of an event, or
+                its payload does not fit.
+            RecordTooLarge: the topic does not take it.
 
         """
         try:
@@ -44,7 +43,7 @@ class OutboxMessages:
         except (ValueError, RecursionError) as error:
             raise OutboxUnroutable(
                 f"a message is not a JSON object: {_reason(error)}",
-                where=f"outbox messages {self._config.name}",
+                where=f"outbox messages {self._router.name}",
                 hint="emit an object with id, aggregatetype, aggregateid, type and payload, as"
                 " docs/how-to/use-the-outbox.md shows",
             ) from None
@@ -58,17 +57,19 @@ class OutboxMessages:
             return None
         if role != "payload":
             return (json.loads(json_text) if json_text[0] == '"' else json_text).encode()
-        if self._config.payload_as is None:
+        return self._payload(json_text, names[0])
+
+    def _payload(self, json_text: str, name: str) -> bytes:
+        """Return the bytes of a payload: its JSON, or what a string holds."""
+        if self._payload_as is None:
             return json_text.encode()
         text = json.loads(json_text)
         if not isinstance(text, str):
-            message = f"{names[0]} must be a string, because of payload_as"
+            message = f"{name} must be a string, because of payload_as"
             raise ValueError(message)  # noqa: TRY004 - the caller translates it
-        return (
-            text.encode()
-            if self._config.payload_as == "text"
-            else base64.b64decode(text, validate=True)
-        )
+        if self._payload_as == "text":
+            return text.encode()
+        return base64.b64decode(text, validate=True)
 
 
 def read_members(text: str) -> dict[str, str]:

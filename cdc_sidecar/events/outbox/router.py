@@ -60,6 +60,18 @@ class EventRouter:
         self._frame = encode_bytes if config.key == "framed" else bytes
         self._counted: dict[str, Count] = {}
 
+    @classmethod
+    def of_messages(cls, config: Outbox, registry: Registry, catalog: Catalog) -> "EventRouter":
+        """Return the router of messages, whose members have the first of their names in errors."""
+        names = {role: entry[0] for role, entry in config.wanted.items()}
+        binary = config.payload_as == "bytes"
+        return cls(config, names, registry, catalog, binary=binary)
+
+    @property
+    def name(self) -> str:
+        """The table, or the prefix of the messages."""
+        return self._config.name
+
     @property
     def plain_headers(self) -> list[tuple[str, str]] | None:
         """Name and role of each optional header, if nothing else is special about the events.

@@ -1,10 +1,12 @@
-"""Which twin routes outbox rows: the compiled one together with those of `events.twin`."""
+"""Which twins make the events of outboxes: the compiled ones if `events.twin` has them too."""
 
 from cdc_sidecar.events import twin
-from cdc_sidecar.events.outbox import rows
+from cdc_sidecar.events.outbox import messages, rows
 
 RowRouter: type[rows.RowRouter] = rows.RowRouter
+MessageRouter: type[messages.MessageRouter] = messages.MessageRouter
 if twin.NAME == "native":
     from cdc_sidecar.events import _outbox
 
     RowRouter = _outbox.RowRouter
+    MessageRouter = _outbox.MessageRouter

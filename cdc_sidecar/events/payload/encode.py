@@ -16,7 +16,7 @@ from cdc_sidecar.events.payload.json_text import (
     kind_of,
     parse_payload,
 )
-from cdc_sidecar.events.payload.nodes import Kind, Node
+from cdc_sidecar.events.payload.nodes import Field, Kind, Node
 from cdc_sidecar.events.payload.scalars import SCALARS, describe
 
 
@@ -61,18 +61,18 @@ def _encode_record(node: Node, value: Any) -> bytes:  # noqa: ANN401 - JSON
     if unknown:
         name = next(name for name in members if name in unknown)
         raise PayloadMisfit(f"is not a field of {describe(node)}").inside(_step(name))
-    parts = []
-    for field in node.fields:
-        if field.name in members:
-            try:
-                parts.append(_encode(field.node, members[field.name]))
-            except PayloadMisfit as error:
-                raise error.inside(_step(field.name)) from None
-        elif field.default is None:
-            raise PayloadMisfit("is missing and has no default").inside(_step(field.name))
-        else:
-            parts.append(field.default)
-    return b"".join(parts)
+    return b"".join([_encode_field(field, members) for field in node.fields])
+
+
+def _encode_field(field: Field, members: Object) -> bytes:
+    if field.name not in members and field.default is not None:
+        return field.default
+    try:
+        return _encode(field.node, members[field.name])
+    except KeyError:
+        raise PayloadMisfit("is missing and has no default").inside(_step(field.name)) from None
+    except PayloadMisfit as error:
+        raise error.inside(_step(field.name)) from None
 
 
 def _members(node: Node, value: Any) -> Object:  # noqa: ANN401 - JSON

@@ -47,8 +47,7 @@ def compile_payload(text: str) -> Node:
     """
     schema = _checked(text)
     if not isinstance(schema, dict) or schema.get("type") != "record":
-        message = "the outer type is not a record"
-        raise SchemaMistaken(message)
+        raise SchemaMistaken("the outer type is not a record")
     plain = _Compiler(logical=False)
     plain.compile(schema)
     plain.set_defaults(plain)
