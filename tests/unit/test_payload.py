@@ -304,20 +304,22 @@ def test_a_type_may_refer_to_itself() -> None:
     }
 
 
+_DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}
+_DAY = {"type": "int", "logicalType": "date"}
+_INNER = {"type": "record", "name": "I", "fields": [{"name": "a", "type": "int", "default": 3}]}
+_DEFAULTS = {
+    "type": "record",
+    "name": "R",
+    "fields": [
+        {"name": "price", "type": _DECIMAL, "default": "\u0001\u0000"},
+        {"name": "day", "type": _DAY, "default": 1},
+        {"name": "inner", "type": _INNER, "default": {}},
+    ],
+}
+
+
 def test_defaults_are_the_json_of_the_underlying_type() -> None:
-    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}
-    day = {"type": "int", "logicalType": "date"}
-    inner = {"type": "record", "name": "I", "fields": [{"name": "a", "type": "int", "default": 3}]}
-    schema = {
-        "type": "record",
-        "name": "R",
-        "fields": [
-            {"name": "price", "type": decimal, "default": "\u0001\u0000"},
-            {"name": "day", "type": day, "default": 1},
-            {"name": "inner", "type": inner, "default": {}},
-        ],
-    }
-    assert decode(schema, encode(schema, b"{}")) == {
+    assert decode(_DEFAULTS, encode(_DEFAULTS, b"{}")) == {
         "price": Decimal("2.56"),
         "day": date(1970, 1, 2),
         "inner": {"a": 3},
