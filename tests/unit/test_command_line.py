@@ -72,6 +72,7 @@ def _run(folder: Path, *words: str, **environment: str) -> str:
 
 
 _REQUIRED = {
+    "outbox prune": ("--older-than", "1h"),
     "position reset": ("--to", "0/1"),
     "snapshot start": ("public.orders",),
     "snapshot rate": ("5000",),

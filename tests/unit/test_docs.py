@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from cdc_sidecar.cli import app
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.outbox import OutboxColumns
 from cdc_sidecar.metrics import Metrics
 from tests.unit.error_tree import every_error
 from tests.unit.test_example_config import keys_of
@@ -81,6 +82,8 @@ def test_every_command_and_option_that_is_shown_exists(page: Path) -> None:
 def test_every_configuration_that_is_shown_is_valid(page: Path, tmp_path: Path) -> None:
     for number, text in enumerate(text for kind, text in _blocks(page) if kind == "toml"):
         path = tmp_path / f"{number}.toml"
+        for schema in re.findall(r'schema = "(.+\.avsc)"', text):
+            (tmp_path / schema).write_text('{"type": "record", "name": "R", "fields": []}')
         path.write_text(text if "[service]" in text else _completed(text), encoding="utf-8")
         load_config(path, environment={})
 
@@ -117,8 +120,8 @@ def test_every_metric_is_in_the_reference(metric: Metric) -> None:
 
 def test_every_label_is_in_the_reference() -> None:
     metrics = Metrics()
-    for name in ("events", "ignored", "unchanged", "outbox_updates", "kafka_transactions"):
-        counter = getattr(metrics, name)
+    names = ("events", "ignored", "unchanged", "kafka_transactions")
+    for counter in (*(getattr(metrics, name) for name in names), metrics.outbox.updates):
         labels = ", ".join(f"`{label}`" for label in counter._labelnames)  # noqa: SLF001 - not public otherwise
         described = next(iter(counter.describe())).name
         (row,) = _rows(REFERENCE / "metrics.md", f"`{described}_total`")
@@ -137,7 +140,7 @@ def test_every_command_and_option_is_in_the_reference() -> None:
 def test_every_key_is_in_the_reference() -> None:
     text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
     listed = {name.rpartition(".")[2] for name in _TABLE_KEYS.findall(text)}
-    columns = {"id", "aggregatetype", "aggregateid", "type", "payload", "traceparent"}
+    columns = set(OutboxColumns.model_fields)
     known = set(keys_of(Config)) | {"client", "config", "columns"}
     assert known - columns - listed == set()
     assert listed - known == set()

@@ -14,13 +14,14 @@ from cdc_sidecar.config.model import Config, Table
 from cdc_sidecar.config.outbox import OutboxColumns
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
-_OPTIONAL_KEY = re.compile(r'^#(?=[a-z_"][^ ]* = )', re.MULTILINE)
+_OPTIONAL_KEY = re.compile(r'^#(?=[a-z_"][^ ]* = |\[)', re.MULTILINE)
 
 
 @pytest.fixture
 def complete(tmp_path: Path) -> Config:
     """Return the example with every optional key in force."""
     path = tmp_path / "complete.toml"
+    (tmp_path / "order_placed.avsc").write_text("{}", encoding="utf-8")
     path.write_text(uncommented(), encoding="utf-8")
     return load_config(path, environment={})
 
@@ -62,8 +63,11 @@ def test_the_example_shows_the_real_defaults(complete: Config) -> None:
     assert complete.shutdown == plain.shutdown
     assert complete.publish.split_seconds == plain.publish.split_seconds
     assert complete.publish.model_copy(update={"split_after": None}) == plain.publish
-    assert complete.outboxes[0].model_copy(update={"payload_as": None}) == plain.outboxes[0]
-    assert complete.outboxes[0].columns == OutboxColumns()
+    no_defaults = {"payload_as": None, "prune": None, "headers": {}, "envelope": {}}
+    columns = {"partition": None, "timestamp": None}
+    assert complete.outboxes[0].columns.model_copy(update=columns) == OutboxColumns()
+    no_defaults["columns"] = OutboxColumns()
+    assert complete.outboxes[0].model_copy(update=no_defaults) == plain.outboxes[0]
     assert complete.postgres.create_slot == plain.postgres.create_slot
     assert complete.transactional_id == plain.transactional_id
     choices = ("unkeyed", "tombstones", "truncate", "on_error")
