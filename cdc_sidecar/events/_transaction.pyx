@@ -132,3 +132,19 @@ cdef class SourceTransaction:
         self.records = []
         self.counts = {}
         self.size = 0
+
+
+def produce_each(produce, list records not None, Py_ssize_t at):
+    """Hand records to `produce`, from place `at` on; see `record.produce_each`."""
+    cdef Py_ssize_t place
+    cdef Record record
+    for place in range(at, len(records)):
+        record = records[place]
+        try:
+            produce(
+                record.topic, record.value, record.key, record.partition, None, None,
+                record.timestamp, record.headers,
+            )
+        except BufferError:
+            return place
+    return len(records)

@@ -1,5 +1,6 @@
 """A record as it goes to Kafka. The compiled envelope makes its own, with the same fields."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,3 +48,22 @@ class Record:
         """
         alone = self.headers or self.timestamp or self.partition != ANY_PARTITION
         return None if alone else self.topic
+
+
+def produce_each(produce: Callable[..., object], records: Sequence[Record], at: int) -> int:
+    """Hand records to `confluent_kafka.Producer.produce`, from place `at` on, without callbacks.
+
+    Return the place of the first one for which the client has no room, or that behind the last one.
+    """
+    for place in range(at, len(records)):
+        topic, value, key = records[place].topic, records[place].value, records[place].key
+        partition, time, headers = _particulars(records[place])
+        try:
+            produce(topic, value, key, partition, None, None, time, headers)
+        except BufferError:
+            return place
+    return len(records)
+
+
+def _particulars(record: Record) -> tuple[int, int, Headers | None]:
+    return record.partition, record.timestamp, record.headers

@@ -7,7 +7,7 @@ without the compiled ones.
 import os
 from typing import Final, cast
 
-from cdc_sidecar.events import envelope, ports, transcode
+from cdc_sidecar.events import envelope, ports, record, transcode
 from cdc_sidecar.events.payload import encode
 
 VARIABLE: Final = "CDC_SIDECAR_TRANSCODER"
@@ -17,6 +17,7 @@ SourceTransaction: type[ports.SourceTransaction] = envelope.SourceTransaction
 PayloadEncoder: type[ports.PayloadEncoder] = encode.PayloadEncoder
 # an envelope accepts only transactions of its own twin; this module always pairs the two
 Envelope = cast("type[ports.Envelope]", envelope.Envelope)
+produce_each = record.produce_each
 NAME = "python"
 
 if os.environ.get(VARIABLE) != "python":
@@ -30,4 +31,5 @@ if os.environ.get(VARIABLE) != "python":
         PayloadEncoder = _payload.PayloadEncoder
         SourceTransaction = _transaction.SourceTransaction
         Envelope = cast("type[ports.Envelope]", _envelope.Envelope)
+        produce_each = _transaction.produce_each
         NAME = "native"

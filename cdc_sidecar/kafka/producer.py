@@ -19,6 +19,7 @@ from cdc_sidecar.errors import (
     SidecarError,
     TransactionFailed,
 )
+from cdc_sidecar.events import twin
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.client import Asked, client_settings, error_of, translate, translated
 from cdc_sidecar.kafka.failure import (
@@ -232,20 +233,11 @@ class TransactionalProducer:
 
     def _produce_each(self, records: list[Record], wait: Callable[[], bool]) -> None:
         """Hand on records one by one: those that have a partition, a time or headers."""
-        produce: Any = self._producer.produce
-        for record in records:
-            topic, headers, place = record.topic, record.headers, record.partition
-            value, key = record.value, record.key
-            empty = False
-            while True:
-                try:  # without callbacks
-                    produce(topic, value, key, place, None, None, record.timestamp, headers)
-                    break
-                except BufferError:
-                    pass  # the client is not called before this is handled
-                if empty:
-                    raise too_large_for_queue(record, self._room)
-                empty = wait()
+        at, empty = 0, False
+        while (taken := twin.produce_each(self._producer.produce, records, at)) < len(records):
+            if empty and taken == at:
+                raise too_large_for_queue(records[taken], self._room)
+            at, empty = taken, wait()
 
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; return whether the producer may be used again.

@@ -63,7 +63,12 @@ def test_the_example_shows_the_real_defaults(complete: Config) -> None:
     assert complete.shutdown == plain.shutdown
     assert complete.publish.split_seconds == plain.publish.split_seconds
     assert complete.publish.model_copy(update={"split_after": None}) == plain.publish
-    no_defaults = {"payload_as": None, "prune": None, "headers": {}, "envelope": {}}
+    no_defaults: dict[str, object] = {
+        "payload_as": None,
+        "prune": None,
+        "headers": {},
+        "envelope": {},
+    }
     columns = {"partition": None, "timestamp": None}
     assert complete.outboxes[0].columns.model_copy(update=columns) == OutboxColumns()
     no_defaults["columns"] = OutboxColumns()
