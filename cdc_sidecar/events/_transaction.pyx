@@ -137,7 +137,7 @@ cdef class SourceTransaction:
 def produce_each(produce, list records not None, Py_ssize_t at):
     """Hand records to `produce`, from place `at` on; see `record.produce_each`."""
     cdef Py_ssize_t place
-    cdef Record record
+    cdef object record  # of either twin
     for place in range(at, len(records)):
         record = records[place]
         try:
