@@ -122,6 +122,9 @@ class _Comparison:
         for name, found in self._wanted.items():
             if name not in prepared.readable:
                 yield f"GRANT SELECT ON {sql_name(found)} TO {role};"
+            outbox = self._capture.outbox(name)
+            if outbox and outbox.prune and name not in prepared.deletable:
+                yield f"GRANT DELETE ON {sql_name(found)} TO {role};"
 
     # --- publication
 

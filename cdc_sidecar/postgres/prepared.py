@@ -39,6 +39,7 @@ class Prepared:
     partitions: tuple[str, ...]  # `schema.table`; they are no candidates
     usable_schemas: tuple[str, ...]  # that exist, and in which the role has USAGE
     readable: tuple[str, ...]  # `schema.table` of those on which the role has SELECT
+    deletable: tuple[str, ...]  # likewise with DELETE
     coverage: Coverage | None
     can_send_schemas: bool  # whether a publication can list them: since Postgres 15
     has_slot: bool
@@ -60,6 +61,7 @@ SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oi
        pg_roles r
 WHERE r.rolname = %s AND c.relkind IN ('r', 'p') AND has_table_privilege(r.oid, c.oid, 'SELECT')
 """
+_DELETABLE: Final = _READABLE.replace("'SELECT'", "'DELETE'")
 _PARTITIONS: Final = """
 SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relispartition AND c.relkind IN ('r', 'p')
@@ -96,6 +98,7 @@ def read_prepared(
         tuple(str(row[0]) for row in partitions),
         names(_SCHEMAS, role),
         names(_READABLE, role),
+        names(_DELETABLE, role),
         _read_coverage(connection, publication),
         connection.info.server_version >= _SCHEMAS_LISTED,
         bool(names(_SLOT, slot)),

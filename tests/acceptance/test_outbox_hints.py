@@ -6,6 +6,7 @@ from collections.abc import Callable
 import psycopg
 
 from tests.acceptance.conftest import Service
+from tests.acceptance.following import follow
 from tests.acceptance.outboxes import SCHEMA, configure
 from tests.acceptance.own_postgres import halt_of
 from tests.acceptance.test_check import faults_of
@@ -107,7 +108,10 @@ def test_check_names_the_privilege_that_pruning_lacks(
     service.reconfigure(service.dsn, psycopg.conninfo.make_conninfo("", **words))
     (fault,) = faults_of(service)
     assert fault["code"] == "CDC-209"
-    service.sql(f"GRANT DELETE ON kept TO {role}")
+    assert "GRANT SELECT, DELETE ON public.kept TO" in fault["hint"]
+    lacks = service.sidecar.run("setup-sql", "--diff").stdout
+    assert f"GRANT DELETE ON public.kept TO {role};" in lacks
+    follow(service, fault)
     assert faults_of(service) == []
     service.sql(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 

@@ -24,7 +24,7 @@ from cdc_sidecar.postgres.large_columns import read_large_columns
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
-from cdc_sidecar.postgres.sql_names import quoted
+from cdc_sidecar.postgres.sql_names import quoted, quoted_table
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
 from cdc_sidecar.wording import size
 
@@ -157,9 +157,15 @@ class SourceInspection:
     def _try_pruning(self) -> list[str]:
         """Let the server check that published rows may be deleted; nothing is deleted."""
         pruned = [(box.table, box) for box in self._config.outboxes if box.prune and box.table]
-        with self._database.connection() as connection:
-            for table, outbox in pruned:
-                rows_of(table, outbox, outbox.prune or 0).try_delete(connection)
+        for table, outbox in pruned:
+            try:
+                with self._database.connection() as connection:
+                    rows_of(table, outbox, outbox.prune or 0).try_delete(connection)
+            except PermissionMissing as error:
+                server = self._seen.server
+                role = quoted(server.user) if server else "the sidecar's role"
+                error.hint = f"GRANT SELECT, DELETE ON {quoted_table(table)} TO {role}"
+                raise
         return [table for table, _ in pruned]
 
     def _check_slot(self) -> SlotStatus | None:
