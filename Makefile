@@ -10,6 +10,10 @@ NATIVE = .venv/.native
 RUN = .venv/bin/
 SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks
 
+# Some environments set it. Each of the thousand processes that the tests start would then compile the
+# whole package, which takes a third of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo lint check test test-long interop sanitize soak bench clean
 
