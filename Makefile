@@ -15,7 +15,7 @@ SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint check test test-long interop sanitize soak bench clean
+.PHONY: help demo lint prepare check test test-long interop sanitize soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
@@ -38,7 +38,8 @@ check: lint
 
 # Four processes, each with one file at a time: the tests mostly wait for servers. The longest files
 # come first, because they are in tests/acceptance.
-test: lint
+test: $(NATIVE)
+	@$(MAKE) --no-print-directory --jobs 2 lint prepare
 	@$(RUN)pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # One process, because sizes and times are measured.
@@ -66,6 +67,10 @@ soak: $(NATIVE)
 
 bench: $(NATIVE)
 	@$(RUN)python -m benchmarks $(if $(QUICK),--quick) $(BENCH)
+
+# Each broker of the tests then starts with half the work.
+prepare: $(NATIVE)
+	@$(RUN)python -m cdc_sidecar.servers prepare
 
 lint: $(NATIVE)
 	@echo 'ruff, mypy, import contracts ...'
