@@ -141,6 +141,8 @@ class TransactionalProducer:
 
         """
         begun = time.monotonic()
+        # If it is not connected, librdkafka asks for its coordinator half a second later.
+        error_of(lambda: self._producer.list_topics(timeout=SLICE))
         while True:
             raised = error_of(lambda: self._producer.init_transactions(SLICE))
             if raised is None:
