@@ -93,10 +93,13 @@ clean:
 	@rm -rf build dist *.egg-info cdc_sidecar/events/*.c cdc_sidecar/events/*.so
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# An editable installation in the mode `compat` is a line in a file. In the default mode it is code that
+# every process imports at its start.
 $(ENVIRONMENT): pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("cdc-sidecar needs Python 3.11 or newer, this is %s: make PYTHON=..." \
 		% sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@echo 'Making .venv from constraints.txt (half a minute, only this once) ...'
 	@[ -x $(RUN)pip ] || $(PYTHON) -m venv .venv
-	@$(RUN)python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e 'client[all]'
+	@$(RUN)python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat \
+		-c constraints.txt -e '.[dev]' -e 'client[all]'
 	@touch $@
