@@ -12,6 +12,7 @@ from cdc_sidecar import process
 def main() -> None:
     """Run the command line."""
     process.fill_descriptors()
+    process.collect_rarely()
     if sys.argv[1:2] == ["run"]:
         process.hold_signals()
         _run()

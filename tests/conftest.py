@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 import psycopg
 import pytest
@@ -12,7 +13,26 @@ from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.waiting import await_true
 
+_LONGEST: Final = (
+    *("test_howtos", "test_exactly_once", "test_moves", "test_kafka_faults"),
+    *("test_snapshot_commands", "test_refused_clients", "test_sessions", "test_huge_transaction"),
+    *("test_snapshot", "test_status", "test_hints_brokers", "test_interfaces"),
+    *("test_snapshot_stalled", "test_snapshot_tables", "test_leftovers", "test_check"),
+    *("test_unreported_gaps", "test_failover", "test_snapshot_gaps", "test_ways_through"),
+    *("test_demo", "test_outage", "test_wheel", "test_cluster"),
+)
+"""The acceptance tests that take longest, by file and in that order."""
 SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}  # for all tests of a process
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that none of them ends a run of several processes alone."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    name = item.path.stem if item.path.parent.name == "acceptance" else ""
+    return _LONGEST.index(name) if name in _LONGEST else len(_LONGEST)
 
 
 @pytest.fixture(scope="session")

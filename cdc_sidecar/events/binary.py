@@ -12,11 +12,11 @@ _GROUP: Final = 14  # bits of two varint bytes
 _SIZE: Final = 1 << _GROUP  # of each table
 _MASK: Final = _SIZE - 1
 _SHORT: Final = _SIZE // 2  # a length below is written in at most two bytes
-_LAST: Final = tuple(
-    bytes((z,)) if z < 128 else bytes((z & 127 | 128, z >> 7))  # noqa: PLR2004 - 7-bit groups
-    for z in range(_SIZE)
-)
-_CONTINUED: Final = tuple(bytes((z & 127 | 128, z >> 7 | 128)) for z in range(_SIZE))
+_BYTES: Final = tuple(bytes((number,)) for number in range(256))
+_ENDS: Final = _BYTES[:128]  # the last byte of a varint: its first bit is 0
+_GOES_ON: Final = _BYTES[128:]  # every other byte
+_LAST: Final = _ENDS + tuple([low + high for high in _ENDS[1:] for low in _GOES_ON])
+_CONTINUED: Final = tuple([low + high for high in _GOES_ON for low in _GOES_ON])
 
 NULL: Final = b"\x00"
 """The first branch of a union `["null", T]`."""

@@ -6,6 +6,7 @@ other request is answered in the form of that API's errors.
 """
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -67,6 +68,7 @@ class HttpServer:
 
     def stop(self) -> None:
         """Stop serving."""
+        self._server.socket.shutdown(socket.SHUT_RDWR)  # the thread would wake half a second later
         self._server.shutdown()
         self._server.server_close()
 

@@ -27,22 +27,16 @@ def forget_frames(error: BaseException) -> None:
 def collect_leftovers() -> None:
     """Free what a session has left in cycles, Kafka clients with their threads among it.
 
-    The collector runs rarely (see `calm_collector`), and hardly ever while the brokers are away:
-    the clients of a hundred sessions would gather before it does.
+    The collector runs rarely (see `process.collect_rarely`), and hardly ever while the brokers are
+    away: the clients of a hundred sessions would gather before it does.
     """
     gc.collect()
 
 
 def calm_collector() -> None:
-    """Let the garbage collector run rarely: records form no cycles, but each counts towards a run.
-
-    Thresholds: the youngest generation every 50,000 objects, about ten parts of a transaction; the
-    older ones after 20 and 100 runs of the next younger. Measured on small rows: 2 to 3 % of the
-    replication thread's time.
-    """
+    """Let the garbage collector skip everything that exists by now: modules and configuration."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def calm_allocator() -> None:

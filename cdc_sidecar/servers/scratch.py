@@ -115,7 +115,10 @@ def _hold(path: Path) -> int | None:
 
 
 def _remove_unless_held(folder: Path) -> None:
-    lock = _hold(folder / "lock")
+    try:
+        lock = _hold(folder / "lock")
+    except FileNotFoundError:  # its owner has just removed it
+        return
     if lock is not None:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

@@ -52,7 +52,7 @@ def test_each_step_of_a_snapshot_is_told_with_its_rows(
 def test_what_a_person_does_to_a_snapshot_is_told(make_service: Callable[..., Service]) -> None:
     slowly = {'mode = "never"': 'mode = "initial"\nchunk_rows = 50\nmax_rows_per_second = 100'}
     service = make_service(TABLES + MARKS + _TOLD, **slowly)
-    service.sql(*ITEMS, "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 600) n")
+    service.sql(*ITEMS, "INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 6000) n")
     service.sidecar.start_and_stream()
     for action in ("pause", "resume", "cancel"):
         run = service.sidecar.run(f"snapshot {action}")

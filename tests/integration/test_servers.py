@@ -18,7 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.servers.__main__ import main as servers_main
 from cdc_sidecar.servers.host import UNPRIVILEGED_USER, cache_folder, package_home
-from cdc_sidecar.servers.kafka import KafkaBroker
+from cdc_sidecar.servers.kafka import CLASSES, KafkaBroker
+from cdc_sidecar.servers.kafka_download import prepared_folder
 from cdc_sidecar.servers.postgres import PostgresServer
 from cdc_sidecar.servers.postgres_installation import installed_postgres
 from cdc_sidecar.servers.process import Program, ServerProcess, can_read, run_tool
@@ -168,9 +169,18 @@ def test_the_error_of_a_tool_has_its_command_and_its_output(tmp_path: Path) -> N
     assert caught.value.cause == "no such option"
 
 
-def test_clean_is_the_only_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_command_than_clean_and_prepare_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert servers_main(["start"]) == 2
-    assert "cdc_sidecar.servers clean" in capsys.readouterr().err
+    assert "cdc_sidecar.servers clean|prepare" in capsys.readouterr().err
+
+
+def test_a_prepared_kafka_starts_with_the_classes_of_the_first_one() -> None:
+    assert servers_main(["prepare"]) == 0
+    with KafkaBroker() as broker:
+        assert str(prepared_folder() / CLASSES) in Path(f"/proc/{broker.pid}/maps").read_text()
+        assert "[aot" not in broker.log_path.read_text()
 
 
 def test_a_postgres_that_does_not_answer_in_time_is_ended() -> None:
@@ -185,7 +195,7 @@ def test_a_postgres_that_does_not_answer_in_time_is_ended() -> None:
 
 def test_a_kafka_that_cannot_start_says_why() -> None:
     with (
-        pytest.raises(ServerFailed, match=r"(?s)StorageTool.*process\.roles"),
+        pytest.raises(ServerFailed, match=r"(?s)(StorageTool|ended at start).*process\.roles"),
         KafkaBroker(properties={"process.roles": "nonsense"}),
     ):
         pass
