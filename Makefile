@@ -36,11 +36,11 @@ demo: $(NATIVE)
 check: lint
 	@$(RUN)pytest tests/unit
 
-# Six processes, each with one file at a time: the tests mostly wait for servers. The longest files
+# Five processes, each with one file at a time: the tests mostly wait for servers. The longest files
 # come first (tests/conftest.py).
 test: $(NATIVE)
 	@$(MAKE) --no-print-directory --jobs 2 lint prepare
-	@$(RUN)pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
+	@$(RUN)pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder
 
 # One process, because sizes and times are measured.
 test-long: lint
