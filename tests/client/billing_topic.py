@@ -95,13 +95,16 @@ def placed(number: int, **changed: object) -> bytes:
 
 
 class Topic:
-    """One topic, with a producer."""
+    """One topic, with a producer. It is created unless it `exists` already or later."""
 
-    def __init__(self, servers: str, partitions: int = 1, name: str | None = None) -> None:
+    def __init__(
+        self, servers: str, partitions: int = 1, name: str | None = None, *, exists: bool = False
+    ) -> None:
         self.servers = servers
         self.name = name or f"outbox.event.order_{uuid4().hex[:8]}"
         self._admin = AdminClient({"bootstrap.servers": servers})
-        self._admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(30)
+        if not exists:
+            self._admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(30)
         self._producer = Producer(
             {
                 "bootstrap.servers": servers,

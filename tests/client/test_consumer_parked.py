@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cdc_sidecar_client.consumer import (
     schema_sql,
 )
 
-from tests.client.billing_topic import framed, placed
+from tests.client.billing_topic import framed, order_id, placed
 from tests.client.running import QUICK, Service, running, write_effect
 from tests.waiting import await_true
 
@@ -166,6 +167,29 @@ def test_a_registry_that_is_away_delays_events_and_parks_none(service: Service) 
         service.registry.status = None
         service.await_effects(1)
     assert (consumer.counts.failed, consumer.counts.parked) == (0, 0)
+
+
+def test_two_retries_at_a_time_handle_each_event_once_and_in_order(service: Service) -> None:
+    for number in range(20):
+        service.topic.send("1", placed(number), "OrderPlaced")
+    service.topic.flush()
+    with running(_refusing(service, "1")):
+        service.await_parked(20)
+    ready, handled = threading.Barrier(2), []
+
+    def retry() -> None:
+        consumer = service.writing()
+        ready.wait(30)
+        handled.append(consumer.retry_parked().handled)
+
+    threads = [threading.Thread(target=retry) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sum(handled) == 20
+    orders = service.rows("SELECT order_id FROM effects ORDER BY ctid")
+    assert [order for (order,) in orders] == [order_id(number) for number in range(20)]
 
 
 _APP = """\

@@ -22,7 +22,12 @@ def convert(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any annotation, any
         Undecodable: the value does not fit, with the path of the field.
 
     """
-    return _convert(kind, value, "payload")
+    try:
+        return _convert(kind, value, "payload")
+    except Undecodable:
+        raise
+    except Exception as error:  # a class of the service may raise anything while it is made
+        raise Undecodable(f"payload: {type(error).__name__}: {error}") from error
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - as above
@@ -41,8 +46,14 @@ def _convert(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - as abov
 def _model(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - a model of pydantic
     try:
         return kind.model_validate(value)
-    except ValueError as error:  # pydantic's ValidationError is one
-        raise Undecodable(f"{path}: {error}") from error
+    except ValueError as error:
+        if not hasattr(error, "errors"):
+            raise
+        reasons = [
+            f"{'.'.join([path, *map(str, reason['loc'])])}: {reason['msg']}"
+            for reason in error.errors()  # the error's own text has the value
+        ]
+        raise Undecodable("; ".join(reasons)) from None
 
 
 def _dataclass(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - a dataclass
@@ -105,7 +116,7 @@ def _scalar(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - as above
         raise _mismatch(kind, value, path)
     if is_typeddict(kind) and isinstance(value, dict):
         return value
-    if not isinstance(kind, type):
+    if is_typeddict(kind) or not isinstance(kind, type):
         raise _mismatch(kind, value, path)
     if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
         return value
