@@ -60,6 +60,9 @@ def test_later_events_of_a_parked_key_wait_behind_it_and_are_retried_in_order(
         )
         failed = consumer.retry_parked()
         assert (failed.handled, list(failed.failed.values())) == (0, ["ValueError: no customer 1"])
+        unhandled = service.consumer().retry_parked()
+        text = "UnknownEventType: no handler of type 'OrderPlaced'"
+        assert (unhandled.handled, list(unhandled.failed.values())) == (0, [text])
         assert len(consumer.list_parked()) == 3
         assert service.writing().retry_parked().handled == 3
         service.topic.send("1", placed(1), "OrderPlaced")  # the key is free again

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from cdc_sidecar_client.consumer.errors import EventError, text_of
+from cdc_sidecar_client.consumer.errors import EventError, UnknownEventType, text_of
 from cdc_sidecar_client.consumer.handlers import Work
 from cdc_sidecar_client.consumer.record import Record
 from cdc_sidecar_client.consumer.transaction import call_handler
@@ -109,7 +109,6 @@ def retry_parked(
 
     Raises:
         RegistryUnavailable: a registry does not answer.
-        UnknownEventType: an event has no handler, and the policy is to stop.
 
     """
     wanted = {"group": group, "ids": None if ids is None else list(ids)}
@@ -154,7 +153,7 @@ class _Key:
                 self._handle(self._prepare(record))
                 discarded = (self._group, [identifier])
                 self._connection.execute(_DISCARD, discarded)
-        except (EventError, psycopg.Error) as error:
+        except (EventError, UnknownEventType, psycopg.Error) as error:
             if identifier is None or self._connection.broken:
                 raise
             self._note(identifier, text_of(error))
@@ -173,8 +172,9 @@ class _Key:
     def _handle(self, work: Work) -> None:
         if work.error:
             raise work.error
-        if work.call:
-            call_handler(self._connection, work.call)
+        if work.call is None:  # it had a handler when it was parked
+            raise UnknownEventType(f"no handler of type {work.record.header('type')!r}")
+        call_handler(self._connection, work.call)
 
     def _note(self, identifier: int, error: str) -> None:
         self.failed[identifier] = error
