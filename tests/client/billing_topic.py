@@ -137,6 +137,12 @@ class Topic:
             self.send(str(number), placed(number), "OrderPlaced")
         self.flush()
 
+    def place_under(self, key: str | None, *numbers: int) -> None:
+        """Send an OrderPlaced for each number, all of them with one key."""
+        for number in numbers:
+            self.send(key, placed(number), "OrderPlaced")
+        self.flush()
+
     def flush(self) -> None:
         """Wait until everything that was sent is there."""
         assert self._producer.flush(30) == 0

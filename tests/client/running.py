@@ -1,7 +1,7 @@
 """A consumer that runs in a thread of the test, and what it has done to its database."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -99,11 +99,15 @@ def running(*consumers: Consumer, tolerates: str = "\0") -> Iterator[None]:
     try:
         yield
     finally:
-        for consumer in consumers:
-            consumer.stop()
-        for thread in threads:
-            thread.join(30)
-            assert not thread.is_alive()
+        _stop(consumers, threads)
     for error in errors:
         if tolerates not in str(error):
             raise error
+
+
+def _stop(consumers: Sequence[Consumer], threads: Sequence[threading.Thread]) -> None:
+    for consumer in consumers:
+        consumer.stop()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()

@@ -179,19 +179,18 @@ def test_an_event_of_unknown_type_stops_the_consumer_if_the_policy_says_so(
     assert service.next_offset() == 1
 
 
+def _write_transaction(transaction: Transaction, event: Event[Any]) -> None:
+    """Write the effect with the number of its transaction; fail for one key."""
+    row = "INSERT INTO effects VALUES (pg_current_xact_id()::text, %s)"
+    transaction.execute(row, (event.key,))
+    assert event.key != "30"
+
+
 def test_batches_share_a_transaction_and_a_failure_among_them_costs_no_event(
     service: Service,
 ) -> None:
     consumer = service.consumer(Policy(retry=QUICK, batch=20))
-
-    @consumer.handler("OrderPlaced")
-    def write(transaction: Transaction, event: Event[dict[str, object]]) -> None:
-        transaction.execute(
-            "INSERT INTO effects VALUES (pg_current_xact_id()::text, %s)", (event.key,)
-        )
-        if event.key == "30":
-            transaction.execute("SELECT 1 / 0")
-
+    consumer.handler("OrderPlaced")(_write_transaction)
     service.topic.place(*range(60))
     with running(consumer):
         service.await_effects(*(key for key in range(60) if key != 30))
@@ -205,17 +204,14 @@ def test_a_group_begins_at_its_offsets_in_kafka_or_where_the_policy_says(
     service: Service,
 ) -> None:
     service.topic.place(1, 2)
-    late = service.writing(Policy(retry=QUICK, start="latest"))
-    with running(late):
+    late = Policy(retry=QUICK, start="latest")
+    with running(service.writing(late)):
         await_true(lambda: service.next_offset() == 2, what="the group began at the end")
     service.topic.place(3)
-    with running(service.writing(Policy(retry=QUICK, start="latest"))):
+    with running(service.writing(late)):
         service.await_effects(3)
     assert service.topic.committed(service.group) == 3
-    with running(service.writing()):  # the table decides
+    service.rows("DELETE FROM consumer_offsets RETURNING 1")
+    with running(service.writing()):  # the group's offset in Kafka decides
         service.topic.place(4)
         service.await_effects(3, 4)
-    service.rows("DELETE FROM consumer_offsets RETURNING 1")
-    with running(service.writing()):  # now Kafka does
-        service.topic.place(5)
-        service.await_effects(3, 4, 5)

@@ -40,44 +40,50 @@ def _refusing(service: Service, *keys: str, policy: Policy | None = None) -> Con
     return consumer
 
 
-def test_later_events_of_a_parked_key_wait_behind_it_and_are_retried_in_order(
-    service: Service,
-) -> None:
+def test_later_events_of_a_parked_key_wait_behind_it(service: Service) -> None:
     for key in ("1", "2", "1", None, "2", "1"):
-        service.topic.send(key, placed(int(key or 9)), "OrderPlaced")
-    service.topic.flush()
+        service.topic.place_under(key, 1)
     consumer = _refusing(service, "1")
     with running(consumer):
         parked = service.await_parked(3)
         await_true(lambda: service.next_offset() == 6, what="all events passed")
-        assert service.effects() == ["2", "None", "2"]
-        behind = "behind a parked event of its key"
-        assert [error for *_, error in parked] == ["ValueError: no customer 1", behind, behind]
-        assert (consumer.counts.handled, consumer.counts.parked, consumer.counts.failed) == (
-            3,
-            3,
-            3,
-        )
-        failed = consumer.retry_parked()
-        assert (failed.handled, list(failed.failed.values())) == (0, ["ValueError: no customer 1"])
-        unhandled = service.consumer().retry_parked()
-        text = "UnknownEventType: no handler of type 'OrderPlaced'"
-        assert (unhandled.handled, list(unhandled.failed.values())) == (0, [text])
+    assert service.effects() == ["2", "None", "2"]
+    behind = "behind a parked event of its key"
+    assert [error for *_, error in parked] == ["ValueError: no customer 1", behind, behind]
+    counts = consumer.counts
+    assert (counts.handled, counts.parked, counts.failed) == (3, 3, QUICK.attempts)
+
+
+def test_parked_events_are_retried_in_order_and_then_their_key_is_free(service: Service) -> None:
+    service.topic.place_under("1", 1, 2, 3)
+    consumer = _refusing(service, "1")
+    with running(consumer):
+        service.await_parked(3)
+        for retrying, error in (
+            (consumer, "ValueError: no customer 1"),
+            (service.consumer(), "UnknownEventType: no handler of type 'OrderPlaced'"),
+        ):
+            retried = retrying.retry_parked()
+            assert (retried.handled, list(retried.failed.values())) == (0, [error])
         assert len(consumer.list_parked()) == 3
         assert service.writing().retry_parked().handled == 3
-        service.topic.send("1", placed(1), "OrderPlaced")  # the key is free again
-        service.topic.flush()
-        await_true(lambda: consumer.counts.parked == 4, what="the next event")
-    assert [row.offset for row in consumer.list_parked()] == [6]
-    assert service.effects() == ["2", "None", "2", "1", "1", "1"]
+        service.topic.place_under("1", 4)
+        await_true(lambda: consumer.counts.failed == 2 * QUICK.attempts, what="it was tried")
+        service.await_parked(1)
+    assert [row.offset for row in consumer.list_parked()] == [3]
+    assert service.effects() == ["1", "1", "1"]
+
+
+def test_delays_grow_up_to_their_maximum() -> None:
+    retry = Retry(initial=0.05, factor=3)
+    assert [retry.delay(failures) for failures in (1, 2, 3)] == pytest.approx([0.05, 0.15, 0.45])
+    assert Retry().delay(2000) == Retry().maximum
 
 
 def test_a_failed_event_is_tried_again_with_growing_delays_and_the_next_ones_wait(
     service: Service,
 ) -> None:
     retry = Retry(attempts=4, initial=0.05, factor=3)
-    assert [retry.delay(failures) for failures in (1, 2, 3)] == pytest.approx([0.05, 0.15, 0.45])
-    assert Retry().delay(2000) == Retry().maximum
     attempts = []
     consumer = service.consumer(Policy(retry=retry))
 
@@ -133,14 +139,18 @@ def test_a_handler_may_park_at_once_and_a_swallowed_error_of_the_database_is_a_f
     assert consumer.counts.failed == 1 + 2 * QUICK.attempts
 
 
-def test_what_cannot_be_decoded_is_parked_and_never_passed_over(service: Service) -> None:
+def _broken_values() -> dict[str, bytes]:
     good = placed(1)
-    broken = {
+    return {
         "cut": good[:-3],
         "longer": good + b"!",
         "no such schema": framed(1, "x")[:1] + (77).to_bytes(4, "big") + b"x",
         "not an order": framed(4, {"order_id": "0" * 32, "reason": "OUT_OF_STOCK"}),
     }
+
+
+def test_what_cannot_be_decoded_is_parked_and_never_passed_over(service: Service) -> None:
+    broken = _broken_values()
     for key, value in broken.items():
         service.topic.send(key, value, "OrderPlaced")
     service.topic.place(5)
@@ -157,7 +167,6 @@ def test_what_cannot_be_decoded_is_parked_and_never_passed_over(service: Service
     assert [key for key, *_ in parked] == list(broken)
     errors = [error.split(":")[0] for *_, error in parked]
     assert errors == ["Undecodable", "Undecodable", "SchemaMissing", "KeyError"]
-    service.registry.schemas[77] = "string"
 
 
 def test_a_registry_that_is_away_delays_events_and_parks_none(service: Service) -> None:
@@ -173,9 +182,7 @@ def test_a_registry_that_is_away_delays_events_and_parks_none(service: Service) 
 
 
 def test_two_retries_at_a_time_handle_each_event_once_and_in_order(service: Service) -> None:
-    for number in range(20):
-        service.topic.send("1", placed(number), "OrderPlaced")
-    service.topic.flush()
+    service.topic.place_under("1", *range(20))
     with running(_refusing(service, "1")):
         service.await_parked(20)
     ready, handled = threading.Barrier(2), []
@@ -227,9 +234,7 @@ class _Shell:
 
 
 def test_the_command_lists_retries_and_discards(service: Service, tmp_path: Path) -> None:
-    for key in ("1", "1", "2", "3"):
-        service.topic.send(key, placed(int(key)), "OrderPlaced")
-    service.topic.flush()
+    service.topic.place(1, 1, 2, 3)
     with running(_refusing(service, "1", "2", "3")):
         service.await_parked(4)
     run, app = _Shell(service, tmp_path).run, "app:consumer"

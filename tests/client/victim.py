@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -147,23 +148,22 @@ def main(order: Order) -> None:
 
 def consumer_of(order: Order) -> Consumer:
     """Return the consumer; it ends the process at the step."""
-
-    def connect() -> psycopg.Connection[Any]:
-        connection = Connection.connect(order.database, autocommit=True)
-        connection.step = order.step
-        return connection
-
-    consumer = Consumer(
-        order.group,
-        topics=[order.topic],
-        bootstrap_servers=order.servers,
-        registry=order.registry,
-        database=connect,
-        policy=Policy(retry=RETRY, batch=order.batch),
-        kafka={"group.instance.id": order.instance, "session.timeout.ms": 6000},
-    )
+    settings: dict[str, Any] = {
+        "topics": [order.topic],
+        "bootstrap_servers": order.servers,
+        "registry": order.registry,
+        "policy": Policy(retry=RETRY, batch=order.batch),
+        "kafka": {"group.instance.id": order.instance, "session.timeout.ms": 6000},
+    }
+    consumer = Consumer(order.group, database=partial(_connect, order), **settings)
     consumer.handler("OrderPlaced")(Handler(order.step).place)
     return consumer
+
+
+def _connect(order: Order) -> psycopg.Connection[Any]:
+    connection = Connection.connect(order.database, autocommit=True)
+    connection.step = order.step
+    return connection
 
 
 class Handler:
