@@ -15,6 +15,16 @@ from tests.acceptance.brokers import remove_topics
 from tests.acceptance.howto import Operator, Page, prepared_operator
 from tests.waiting import await_true
 
+_OUTBOX = """
+CREATE TABLE public.outbox (id uuid PRIMARY KEY, aggregatetype text NOT NULL,
+    aggregateid text NOT NULL, type text NOT NULL, payload jsonb)
+"""
+_CONFIG = """
+[[outboxes]]
+table = "public.outbox"
+topic = "outbox.event.{aggregatetype}"
+payload = "framed"
+"""
 _ORDER = "6ecd8c99-4036-403d-bf84-cf8400f6783{}"
 _PLACED = {"customer": "Ada", "total": 10.25, "placed_at": "2026-01-02T03:04:05Z", "note": None}
 
@@ -25,11 +35,10 @@ def operator(
 ) -> Iterator[Operator]:
     """Yield an operator whose sidecar publishes an outbox; billing uses the same database."""
     with prepared_operator(tmp_path, database, kafka.bootstrap_servers, postgres) as made:
-        outbox = Page("use-the-outbox")
         remove_topics(made.kafka, "outbox.event.")
-        made.sql(outbox.take("sql", "CREATE TABLE"))
-        made.configure(outbox.take("toml", "[[outboxes]]"))
-        made.sh(outbox.take("sh", "--diff"))
+        made.sql(_OUTBOX)
+        made.configure(_CONFIG)
+        made.sh("cdc-sidecar setup-sql --config orders.toml --diff > outbox.sql")
         made.sql((tmp_path / "outbox.sql").read_text())
         made.sidecar.start_and_stream()
         registry = f"http://127.0.0.1:{made.sidecar.port}"
