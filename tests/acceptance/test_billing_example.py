@@ -53,22 +53,26 @@ def _place(service: Service, order: str) -> None:
     _emit(service, order, "OrderPlaced", **facts, lines=lines, note=None)
 
 
-@contextmanager
-def _billing(service: Service, database: str, *words: str) -> Iterator[None]:
-    """Run the service during the block, and stop it in order."""
-    environment = {
+def _environment(service: Service, database: str) -> dict[str, str]:
+    return {
         **os.environ,
         "BILLING_DATABASE": database,
         "ORDER_TOPIC": f"out.{service.name}.order",
         "KAFKA_BOOTSTRAP_SERVERS": service.kafka,
         "SCHEMA_REGISTRY": f"http://127.0.0.1:{service.sidecar.port}",
     }
-    command = [sys.executable, "-m", "examples.billing", *words]
+
+
+@contextmanager
+def _billing(service: Service, database: str) -> Iterator[None]:
+    """Create the tables of the service, run it during the block, and stop it in order."""
+    environment = _environment(service, database)
+    command = [sys.executable, "-m", "examples.billing"]
+    subprocess.run([*command, "migrate"], cwd=_ROOT, env=environment, check=True)
     with subprocess.Popen(command, cwd=_ROOT, env=environment) as process:
         try:
             yield
-            if not words:
-                process.terminate()
+            process.terminate()
             assert process.wait(30) == 0
         finally:
             process.kill()
@@ -92,8 +96,6 @@ def test_billing_writes_and_voids_invoices_from_the_events_of_a_sidecar(
     facts = "SELECT total::text, (placed_at AT TIME ZONE 'UTC')::text FROM invoices"
     invoice = ("12.30", "2026-01-02 03:04:05.000006")
     with new_database(postgres) as database:
-        with _billing(service, database, "migrate"):
-            pass
         with _billing(service, database):
             await_true(lambda: _rows(database, voided) == [(cancelled,)], what="a void invoice")
             await_true(lambda: _rows(database, facts) == [invoice] * 2, what="both invoices")

@@ -94,6 +94,14 @@ def placed(number: int, **changed: object) -> bytes:
     )
 
 
+_PRODUCER = {
+    "linger.ms": 1,
+    "log_level": 0,  # the broker may end before it
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+}
+
+
 class Topic:
     """One topic, with a producer. It is created unless it `exists` already or later."""
 
@@ -105,15 +113,7 @@ class Topic:
         self._admin = AdminClient({"bootstrap.servers": servers})
         if not exists:
             self._admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(30)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": servers,
-                "linger.ms": 1,
-                "log_level": 0,  # the broker may end before it
-                "partitioner": "murmur2_random",
-                "enable.idempotence": True,
-            }
-        )
+        self._producer = Producer({"bootstrap.servers": servers, **_PRODUCER})
 
     def send(
         self,

@@ -2,15 +2,11 @@
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from cdc_sidecar_client.consumer import schema_sql
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.client.billing_topic import Registry, Topic, running_registry
-from tests.client.running import Service
-
-EFFECTS = "CREATE TABLE effects (order_id text, note text)"
+from tests.client.running import Service, prepare
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +25,7 @@ def topic(kafka: KafkaBroker) -> Topic:
 @pytest.fixture
 def consumer_database(database: str) -> str:
     """Return the connection string of a database with the tables of consumers and `effects`."""
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(schema_sql().encode())
-        connection.execute(EFFECTS)
+    prepare(database)
     return database
 
 

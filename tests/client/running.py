@@ -7,12 +7,19 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
-from cdc_sidecar_client.consumer import Consumer, Event, Policy, Retry, Transaction
+from cdc_sidecar_client.consumer import Consumer, Event, Policy, Retry, Transaction, schema_sql
 
 from tests.client.billing_topic import Registry, Topic
 from tests.waiting import await_true
 
 QUICK = Retry(attempts=3, initial=0.01, maximum=0.05)
+
+
+def prepare(database: str) -> None:
+    """Create the tables of consumers, and `effects`."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(schema_sql().encode())
+        connection.execute("CREATE TABLE effects (order_id text, note text)")
 
 
 class Service:

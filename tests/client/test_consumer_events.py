@@ -144,8 +144,7 @@ def test_table_events_have_the_operation_as_their_type(service: Service) -> None
 
     block = {"source": {"commit_lsn": 77}, "transaction": {"total_order": 3}}
     for op, after in (("c", {"id": "1"}), ("d", None)):
-        value = {"op": op, "after": after, **block}
-        service.topic.send("1", framed(900, value, _ENVELOPE))
+        service.topic.send("1", framed(900, {"op": op, "after": after, **block}, _ENVELOPE))
     service.topic.send("1", None)
     service.topic.flush()
     with running(consumer):

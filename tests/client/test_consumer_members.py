@@ -3,16 +3,14 @@
 from collections import Counter
 from contextlib import ExitStack
 
-import psycopg
 import pytest
-from cdc_sidecar_client.consumer import Consumer, Policy, schema_sql
+from cdc_sidecar_client.consumer import Consumer, Policy
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.client.billing_topic import Registry, Topic
-from tests.client.conftest import EFFECTS
-from tests.client.running import QUICK, Service, running
+from tests.client.running import QUICK, Service, prepare, running
 from tests.waiting import await_true
 
 _EAGER = {"topic.metadata.refresh.interval.ms": 100}
@@ -79,9 +77,7 @@ def test_a_database_that_is_away_delays_events_and_repeats_none(
     topic: Topic, registry: Registry
 ) -> None:
     with PostgresServer(fsync=False) as server:
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(schema_sql().encode())
-            connection.execute(EFFECTS)
+        prepare(server.dsn())
         service = Service(server.dsn(), topic, registry)
         consumer = service.writing()
         with running(consumer):

@@ -26,6 +26,10 @@ _PARTITIONS = """\
 SELECT count(*) FROM pg_inherits WHERE inhparent = 'inbox'::regclass"""
 
 
+_OLD_PARTITION = """\
+CREATE TABLE inbox_20200101 PARTITION OF inbox FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')"""
+
+
 @pytest.fixture
 def inbox(database: str) -> str:
     """Return the connection string of a database with an inbox."""
@@ -184,10 +188,7 @@ def test_prune_makes_the_coming_partitions_and_drops_old_ones_whole(inbox: str) 
         INBOX.prune(connection, keep="8d")
         assert connection.execute(_PARTITIONS).fetchone() == (9,)
         assert not INBOX.first(connection, "late")
-        connection.execute(
-            "CREATE TABLE inbox_20200101 PARTITION OF inbox"
-            " FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')"
-        )
+        connection.execute(_OLD_PARTITION)
         connection.execute("INSERT INTO inbox VALUES ('old', '2020-01-01')")
         assert not INBOX.first(connection, "old")
         INBOX.prune(connection, keep=timedelta(days=7))
