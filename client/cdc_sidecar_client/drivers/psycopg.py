@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from cdc_sidecar_client.drivers import POSITION
 from cdc_sidecar_client.errors import NotInTransaction, TransactionOpen
@@ -40,6 +40,11 @@ def _check_transaction(connection: Connection | AsyncConnection) -> None:
         )
 
 
+def _is_unsure(connection: Connection | AsyncConnection) -> bool:
+    """Return whether only a sync of the pipeline tells if there is a transaction."""
+    return connection.autocommit and connection.pgconn.pipeline_status is not PipelineStatus.OFF
+
+
 def _check_ended(connection: Connection | AsyncConnection) -> None:
     if not _is_idle(connection):
         raise TransactionOpen(
@@ -59,6 +64,9 @@ class PsycopgDriver:
 
     def write(self, written: Sequence[Statement]) -> None:
         """Run statements in the caller's transaction; see `Driver.write`."""
+        if _is_unsure(self._connection):
+            with self._connection.pipeline() as pipeline:
+                pipeline.sync()
         _check_transaction(self._connection)
         with psycopg.Cursor(self._connection) as cursor:
             for statement in written:
@@ -83,6 +91,9 @@ class AsyncPsycopgDriver:
 
     async def write(self, written: Sequence[Statement]) -> None:
         """Run statements in the caller's transaction; see `Driver.write`."""
+        if _is_unsure(self._connection):
+            async with self._connection.pipeline() as pipeline:
+                await pipeline.sync()
         _check_transaction(self._connection)
         async with psycopg.AsyncCursor(self._connection) as cursor:
             for statement in written:
