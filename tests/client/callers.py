@@ -126,38 +126,40 @@ def _url(dsn: str, driver: str) -> URL:
 
 
 @contextmanager
-def _engine(dsn: str, **options: str) -> Iterator[Engine]:
-    engine = create_engine(_url(dsn, "psycopg"), **options)
+def engine(dsn: str, **options: str) -> Iterator[Engine]:
+    """Make an engine on psycopg for the time of a block."""
+    made = create_engine(_url(dsn, "psycopg"), **options)
     try:
-        yield engine
+        yield made
     finally:
-        engine.dispose()
+        made.dispose()
 
 
 @asynccontextmanager
-async def _async_engine(dsn: str, driver: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(_url(dsn, driver))
+async def async_engine(dsn: str, driver: str) -> AsyncIterator[AsyncEngine]:
+    """Make an async engine for the time of a block."""
+    made = create_async_engine(_url(dsn, driver))
     try:
-        yield engine
+        yield made
     finally:
-        await engine.dispose()
+        await made.dispose()
 
 
 def _sqlalchemy(dsn: str, outbox: Outbox, event: Event, end: End) -> UUID:
-    with _engine(dsn) as engine, Session(engine) as session:
+    with engine(dsn) as made, Session(made) as session:
         event_id: UUID = outbox.emit(session, **event)
         getattr(session, end)()
     return event_id
 
 
 def _sqlalchemy_outside(dsn: str, outbox: Outbox, event: Event) -> None:
-    with _engine(dsn, isolation_level="AUTOCOMMIT") as engine, Session(engine) as session:
+    with engine(dsn, isolation_level="AUTOCOMMIT") as made, Session(made) as session:
         outbox.emit(session, **event)
 
 
 def _sqlalchemy_scoped(dsn: str, outbox: Outbox, event: Event, end: End) -> UUID:
-    with _engine(dsn) as engine:
-        session = scoped_session(sessionmaker(engine))
+    with engine(dsn) as made:
+        session = scoped_session(sessionmaker(made))
         try:
             event_id: UUID = outbox.emit(session, **event)
             getattr(session, end)()
@@ -167,14 +169,14 @@ def _sqlalchemy_scoped(dsn: str, outbox: Outbox, event: Event, end: End) -> UUID
 
 
 def _sqlalchemy_without_begin(dsn: str, outbox: Outbox, event: Event) -> None:
-    with _engine(dsn) as engine, Session(engine, autobegin=False) as session:
+    with engine(dsn) as made, Session(made, autobegin=False) as session:
         outbox.emit(session, **event)
 
 
 def _async_sqlalchemy(driver: str) -> Caller:
     def emit(dsn: str, outbox: Outbox, event: Event, end: End) -> UUID:
         async def call() -> UUID:
-            async with _async_engine(dsn, driver) as engine, AsyncSession(engine) as session:
+            async with async_engine(dsn, driver) as made, AsyncSession(made) as session:
                 event_id: UUID = await outbox.emit_async(session, **event)
                 await getattr(session, end)()
             return event_id
@@ -183,7 +185,7 @@ def _async_sqlalchemy(driver: str) -> Caller:
 
     def emit_outside(dsn: str, outbox: Outbox, event: Event) -> None:
         async def call() -> None:
-            async with _async_engine(dsn, driver) as engine, engine.connect() as plain:
+            async with async_engine(dsn, driver) as made, made.connect() as plain:
                 connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
                 await outbox.emit_async(connection, **event)
 
@@ -238,7 +240,8 @@ def _django_outside(dsn: str, outbox: Outbox, event: Event) -> None:
 
 
 @asynccontextmanager
-async def _asyncpg_connection(dsn: str) -> AsyncIterator[Any]:
+async def asyncpg_connection(dsn: str) -> AsyncIterator[Any]:
+    """Connect for the time of a block."""
     connection = await asyncpg.connect(_address(dsn))
     try:
         yield connection
@@ -248,7 +251,7 @@ async def _asyncpg_connection(dsn: str) -> AsyncIterator[Any]:
 
 def _asyncpg(dsn: str, outbox: Outbox, event: Event, end: End) -> UUID:
     async def emit() -> UUID:
-        async with _asyncpg_connection(dsn) as connection:
+        async with asyncpg_connection(dsn) as connection:
             transaction = connection.transaction()
             await transaction.start()
             event_id: UUID = await outbox.emit_async(connection, **event)
@@ -272,7 +275,7 @@ def _asyncpg_pool(dsn: str, outbox: Outbox, event: Event, end: End) -> UUID:
 
 def _asyncpg_outside(dsn: str, outbox: Outbox, event: Event) -> None:
     async def emit() -> None:
-        async with _asyncpg_connection(dsn) as connection:
+        async with asyncpg_connection(dsn) as connection:
             await outbox.emit_async(connection, **event)
 
     asyncio.run(emit())
