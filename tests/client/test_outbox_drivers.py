@@ -30,6 +30,7 @@ EVENT: dict[str, Any] = {
     "event": {"customer": 'Zoë 100% "$1"', "total": Decimal("12.50")},
     "aggregate": ("order", "42"),
     "type": "OrderPlaced",
+    "extra": {"part": 3},
 }
 drivers = pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS.keys())
 shapes = pytest.mark.parametrize("shape", ["table", "transient", "message"])
@@ -45,6 +46,7 @@ def prepared(database: str) -> str:
     with psycopg.connect(database, autocommit=True) as connection:
         sql = outbox_sql("table", table="public.outbox", role="postgres")
         connection.execute(sql.encode())
+        connection.execute("ALTER TABLE outbox ADD part int")
     make_slot(database)
     return database
 
@@ -57,7 +59,7 @@ def rows(dsn: str) -> list[dict[str, Any]]:
 
 def _written(event_id: UUID) -> dict[str, Any]:
     key = {"aggregatetype": "order", "aggregateid": "42", "type": "OrderPlaced"}
-    return {"id": str(event_id), **key, "payload": PAYLOAD}
+    return {"id": str(event_id), **key, "payload": PAYLOAD, "part": 3}
 
 
 @drivers
