@@ -90,6 +90,23 @@ def test_columns_have_the_names_and_the_types_of_the_owner(
     }
 
 
+@pytest.mark.parametrize(
+    ("payload", "payload_as"), [("json", "text"), ("text", "text"), ("bytea", "bytes")]
+)
+def test_a_zero_byte_is_taken_where_postgres_can_hold_it(
+    database: str, payload: str, payload_as: PayloadAs
+) -> None:
+    field = {"name": "f", "type": "bytes"}
+    schemas = {"R": {"type": "record", "name": "R", "fields": [field]}}
+    outbox = Outbox(table="Shop.Out%box", columns=_NAMES, payload_as=payload_as, schemas=schemas)
+    event = EVENT | {"event": {"f": b"\0"}, "type": "R"}
+    with outbox_table(database, _COLUMNS.format(id="uuid", payload=payload)) as connection:
+        outbox.emit(connection, **event)
+        (row,) = rows(connection)
+    text = '{"f":"\\u0000"}'
+    assert row["payload"] in (text, text.encode(), {"f": "\0"})
+
+
 def test_a_tombstone_is_null_in_a_table_and_in_a_message(database: str) -> None:
     make_slot(database)
     columns = _COLUMNS.format(id="uuid", payload="jsonb")
