@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from cdc_sidecar_client import Position, TransactionOpen, position, position_async
 from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from tests.client.callers import (
@@ -33,7 +35,7 @@ def prepared(database: str) -> str:
 
 
 def _psycopg(dsn: str) -> Position:
-    with psycopg.connect(dsn) as connection:
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
         connection.execute(_WRITE)
         with pytest.raises(TransactionOpen):
             position(connection)
@@ -91,6 +93,18 @@ def _async_sqlalchemy(dsn: str) -> Position:
     return asyncio.run(ask())
 
 
+def _async_sqlalchemy_session(dsn: str) -> Position:
+    async def ask() -> Position:
+        async with async_engine(dsn, "psycopg") as made, AsyncSession(made) as session:
+            await session.execute(text(_WRITE))
+            with pytest.raises(TransactionOpen):
+                await position_async(session)
+            await session.commit()
+            return await position_async(session)
+
+    return asyncio.run(ask())
+
+
 def _django(dsn: str) -> Position:
     with django_alias(dsn) as alias:
         connection: Any = django.db.connections[alias]
@@ -135,6 +149,7 @@ def _asyncpg(dsn: str) -> Position:
         _sqlalchemy,
         _sqlalchemy_connection,
         _async_sqlalchemy,
+        _async_sqlalchemy_session,
         _django,
         _django_without_autocommit,
         _asyncpg,

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.rows import tuple_row
 
 from cdc_sidecar_client.drivers import POSITION
 from cdc_sidecar_client.errors import NotInTransaction, TransactionOpen
@@ -75,7 +76,7 @@ class PsycopgDriver:
     def read_position(self) -> str:
         """Return the end of the WAL; see `Driver.read_position`."""
         _check_ended(self._connection)
-        with psycopg.Cursor(self._connection) as cursor:
+        with psycopg.Cursor(self._connection, row_factory=tuple_row) as cursor:
             row = cursor.execute(POSITION).fetchone()
         if not self._connection.autocommit:
             self._connection.rollback()
@@ -102,7 +103,7 @@ class AsyncPsycopgDriver:
     async def read_position(self) -> str:
         """Return the end of the WAL; see `Driver.read_position`."""
         _check_ended(self._connection)
-        async with psycopg.AsyncCursor(self._connection) as cursor:
+        async with psycopg.AsyncCursor(self._connection, row_factory=tuple_row) as cursor:
             await cursor.execute(POSITION)
             row = await cursor.fetchone()
         if not self._connection.autocommit:

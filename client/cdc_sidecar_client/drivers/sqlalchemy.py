@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
@@ -58,12 +57,12 @@ class SqlAlchemyDriver:
     def _connection(self) -> Connection:
         if isinstance(self._given, Connection):
             return self._given
-        try:
-            return self._given.connection()
-        except InvalidRequestError as error:
+        if not (self._given.autobegin or self._given.in_transaction()):
             raise NotInTransaction(
-                f"the session has no transaction: {error}; emit inside `with session.begin():`"
-            ) from error
+                "the session is in no transaction and begins none by itself; "
+                "emit inside `with session.begin():`"
+            )
+        return self._given.connection()
 
     def read_position(self) -> str:
         """Return the end of the WAL; see `Driver.read_position`.
