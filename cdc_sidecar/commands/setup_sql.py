@@ -1,5 +1,6 @@
 """`cdc-sidecar setup-sql`: prints the SQL that the owner of the database runs once."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import typer
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.model import Config, Outbox, Postgres
+from cdc_sidecar.config.model import Config, Postgres
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import DatabaseNeeded
 from cdc_sidecar.logs import configure_logging
@@ -18,6 +20,7 @@ from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
 
 _ROLE = "cdc_sidecar"
 """The role if postgres.dsn names none."""
+_NO_WORD = re.compile(r"\W")
 _SQL = """\
 -- For the owner of database {database}, to be run in this order. The sidecar runs none of it.
 
@@ -105,13 +108,22 @@ def setup_diff(path: Path, dsn: str | None) -> int:
 
 
 def setup_outbox(path: Path, shape: Shape) -> int:
-    """Print the SQL of the configured outboxes, or of `public.outbox` if there is none."""
+    """Print the SQL of the configured outboxes of a shape, or of `outbox` if there is none."""
     config = load_config(path)
-    outboxes = [outbox for outbox in config.outboxes if not outbox.dropped]
-    for outbox in outboxes or [Outbox(table="public.outbox")]:
-        columns = {role: names[-1] for role, names in outbox.columns.by_role.items()}
-        columns.setdefault("tracestate", "tracestate")
-        typer.echo(outbox_sql(shape, table=outbox.table, role=_role(config), columns=columns))
+    is_message = shape == "message"
+    default = Outbox(prefix="outbox") if is_message else Outbox(table="public.outbox")
+    outboxes = [each for each in config.outboxes if not each.dropped]
+    for outbox in [each for each in outboxes if (each.table is None) == is_message] or [default]:
+        columns = {**outbox.wanted, **outbox.columns.by_role}
+        sql = outbox_sql(
+            shape,
+            table=outbox.table or f"public.{_NO_WORD.sub('_', outbox.name)}",
+            role=_role(config),
+            columns={role: names[-1] for role, names in columns.items()},
+            prefix=outbox.name,
+            prunes=outbox.prune is not None,
+        )
+        typer.echo(sql)
     return 0
 
 

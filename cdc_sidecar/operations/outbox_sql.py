@@ -16,7 +16,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "traceparent": "text",
     "tracestate": "text",
 }
-"""What each column is, by its role; other roles have columns of the owner's own making."""
+"""What each column is, by its role."""
 _VALUES: Final[Mapping[str, str]] = {
     "id": "emitted",
     "aggregatetype": "$1",
@@ -68,6 +68,9 @@ _MESSAGE: Final = """\
         || CASE WHEN $6 IS NULL THEN '{{}}' ELSE jsonb_build_object({traceparent}, $6) END
         || CASE WHEN $7 IS NULL THEN '{{}}' ELSE jsonb_build_object({tracestate}, $7) END
     )::text);"""
+_MORE: Final = """\
+-- The configuration reads more, which you add yourself, as arguments of the function too: {more}.
+"""
 _NEEDS: Final[Mapping[Shape, str]] = {
     "table": "INSERT on the table",
     "transient": "INSERT, SELECT and DELETE on the table",
@@ -89,14 +92,18 @@ def outbox_sql(
     The function is named after `table` (`schema.table`) and is in its schema: `public.outbox_emit`
     for `public.outbox`. A `message` outbox has no table, only messages with `prefix`. `columns` has
     the name of each role; a role that is missing has no column, except in messages, where it has
-    its own name. `prunes` grants the role of the sidecar the privilege to delete rows.
+    its own name. Columns of other roles, such as `partition`, are named in a remark: the owner says
+    what is in them. `prunes` grants the role of the sidecar the privilege to delete rows.
     """
     names = dict(columns) if columns else {role: role for role in _TYPES}
     function = _function(shape, table, names, prefix)
-    return function if shape == "message" else f"{_table(table, names, role, prunes)}\n{function}"
+    if shape != "message":
+        function = f"{_table(table, names, role, prunes)}\n{function}"
+    more = ", ".join(always_quoted(name) for role, name in names.items() if role not in _TYPES)
+    return f"{_MORE.format(more=more)}{function}" if more else function
 
 
-def _table(table: str, names: Mapping[str, str], role: str, prunes: bool) -> str:  # noqa: FBT001 - as above
+def _table(table: str, names: Mapping[str, str], role: str, prunes: bool) -> str:  # noqa: FBT001 - as `outbox_sql`
     width = max(len(always_quoted(names[role])) for role in _TYPES if role in names)
     columns = [
         f"    {always_quoted(names[role]):{width}} {kind}"

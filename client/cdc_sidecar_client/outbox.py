@@ -20,6 +20,8 @@ from cdc_sidecar_client.trace import trace_of_caller
 Aggregate = tuple[str, str | int | UUID]
 Extra = Mapping[str, object]
 _SHAPES: Final = ("table", "transient", "message")
+_RESERVED_PREFIX: Final = "cdc-sidecar."
+"""The prefixes of the sidecar's own messages begin with it."""
 _NO_TOPICS: Final = frozenset({"", ".", ".."})
 
 
@@ -53,6 +55,8 @@ class Outbox:
             raise OutboxMistaken(f"shape {shape!r} is none of {', '.join(_SHAPES)}")
         if payload_as not in PAYLOAD_CASTS:
             raise OutboxMistaken(f"payload_as {payload_as!r} is none of text, bytes")
+        if not prefix or prefix.startswith(_RESERVED_PREFIX):
+            raise OutboxMistaken(f"prefix is empty or begins with {_RESERVED_PREFIX}")
         self._shape = shape
         self._table = table
         self._prefix = prefix
@@ -122,7 +126,7 @@ class Outbox:
         self, event: object, aggregate: Aggregate, given: str | None, event_id: UUID, extra: Extra
     ) -> list[Statement]:
         event_type = _type_of(event, given)
-        payload = self._encode(event, event_type)
+        payload = self._encode(event, event_type, extra.get("version"))
         roles = {"id": str(event_id), **_key_of(aggregate), "type": event_type}
         trace = trace_of_caller()
         traces = {role: trace.get(role) for role in ("traceparent", "tracestate")}
@@ -146,9 +150,9 @@ class Outbox:
         """Return values by the columns of their roles, without those that the outbox lacks."""
         return {self._columns[role]: roles[role] for role in roles if role in self._columns}
 
-    def _encode(self, event: object, event_type: str) -> Any:  # noqa: ANN401 - JSON
+    def _encode(self, event: object, event_type: str, version: object) -> Any:  # noqa: ANN401 - JSON
         """Return the JSON of an event."""
-        node = self._schemas.find(event_type) if self._schemas else None
+        node = self._schemas.find(event_type, version) if self._schemas else None
         if event is None:
             return None
         try:

@@ -187,6 +187,7 @@ def test_a_wrong_argument_is_refused(database: str, wrong: dict[str, Any], expec
     ("wrong", "expected"),
     [
         ({"shape": "tabel"}, "shape 'tabel' is none of table, transient, message"),
+        ({"prefix": "cdc-sidecar.x"}, "begins with cdc-sidecar"),
         ({"payload_as": "json"}, "payload_as 'json' is none of text, bytes"),
         ({"columns": {"tracparent": None}}, "did you mean traceparent"),
         ({"columns": {"colour": None}}, "known: id, aggregatetype"),

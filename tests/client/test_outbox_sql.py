@@ -162,7 +162,11 @@ prefixes = ["x"]
 _OUTBOXES = """
 [[outboxes]]
 table = "shop.events"
-columns = { payload = ["body", "content"] }
+columns = { payload = ["body", "content"], partition = "part" }
+headers = { tenant = "the tenant" }
+prune = "1h"
+[[outboxes]]
+prefix = "shop.orders"
 [[outboxes]]
 table = "shop.former"
 dropped = true
@@ -185,8 +189,17 @@ def _printed(folder: Path, text: str, *words: str) -> str:
 def test_setup_sql_prints_the_outbox_of_the_configuration(tmp_path: Path) -> None:
     columns = {role: role for role in ("id", "aggregatetype", "aggregateid", "type", "payload")}
     columns |= {"payload": "content", "traceparent": "traceparent", "tracestate": "tracestate"}
-    expected = outbox_sql("transient", table="shop.events", role="reader", columns=columns)
-    assert _printed(tmp_path, _CONFIG + _OUTBOXES, "--outbox", "transient") == f"{expected}\n"
+    expected = outbox_sql(
+        "transient", table="shop.events", role="reader", columns=columns, prunes=True
+    )
+    printed = _printed(tmp_path, _CONFIG + _OUTBOXES, "--outbox", "transient")
+    remark, _, script = printed.partition("\n")
+    assert script == f"{expected}\n"
+    assert remark.endswith('of the function too: "part", "the tenant".')
+    expected = outbox_sql(
+        "message", table="public.shop_orders", role="reader", prefix="shop.orders"
+    )
+    assert _printed(tmp_path, _CONFIG + _OUTBOXES, "--outbox", "message") == f"{expected}\n"
 
 
 def test_setup_sql_prints_an_outbox_where_none_is_configured(tmp_path: Path) -> None:

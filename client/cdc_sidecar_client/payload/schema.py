@@ -58,11 +58,9 @@ def _qualified(name: str, namespace: str) -> str:
 
 
 class Compiler:
-    """Compiles one schema, which may refer to the records of others."""
+    """Compiles one schema. A reference names a type that the schema has defined before it."""
 
-    def __init__(self, schemas: Mapping[str, Json]) -> None:
-        """Take the records that a reference may name, by their full names."""
-        self._schemas = schemas
+    def __init__(self) -> None:
         self._named: dict[str, Node] = {}
 
     def compile(  # noqa: PLR0911 - a form of a schema each
@@ -98,9 +96,7 @@ class Compiler:
         full = _qualified(name, namespace)
         if full in self._named:
             return self._named[full]
-        if full in self._schemas:
-            return self.compile(self._schemas[full])
-        raise SchemaMistaken(f"type {full} is defined nowhere")
+        raise SchemaMistaken(f"type {full} is not defined before it is used")
 
     def _union(self, branches: list[Json], namespace: str) -> Node:
         items = tuple(self.compile(branch, namespace) for branch in branches)

@@ -22,14 +22,14 @@ class Schemas:
     def __init__(self, nodes: Mapping[str, Node]) -> None:
         self._nodes = dict(nodes)
 
-    def find(self, event_type: str) -> Node:
-        """Return the schema of an event type.
+    def find(self, event_type: str, version: object = None) -> Node:
+        """Return the schema of an event type: that of its version, named `<type>.v<version>`.
 
         Raises:
             EventTypeUnknown: there is none.
 
         """
-        node = self._nodes.get(event_type)
+        node = self._nodes.get(f"{event_type}.v{version}") or self._nodes.get(event_type)
         if node is None:
             close = get_close_matches(event_type, self._nodes, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(self._nodes)}"
@@ -40,8 +40,7 @@ class Schemas:
 def load_schemas(source: Source) -> Schemas:
     """Read the schemas of a folder, or those of a mapping from event types to files or schemas.
 
-    In a folder, the event type is the name of the record without its namespace. A schema may refer
-    to a record of another file.
+    In a folder, the event type is the name of the record without its namespace.
 
     Raises:
         OutboxMistaken: the folder or a file does not exist, or the folder has no schema.
@@ -52,12 +51,7 @@ def load_schemas(source: Source) -> Schemas:
         named = {name: (name, _read_any(each)) for name, each in source.items()}
     else:
         named = _read_folder(Path(source))
-    records: dict[str, Json] = {}
-    for where, schema in named.values():
-        full = _record_name(schema, where)
-        if records.setdefault(full, schema) != schema:
-            raise SchemaMistaken(f"{where}: record {full} is defined by another schema too")
-    return Schemas({name: _compile(records, *each) for name, each in named.items()})
+    return Schemas({name: _compile(*each) for name, each in named.items()})
 
 
 def _read_any(source: Json) -> Json:
@@ -101,8 +95,9 @@ def _record_name(schema: Json, where: str) -> str:
         raise SchemaMistaken(f"{where}: {error}") from None
 
 
-def _compile(records: Mapping[str, Json], where: str, schema: Json) -> Node:
+def _compile(where: str, schema: Json) -> Node:
+    _record_name(schema, where)
     try:
-        return Compiler(records).compile(schema)
+        return Compiler().compile(schema)
     except SchemaMistaken as error:
         raise SchemaMistaken(f"{where}: {error}") from None
