@@ -203,14 +203,7 @@ def django_alias(dsn: str) -> Iterator[str]:
     if not django.conf.settings.configured:
         django.conf.settings.configure()
         django.setup()
-    words = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
-    settings = {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": words["dbname"],
-        "USER": words["user"],
-        "HOST": words["host"],
-        "PORT": words["port"],
-    }
+    settings = _django_settings(dsn)
     both = django.db.connections.configure_settings({"default": settings, "other": settings})
     django.db.connections.settings["other"] = both["other"]
     try:
@@ -218,6 +211,13 @@ def django_alias(dsn: str) -> Iterator[str]:
     finally:
         django.db.connections["other"].close()
         del django.db.connections["other"]
+
+
+def _django_settings(dsn: str) -> dict[str, str]:
+    words = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    names = {"NAME": "dbname", "USER": "user", "HOST": "host", "PORT": "port"}
+    engine = {"ENGINE": "django.db.backends.postgresql"}
+    return engine | {setting: words[word] for setting, word in names.items()}
 
 
 def _django(dsn: str, outbox: Outbox, event: Event, end: End) -> UUID:

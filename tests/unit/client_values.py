@@ -46,26 +46,25 @@ def _logical(kind: str, name: str, **more: object) -> Schema:
     return {"type": kind, "logicalType": name, **more}
 
 
-def _scalars() -> list[Pair]:
-    return [
-        ("null", st.none()),
-        ("boolean", st.booleans()),
-        ("int", _INTS),
-        ("long", _LONGS),
-        ("float", st.floats(width=32, allow_nan=False) | _NAN),
-        ("double", _DOUBLES),
-        ("bytes", st.binary(max_size=8)),
-        ("string", _TEXT),
-        (_logical("bytes", "decimal", precision=9, scale=2), _decimals(9, 2)),
-        (_logical("bytes", "decimal", precision=28, scale=0), _decimals(28, 0)),
-        (_logical("string", "uuid"), st.uuids()),
-        (_logical("int", "date"), st.dates()),
-        (_logical("int", "time-millis"), _times(3)),
-        (_logical("long", "time-micros"), _times(6)),
-        (_logical("long", "timestamp-millis"), _moments(3)),
-        (_logical("long", "timestamp-micros"), _moments(6)),
-        (_logical("long", "local-timestamp-micros"), _moments(6, local=True)),
-    ]
+_SCALARS: list[Pair] = [
+    ("null", st.none()),
+    ("boolean", st.booleans()),
+    ("int", _INTS),
+    ("long", _LONGS),
+    ("float", st.floats(width=32, allow_nan=False) | _NAN),
+    ("double", _DOUBLES),
+    ("bytes", st.binary(max_size=8)),
+    ("string", _TEXT),
+    (_logical("bytes", "decimal", precision=9, scale=2), _decimals(9, 2)),
+    (_logical("bytes", "decimal", precision=28, scale=0), _decimals(28, 0)),
+    (_logical("string", "uuid"), st.uuids()),
+    (_logical("int", "date"), st.dates()),
+    (_logical("int", "time-millis"), _times(3)),
+    (_logical("long", "time-micros"), _times(6)),
+    (_logical("long", "timestamp-millis"), _moments(3)),
+    (_logical("long", "timestamp-micros"), _moments(6)),
+    (_logical("long", "local-timestamp-micros"), _moments(6, local=True)),
+]
 
 
 @st.composite
@@ -82,7 +81,7 @@ def _any(  # noqa: PLR0911 - a kind each
         kinds += ["array", "map", "record", "optional", "union"]
     match draw(st.sampled_from(kinds)):
         case "scalar":
-            pair: Pair = draw(st.sampled_from(_scalars()))
+            pair: Pair = draw(st.sampled_from(_SCALARS))
             return pair
         case "enum":
             schema = {"type": "enum", "name": next(names), "symbols": ["A", "Bb", "C_c"]}
