@@ -13,7 +13,14 @@ from typing import Annotated
 import typer
 
 from cdc_sidecar.commands.examples import examples
-from cdc_sidecar.commands.options import CONFIG, ConfigOption, JsonOption, ReasonOption, YesOption
+from cdc_sidecar.commands.options import (
+    CONFIG,
+    ConfigOption,
+    JsonOption,
+    OutboxShape,
+    ReasonOption,
+    YesOption,
+)
 from cdc_sidecar.commands.outbox_cli import outbox
 from cdc_sidecar.commands.snapshot_cli import snapshot
 from cdc_sidecar.errors import SidecarError
@@ -187,10 +194,22 @@ def setup_sql(
         str | None,
         typer.Option(help="With --diff: connect as another role than the sidecar's."),
     ] = None,
+    outbox: Annotated[
+        OutboxShape | None,
+        typer.Option(
+            help="Print the SQL of an outbox instead: its table, its grants, and a function with "
+            "which a service in any language emits events."
+        ),
+    ] = None,
 ) -> None:
     """Print the SQL that prepares the database: role, grants, publication and slot."""
     from cdc_sidecar.commands import setup_sql as command  # noqa: PLC0415 - fast start
 
+    if outbox and diff:
+        message = "the SQL of an outbox is the same for every database: leave out --diff"
+        raise typer.BadParameter(message, param_hint="--outbox")
+    if outbox:
+        raise typer.Exit(command.setup_outbox(config, outbox.value))
     raise typer.Exit(command.setup_diff(config, dsn) if diff else command.setup_sql(config))
 
 

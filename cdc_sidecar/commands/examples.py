@@ -27,6 +27,7 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, str]]] = {
     "setup-sql": {
         "cdc-sidecar setup-sql | psql -d orders": "prepare a database",
         "cdc-sidecar setup-sql --diff": "print what is missing after the configuration changed",
+        "cdc-sidecar setup-sql --outbox table": "print the outbox, and a function that emits",
     },
     "status": {
         "cdc-sidecar status": "say in one sentence how the sidecar is, then show details",

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,16 @@ YesOption = Annotated[
     bool,
     typer.Option("--yes", help="Apply the change. Without this option the command is a dry run."),
 ]
+
+
+class OutboxShape(StrEnum):
+    """What a service writes for an event."""
+
+    TABLE = "table"
+    TRANSIENT = "transient"
+    MESSAGE = "message"
+
+
 ReasonOption = Annotated[
     str | None, typer.Option(help="A text that is stored with the new position.")
 ]

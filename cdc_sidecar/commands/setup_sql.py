@@ -1,5 +1,6 @@
 """`cdc-sidecar setup-sql`: prints the SQL that the owner of the database runs once."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,18 @@ import typer
 
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Postgres
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import DatabaseNeeded
 from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.operations.outbox_sql import Shape, outbox_sql
 from cdc_sidecar.operations.setup import Contents, Difference, PublicationSql, read_difference
 from cdc_sidecar.postgres.connect import Database, dsn_words
 from cdc_sidecar.postgres.sql_names import always_quoted, quote_literal
 
 _ROLE = "cdc_sidecar"
 """The role if postgres.dsn names none."""
+_NO_WORD = re.compile(r"\W")
 _SQL = """\
 -- For the owner of database {database}, to be run in this order. The sidecar runs none of it.
 
@@ -103,6 +107,26 @@ def setup_diff(path: Path, dsn: str | None) -> int:
     return 0
 
 
+def setup_outbox(path: Path, shape: Shape) -> int:
+    """Print the SQL of the configured outboxes of a shape, or of `outbox` if there is none."""
+    config = load_config(path)
+    is_message = shape == "message"
+    default = Outbox(prefix="outbox") if is_message else Outbox(table="public.outbox")
+    outboxes = [each for each in config.outboxes if not each.dropped]
+    for outbox in [each for each in outboxes if (each.table is None) == is_message] or [default]:
+        columns = {**outbox.wanted, **outbox.columns.by_role}
+        sql = outbox_sql(
+            shape,
+            table=outbox.table or f"public.{_NO_WORD.sub('_', outbox.name)}",
+            role=_role(config),
+            columns={role: names[-1] for role, names in columns.items()},
+            prefix=outbox.name,
+            prunes=outbox.prune is not None,
+        )
+        typer.echo(sql)
+    return 0
+
+
 def _other(config: Config, dsn: str) -> Postgres:
     words: dict[str, Any] = {"slot": config.postgres.slot, "dsn": dsn}
     return Postgres.model_validate({**words, "publication": config.postgres.publication})
@@ -134,6 +158,10 @@ def _guard(config: Config) -> str:
     return _GUARD.format(literal=quote_literal(config.postgres.publication))
 
 
+def _role(config: Config) -> str:
+    return dsn_words(config.postgres).get("user") or _ROLE
+
+
 def _names(config: Config) -> list[str]:
     """Return the tables, globs and outboxes that exist."""
     tables = [table.name for table in config.tables if not table.dropped]
@@ -144,10 +172,9 @@ def render_sql(config: Config) -> str:
     """Return the SQL for a configuration."""
     names = _names(config)
     _check_schemas(names)
-    words = dsn_words(config.postgres)
-    role = words.get("user") or _ROLE
+    role = _role(config)
     return _SQL.format(
-        database=always_quoted(words.get("dbname") or role),
+        database=always_quoted(dsn_words(config.postgres).get("dbname") or role),
         role=always_quoted(role),
         role_literal=quote_literal(role),
         grants="\n".join(_grants(names, role)),

@@ -1,0 +1,1 @@
+"""A service that takes orders and says so: see `service` and `python -m examples.orders`."""
