@@ -11,7 +11,9 @@ from uuid import uuid4
 
 import psycopg
 
+from cdc_sidecar.operations.outbox_sql import outbox_sql
 from cdc_sidecar.servers.postgres import PostgresServer
+from examples.orders.service import SCHEMAS
 from tests.acceptance.conftest import MARKS, Service
 from tests.client.billing_topic import CANCELLED, PLACED
 from tests.conftest import new_database
@@ -57,6 +59,7 @@ def _environment(service: Service, database: str) -> dict[str, str]:
     return {
         **os.environ,
         "BILLING_DATABASE": database,
+        "BILLING_GROUP": service.name,
         "ORDER_TOPIC": f"out.{service.name}.order",
         "KAFKA_BOOTSTRAP_SERVERS": service.kafka,
         "SCHEMA_REGISTRY": f"http://127.0.0.1:{service.sidecar.port}",
@@ -100,3 +103,43 @@ def test_billing_writes_and_voids_invoices_from_the_events_of_a_sidecar(
             await_true(lambda: _rows(database, voided) == [(cancelled,)], what="a void invoice")
             await_true(lambda: _rows(database, facts) == [invoice] * 2, what="both invoices")
         assert _rows(database, "SELECT sum(quantity) FROM invoice_lines") == [(6,)]
+
+
+_ORDERS = """
+[[outboxes]]
+table = "public.outbox"
+topic = "out.{name}.{{aggregatetype}}"
+payload = "avro"
+prune = "1s"
+[outboxes.events.OrderPlaced]
+schema = "{schemas}/OrderPlaced.avsc"
+[outboxes.events.OrderCancelled]
+schema = "{schemas}/OrderCancelled.avsc"
+"""
+
+
+def test_the_orders_of_one_service_are_the_invoices_of_the_other(
+    make_service: Callable[..., Service], postgres: PostgresServer
+) -> None:
+    service = make_service("")
+    with service.sidecar.config.open("a") as config:
+        config.write(MARKS + _ORDERS.format(name=service.name, schemas=SCHEMAS))
+    sql = outbox_sql("table", table="public.outbox", role="postgres", prunes=True)
+    service.sql(sql, "CREATE PUBLICATION cdc FOR TABLE outbox")
+    service.sidecar.start_and_stream()
+    orders = [sys.executable, "-m", "examples.orders", service.dsn]
+    subprocess.run(orders, cwd=_ROOT, check=True)
+    kept = str(_rows(service.dsn, "SELECT id FROM orders WHERE status = 'placed'")[0][0])
+    query = "SELECT order_id::text, total::text, void_because FROM invoices ORDER BY total DESC"
+    with new_database(postgres) as database, _billing(service, database):
+        await_true(
+            lambda: (
+                [row[1:] for row in _rows(database, query)]
+                == [("31.40", None), ("12.50", "OUT_OF_STOCK")]
+            ),
+            what="an invoice for each order",
+        )
+        assert _rows(database, query)[0][0] == kept
+    await_true(
+        lambda: _rows(service.dsn, "SELECT count(*) FROM outbox") == [(0,)], what="an empty outbox"
+    )
