@@ -111,6 +111,7 @@ class Pruner:
         try:
             done = outbox.prune(self._database, self._acknowledged(), time.monotonic())
         except SidecarError as error:
-            self._telemetry.prune_failed(outbox.table, error)
+            if not self._stopping.is_set():  # the connection is closed at the end of a session
+                self._telemetry.prune_failed(outbox.table, error)
             return
         self._telemetry.rows_pruned(outbox.table, *done)

@@ -29,6 +29,7 @@ from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.sentinel import Sentinel
 from cdc_sidecar.runtime.backlog import Backlog
@@ -110,7 +111,7 @@ class Stream:
                 fail=fail,
             )
             self._publisher = self._make_publisher(resources, capture, fail)
-            self._pruner = self._make_pruner(resources, fail)
+            self._pruner = self._make_pruner(opened, fail)
             self._opened = opened.pop_all()
 
     def _drop_unused_producer(self) -> None:
@@ -216,14 +217,17 @@ class Stream:
         )
 
     def _make_pruner(
-        self, resources: Resources, fail: Callable[[SidecarError], None]
+        self, opened: ExitStack, fail: Callable[[SidecarError], None]
     ) -> Pruner | None:
+        """Return the pruner, with a connection of its own: others must not wait for a batch."""
         outboxes = [outbox for outbox in self._config.outboxes if outbox.prune]
         if not outboxes:
             return None
+        database = Database(self._config.postgres)
+        opened.callback(database.close)
         telemetry, acknowledgement = self._telemetry, self._handover.acknowledgement
         report = PruneReport(telemetry.log, telemetry.metrics.outbox)
-        return Pruner(outboxes, resources.database, lambda: acknowledgement.lsn, report, fail)
+        return Pruner(outboxes, database, lambda: acknowledgement.lsn, report, fail)
 
     @property
     def beat(self) -> float:
