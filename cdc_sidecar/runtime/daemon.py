@@ -51,6 +51,7 @@ from cdc_sidecar.runtime.telemetry import Telemetry
 
 _LASTING: Final = frozenset({"guardian", "http", "log", "signals"})
 """The threads that live as long as the process: when one of them ends, so does the process."""
+_TIDY: Final = 5.0  # seconds between two collections of garbage while a halt is held
 FIRST_BACKOFF: Final = 0.5
 """Seconds before the second session: a restarted server accepts connections soon after."""
 LAST_BACKOFF: Final = 30.0
@@ -264,7 +265,8 @@ class Daemon:
         halted = status == Disposition.HALT.exit_status
         if halted and self._resources.config.shutdown.on_halt == "stay":
             self._log.warning("halt_held", until="SIGTERM")
-            self._resources.stopping.wait()
+            while not self._resources.stopping.wait(_TIDY):
+                collect_leftovers()  # a thread of the session may have ended later than it
             self._log.info("sidecar_stopped", exit_status=status)
 
     def _counted(self, error: SidecarError, *, streamed: bool) -> SidecarError:
