@@ -148,6 +148,16 @@ class Outbox(Section):
             )
         if self.envelope and self.payload == "raw":
             yield 'envelope needs payload = "framed" or "avro"'
+        if self.payload == "avro" and self.payload_as == "bytes":
+            unused = [key for key in ("envelope", "events") if getattr(self, key)]
+            unused += ["columns.version"] if self.columns.version is not None else []
+            if unused:
+                names = ", ".join(unused)
+                yield f'payload_as = "bytes" passes framed Avro on, so {names} is unused'
+        if "" in self.envelope:
+            yield "envelope must not have a field without a name"
+        if self.dropped and self.prune:
+            yield "prune is not for an outbox that is dropped"
         if "payload" in self.envelope:
             yield "envelope must not have a field named payload"
         if self.columns.version is not None and self.payload != "avro":

@@ -35,10 +35,10 @@ cdef inline Py_ssize_t add_token(Tape *tape, byte kind, Py_ssize_t start) except
     """Add a token; return its place."""
     cdef Token *token
     if tape.count == tape.room:
-        tape.room = 2 * tape.room + 64
-        tape.tokens = <Token *> PyMem_Realloc(tape.tokens, tape.room * sizeof(Token))
-        if not tape.tokens:
+        token = <Token *> PyMem_Realloc(tape.tokens, (2 * tape.room + 64) * sizeof(Token))
+        if not token:
             raise MemoryError
+        tape.tokens, tape.room = token, 2 * tape.room + 64
     token = &tape.tokens[tape.count]
     token.kind, token.start, token.size, token.count, token.escaped = kind, start, 0, 0, False
     tape.count += 1
@@ -54,6 +54,26 @@ cdef inline Py_ssize_t skip_space(Tape *tape, Py_ssize_t at) noexcept:
     return at
 
 
+cdef inline bint may_escape(byte letter) noexcept:
+    return (
+        letter == c'"' or letter == c"\\" or letter == c"/" or letter == c"b" or letter == c"f"
+        or letter == c"n" or letter == c"r" or letter == c"t" or letter == c"u"
+    )
+
+
+cdef inline bint has_hexadecimals(Tape *tape, Py_ssize_t at) noexcept:
+    """Return whether four hexadecimal digits follow."""
+    cdef Py_ssize_t number
+    if tape.end - at < 4:
+        return False
+    for number in range(at, at + 4):
+        if not (
+            c"0" <= tape.text[number] <= c"9" or c"a" <= (tape.text[number] | 32) <= c"f"
+        ):
+            return False
+    return True
+
+
 cdef inline Py_ssize_t scan_string(Tape *tape, Py_ssize_t at) except -2:
     """Read a string behind its first quote; return where it ends, behind the last one."""
     cdef Py_ssize_t place = add_token(tape, c"s", at)
@@ -67,6 +87,10 @@ cdef inline Py_ssize_t scan_string(Tape *tape, Py_ssize_t at) except -2:
         if text[at] == c"\\":
             tape.tokens[place].escaped = True
             at += 1
+            if at >= tape.end or not may_escape(text[at]):
+                return -1
+            if text[at] == c"u" and not has_hexadecimals(tape, at + 1):
+                return -1
         elif text[at] > 127:
             tape.ascii = False
         at += 1

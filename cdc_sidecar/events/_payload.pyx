@@ -119,12 +119,15 @@ cdef class PayloadEncoder:
 
     cdef int _reserve(self, Py_ssize_t more) except -1:
         """Make sure that `more` bytes fit behind those that are written."""
-        if self._written + more > self._room:
-            while self._room < self._written + more:
-                self._room *= 2
-            self._out = <byte *> PyMem_Realloc(self._out, self._room)
-            if not self._out:
+        cdef Py_ssize_t room = self._room
+        cdef byte *out
+        if self._written + more > room:
+            while room < self._written + more:
+                room *= 2
+            out = <byte *> PyMem_Realloc(self._out, room)
+            if not out:
                 raise MemoryError
+            self._out, self._room = out, room
         return 0
 
     cdef int _put_long(self, Py_ssize_t number) except -1:
@@ -227,13 +230,12 @@ cdef class PayloadEncoder:
 
     cdef int _keep(self, Py_ssize_t count) except -1:
         """Make sure that there is room for `count` tokens of fields."""
+        cdef Py_ssize_t *found
         if count > self._found_room:
-            self._found_room = 2 * count
-            self._found = <Py_ssize_t *> PyMem_Realloc(
-                self._found, self._found_room * sizeof(Py_ssize_t)
-            )
-            if not self._found:
+            found = <Py_ssize_t *> PyMem_Realloc(self._found, 2 * count * sizeof(Py_ssize_t))
+            if not found:
                 raise MemoryError
+            self._found, self._found_room = found, 2 * count
         return 0
 
     cdef bint _write_items(self, Step *step, Py_ssize_t at, Py_ssize_t found) except -1:

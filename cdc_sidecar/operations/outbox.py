@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.outbox import Outbox
-from cdc_sidecar.errors import PruneRefused
+from cdc_sidecar.errors import ConfigChangedInside, PruneRefused
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.observation import observe
 from cdc_sidecar.postgres.connect import Connection, Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
@@ -73,11 +74,15 @@ def prune(
     for name, outbox in chosen:
         _check_age(name, outbox, age)
     _check_source(config)
+    since = read_log(config).tables.since
     with _connection(config) as connection:
         mark = read_mark(connection)
         _await_published(config, connection, mark, timeout)
+        _check_source(config)  # the slot may have been advanced or created anew meanwhile
         for name, outbox in chosen:
-            yield name, *rows_of(name, outbox, age).prune(connection, mark)
+            if name not in since:
+                raise _never_captured(name)
+            yield name, *rows_of(name, outbox, age, since[name]).prune(connection, mark)
 
 
 @contextmanager
@@ -101,10 +106,18 @@ def _chosen(config: Config, wanted: str | None) -> Iterator[tuple[str, Outbox]]:
     return (pair for pair in tables if wanted in (None, pair[0]))
 
 
-def rows_of(table: str, outbox: Outbox, age: float) -> OutboxRows:
-    """Return the rows of an outbox that are older than `age` seconds."""
-    timestamp = outbox.columns.by_role.get("timestamp")
-    return OutboxRows(quoted_table(table), timestamp[0] if timestamp else None, age)
+def rows_of(table: str, outbox: Outbox, age: float, since: int = 0) -> OutboxRows:
+    """Return the rows of an outbox that are older than `age` seconds, written since it is captured.
+
+    `since` is the first transaction that a sidecar has captured.
+    """
+    return OutboxRows(quoted_table(table), outbox.columns.by_role.get("timestamp", ()), age, since)
+
+
+def _never_captured(table: str) -> PruneRefused:
+    return PruneRefused(
+        f"no sidecar has captured {table} yet", hint="start the sidecar with this configuration"
+    )
 
 
 def _check_age(table: str, outbox: Outbox, age: float) -> None:
@@ -119,9 +132,11 @@ def _check_age(table: str, outbox: Outbox, age: float) -> None:
 
 def _check_source(config: Config) -> None:
     """Check that a sidecar has published this database, and not one that it was copied from."""
-    seen = observe(config, Capture.of(config).fingerprint)
-    if seen.mismatch:
-        raise seen.mismatch
+    fingerprint = Capture.of(config).fingerprint
+    seen = observe(config, fingerprint)
+    fault = seen.mismatch or seen.fault(fingerprint)
+    if fault and not isinstance(fault, ConfigChangedInside):
+        raise fault
     if seen.record is None or seen.record.position is None:
         raise PruneRefused(
             "nothing of this database is published: there is no position in Kafka",

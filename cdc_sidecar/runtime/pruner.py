@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import SidecarError
-from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.connect import Connection, Database
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.outbox_rows import Mark, OutboxRows, read_mark
 from cdc_sidecar.postgres.sql_names import quoted_table
@@ -16,6 +16,8 @@ from cdc_sidecar.runtime.crash import CrashGuard
 
 _MARKS: Final = 10
 """Marks within the age of an outbox: rows are removed at most a tenth of it later."""
+_MOST_MARKS: Final = 10_000  # more than fall into a week; the oldest are dropped
+_SHARE: Final = 10  # a pause is at least so many times as long as the turn before it
 _LEAST: Final = 1.0
 _MOST: Final = 60.0
 """Seconds between two turns, at least and at most."""
@@ -38,27 +40,35 @@ class PrunedOutbox:
     it. The marks are not kept over a restart, so pruning begins again an age later.
     """
 
-    def __init__(self, table: str, outbox: Outbox) -> None:
+    def __init__(self, table: str, outbox: Outbox, since: int) -> None:
         self.table = table
         self.age = outbox.prune or 0.0
-        timestamp = outbox.columns.by_role.get("timestamp")
-        self._rows = OutboxRows(quoted_table(table), timestamp[0] if timestamp else None, self.age)
-        self._wait = 0.0 if timestamp else self.age
-        self._marks: deque[tuple[float, Mark]] = deque()
+        timestamps = outbox.columns.by_role.get("timestamp", ())
+        self._rows = OutboxRows(quoted_table(table), timestamps, self.age, since)
+        self._wait = 0.0 if timestamps else self.age
+        self._apart = min(self.age / _MARKS, _MOST)
+        self._marks: deque[tuple[float, Mark]] = deque(maxlen=_MOST_MARKS)
 
-    def prune(self, database: Database, acknowledged: Lsn, now: float) -> tuple[int, int]:
+    def prune(
+        self, connection: Connection, acknowledged: Lsn, now: float, stopping: Callable[[], bool]
+    ) -> tuple[int, int]:
         """Set a mark, and remove the rows below the newest one that is old and published.
 
         Raises:
-            SidecarError: the server is not available, or refuses.
+            PruneRefused: the table does not allow it.
+            psycopg.Error: the server is not available, or refuses.
 
         """
-        with database.connection() as connection:
+        if not self._marks or now - self._marks[-1][0] >= self._apart:
             self._marks.append((now, read_mark(connection)))
-            mark = self._take(acknowledged, now)
-            if mark is None:
-                return 0, 0
-            return self._rows.prune(connection, mark)
+        mark = self._take(acknowledged, now)
+        if mark is None:
+            return 0, 0
+        return self._rows.prune(connection, mark, stopping)
+
+    def forget(self) -> None:
+        """Drop the marks: they are of another server."""
+        self._marks.clear()
 
     def _take(self, acknowledged: Lsn, now: float) -> Mark | None:
         """Take the newest mark that is old enough and acknowledged, and drop those before it."""
@@ -77,14 +87,19 @@ class Pruner:
 
     def __init__(
         self,
-        outboxes: Sequence[Outbox],
+        outboxes: Sequence[PrunedOutbox],
         database: Database,
+        is_streamed: Callable[[Connection], bool],
         acknowledged: Callable[[], Lsn],
         telemetry: PrunerTelemetry,
         fail: Callable[[SidecarError], None],
     ) -> None:
-        """Remove rows below `acknowledged`: what is committed in Kafka and reported to Postgres."""
-        self._outboxes = [PrunedOutbox(box.table, box) for box in outboxes if box.table]
+        """Remove rows below `acknowledged`: what is committed in Kafka and reported to Postgres.
+
+        `is_streamed` tells whether a connection leads to the server that the stream comes from.
+        """
+        self._outboxes = outboxes
+        self._is_streamed = is_streamed
         self._database = database
         self._acknowledged = acknowledged
         self._telemetry = telemetry
@@ -101,15 +116,24 @@ class Pruner:
         """Prune until stopped."""
         try:
             with CrashGuard():
-                while not self._stopping.wait(self._pause):
+                pause = self._pause
+                while not self._stopping.wait(pause):
+                    begun = time.monotonic()
                     for outbox in self._outboxes:
                         self._prune(outbox)
+                    pause = max(self._pause, _SHARE * (time.monotonic() - begun))
         except SidecarError as error:
             self._fail(error)
 
     def _prune(self, outbox: PrunedOutbox) -> None:
         try:
-            done = outbox.prune(self._database, self._acknowledged(), time.monotonic())
+            with self._database.connection() as connection:
+                if not self._is_streamed(connection):
+                    outbox.forget()
+                    return
+                done = outbox.prune(
+                    connection, self._acknowledged(), time.monotonic(), self._stopping.is_set
+                )
         except SidecarError as error:
             if not self._stopping.is_set():  # the connection is closed at the end of a session
                 self._telemetry.prune_failed(outbox.table, error)

@@ -29,14 +29,16 @@ from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.schemas import read_schemas
 from cdc_sidecar.kafka.topics import TopicCatalog
-from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.connect import Connection, Database
+from cdc_sidecar.postgres.outbox_rows import read_next_xid
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.postgres.sentinel import Sentinel
+from cdc_sidecar.postgres.slot import read_slot
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
 from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
 from cdc_sidecar.runtime.prune_report import PruneReport
-from cdc_sidecar.runtime.pruner import Pruner
+from cdc_sidecar.runtime.pruner import PrunedOutbox, Pruner
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
@@ -191,8 +193,8 @@ class Stream:
         captured = preflight.captured(started.view.tables, capture)
         check_history(captured, capture, schemas)
         register_schemas(capture.outboxes, schemas.subjects, schemas.registry)
-        for table in captured:
-            schemas.tables.note(known(table))
+        schemas.tables.note_all(map(known, captured), self._read_next_xid(resources))
+        self._since = schemas.tables.since
         self._jobs = plan_snapshots(captured, capture, self._config.snapshot, schemas.snapshots)
         changed = schemas.drain()
         if changed:
@@ -200,6 +202,13 @@ class Stream:
             for key, value in changed:
                 resources.served.load(key, value)
         return schemas
+
+    def _read_next_xid(self, resources: Resources) -> int:
+        """Return the transaction id from which on rows of new outboxes are published."""
+        if not self._config.outbox_tables:
+            return 0
+        with resources.database.connection() as connection:
+            return read_next_xid(connection)
 
     def _make_publisher(
         self, resources: Resources, capture: Capture, fail: Callable[[SidecarError], None]
@@ -220,14 +229,25 @@ class Stream:
         self, opened: ExitStack, fail: Callable[[SidecarError], None]
     ) -> Pruner | None:
         """Return the pruner, with a connection of its own: others must not wait for a batch."""
-        outboxes = [outbox for outbox in self._config.outboxes if outbox.prune]
+        outboxes = [
+            PrunedOutbox(outbox.table, outbox, self._since.get(outbox.table, 0))
+            for outbox in self._config.outboxes
+            if outbox.prune and outbox.table
+        ]
         if not outboxes:
             return None
         database = Database(self._config.postgres)
         opened.callback(database.close)
         telemetry, acknowledgement = self._telemetry, self._handover.acknowledgement
         report = PruneReport(telemetry.log, telemetry.metrics.outbox)
-        return Pruner(outboxes, database, lambda: acknowledgement.lsn, report, fail)
+        return Pruner(
+            outboxes, database, self._is_streamed, lambda: acknowledgement.lsn, report, fail
+        )
+
+    def _is_streamed(self, connection: Connection) -> bool:
+        """Return whether a connection leads to the server that the stream comes from."""
+        slot = read_slot(connection, self._config.postgres.slot)
+        return slot is not None and slot.active_pid == self._started.connection.backend_pid
 
     @property
     def beat(self) -> float:

@@ -24,7 +24,7 @@ def outbox_mistakes(relation: Relation, facts: LayoutFacts, config: Outbox) -> l
         found = [name for name in names if name in there]
         if len(found) > 1:
             mistakes.append(f"the outbox has each of the columns {' and '.join(found)} ({role})")
-        elif not found and role not in OPTIONAL:
+        elif not found and (role not in OPTIONAL or role in config.placeholders):
             mistakes.append(
                 f"outbox column {' or '.join(names)} ({role}) does not exist or is not published"
                 + _renamed(names, relation, config, role)
@@ -61,16 +61,25 @@ def _payload_mistakes(column: str, facts: TypeFacts | None, config: Outbox) -> l
         known = f"type of payload column {column} no longer exists"
         cure = 'set payload_as = "text", or "bytes" if it was a domain over bytea'
         return [] if config.payload_as else [f"{known}: {cure}"]
-    if config.payload == "avro" and _root(facts) not in _PAYLOADS:
-        return [f"payload column {column} must be text, json, jsonb, or bytea, which is framed"]
-    if config.payload == "avro" and not config.events and _root(facts) != Builtin.BYTEA.value:
-        return [f'payload column {column} must be bytea, because of payload_as = "bytes"']
+    if config.payload == "avro":
+        return _mistaken_avro(column, _root(facts), config)
     if config.payload_as == "bytes" and _root(facts) != Builtin.BYTEA.value:
         return [f'payload column {column} must be bytea, because of payload_as = "bytes"']
     if config.payload_as or _root(facts) in _PAYLOADS:
         return []
     cure = 'or set payload_as = "text", which sends what Postgres prints'
     return [f"payload column {column} must be text, json, jsonb or bytea; {cure}"]
+
+
+def _mistaken_avro(column: str, root: int, config: Outbox) -> list[str]:
+    """Return why a payload cannot be sent as Avro; `root` is the oid of its type."""
+    if root not in _PAYLOADS:
+        return [f"payload column {column} must be text, json, jsonb, or bytea, which is framed"]
+    if root != Builtin.BYTEA.value and not config.events:
+        return [f'payload column {column} must be bytea, because of payload_as = "bytes"']
+    if root == Builtin.BYTEA.value and config.envelope:
+        return [f"payload column {column} is bytea, which has no room for an envelope"]
+    return []
 
 
 def _root(facts: TypeFacts) -> int:

@@ -8,14 +8,21 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from cdc_sidecar.errors import OutboxUnroutable
 from cdc_sidecar.events.outbox.router import EventRouter
 from cdc_sidecar.events.ports import SourceTransaction
 
 _SPACES: Final = frozenset(" \t\n\r")
-_DECODER: Final = json.JSONDecoder()
+
+
+def _refuse(name: str) -> NoReturn:
+    message = f"{name} without quotes"
+    raise ValueError(message)
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse)
 
 
 class MessageRouter:

@@ -27,6 +27,9 @@ _OVERHEAD: Final = 1024
 lengths of headers.
 """
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PARTITION_DIGITS: Final = 10  # of a 32-bit number
+_INTERNAL: Final = ("_cdc.", "__")
+"""What the names of topics begin with that are the sidecar's or Kafka's own."""
 _TRACE: Final = ("traceparent", "tracestate")
 
 
@@ -175,6 +178,11 @@ class EventRouter:
         topic = self._config.topic
         for name, part in zip(self._placeholders, parts, strict=True):
             topic = topic.replace(f"{{{name}}}", topic_part(part.decode()))
+        if topic.startswith(_INTERNAL):
+            raise OutboxUnroutable(
+                f"topic {topic} is not for events",
+                hint=f"let names of topics begin neither with {' nor with '.join(_INTERNAL)}",
+            )
         if len(topic) > MAX_TOPIC_LENGTH or topic in _NO_TOPICS:
             sizes = " and ".join(
                 f"{_spell(name)} of {len(part)} bytes"
@@ -192,7 +200,8 @@ class EventRouter:
         return route
 
     def _partition(self, text: bytes, route: TopicRoute) -> int:
-        if not (text.isascii() and text.isdigit()) or int(text) >= route.partitions:
+        is_number = text.isascii() and text.isdigit() and len(text) <= _PARTITION_DIGITS
+        if not is_number or int(text) >= route.partitions:
             raise OutboxUnroutable(
                 f"column {self._names['partition']} is not a partition of topic {route.topic},"
                 f" which has {route.partitions}",

@@ -30,6 +30,29 @@ def encode_payload(node: Node, text: bytes) -> bytes:
     return _encode(node, parse_payload(text))
 
 
+def encode_default(node: Node, text: bytes) -> bytes:
+    """Return the Avro bytes of a default, in whose JSON no union is tagged.
+
+    Raises:
+        PayloadMisfit: as in `encode_payload`.
+
+    """
+    return _encode(node, _Untagged.of(parse_payload(text)))
+
+
+class _Untagged(Object):
+    """An object of a default: its only member is never a tag."""
+
+    @classmethod
+    def of(cls, value: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return a value with its objects as such ones."""
+        if isinstance(value, Object):
+            made = cls({name: cls.of(item) for name, item in value.items()})
+            made.repeated = value.repeated
+            return made
+        return [cls.of(item) for item in value] if isinstance(value, list) else value
+
+
 class PayloadEncoder:
     """Encodes the payloads of one schema; see `ports.PayloadEncoder`."""
 
@@ -121,7 +144,7 @@ def _encode_union(node: Node, value: Any) -> bytes:  # noqa: ANN401 - JSON
 
 def _choose(node: Node, value: Any) -> tuple[int, Any]:  # noqa: ANN401 - JSON
     """Return the place of a union's branch, and the value without its tag."""
-    if isinstance(value, Object) and len(value) == 1:
+    if isinstance(value, Object) and len(value) == 1 and not isinstance(value, _Untagged):
         ((tag, inner),) = value.items()
         for place, branch in enumerate(node.items):
             if tag in branch.names:

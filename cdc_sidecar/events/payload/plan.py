@@ -6,12 +6,12 @@ unknown is ignored, as the specification says.
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
-from cdc_sidecar.events.payload.encode import encode_payload
+from cdc_sidecar.events.payload.encode import encode_default
 from cdc_sidecar.events.payload.json_text import PayloadMisfit
 from cdc_sidecar.events.payload.nodes import Field, Kind, Node
 
@@ -150,18 +150,36 @@ class _Compiler:
         """Encode the defaults of all fields by `plain`, in which no type is logical.
 
         A default is the JSON of the underlying type: that of a decimal is the text of its bytes.
+        The default of a record may lack fields that have defaults, so those are encoded first,
+        whatever the order of the types: a turn without progress ends with the error.
         """
-        for name, node in reversed(self._named.items()):  # inner types come first
-            defaults, twins = self._defaults.get(name, ()), plain._named[name].fields  # noqa: SLF001 - of this class
-            for field, underlying, default in zip(node.fields, twins, defaults, strict=True):
+        open_, failed = list(self._fields(plain)), None
+        while open_:
+            left = []
+            for name, field, underlying, default in open_:
+                try:
+                    field.default = _encode_default(name, underlying, default)
+                except SchemaMistaken as error:
+                    left.append((name, field, underlying, default))
+                    failed = error
+            if failed and len(left) == len(open_):
+                raise failed
+            open_ = left
+
+    def _fields(self, plain: "_Compiler") -> Iterator[tuple[str, Field, Field, Any]]:
+        """Yield each field with a default: its name, it, its twin without logical types."""
+        for name, node in self._named.items():
+            twins = plain._named[name].fields  # noqa: SLF001 - of this class
+            for number, field in enumerate(node.fields):
+                default = self._defaults[name][number]
                 if default is not _ABSENT:
-                    field.default = _encode_default(f"{name}.{field.name}", underlying, default)
+                    yield f"{name}.{field.name}", field, twins[number], default
 
 
 def _encode_default(name: str, field: Field, default: Any) -> bytes:  # noqa: ANN401 - JSON
     text = json.dumps(default).encode()
     try:
-        return encode_payload(field.node, text)
+        return encode_default(field.node, text)
     except PayloadMisfit as error:
         raise SchemaMistaken(f"the default of {name} does not fit: {error.reason}") from None
 

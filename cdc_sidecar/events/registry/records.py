@@ -69,6 +69,7 @@ class KnownTable:
     layout: str  # the digest of its layout
     key: tuple[str, ...]  # the columns of its key, in order
     membership: Membership
+    since: int = 0  # transactions below it may have written rows before the table was captured
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def encode_table(table: KnownTable) -> SchemaRecord:
         "layout": table.layout,
         "key": table.key,
         "membership": _MEMBERSHIP.dump_python(table.membership, mode="json"),
+        **({"since": table.since} if table.since else {}),
     }
     return f"{LAYOUT}/table/{table.oid}".encode(), _dump(value)
 
@@ -204,7 +206,9 @@ def _decode(
     if "membership" in record:
         membership = _MEMBERSHIP.validate_python(record["membership"], strict=False)
         key = tuple(str(column) for column in record["key"])
-        return KnownTable(int(last), str(record["table"]), str(record["layout"]), key, membership)
+        since = int(record.get("since", 0))
+        names = str(record["table"]), str(record["layout"])
+        return KnownTable(int(last), *names, key, membership, since)
     if "facts" in record:
         facts = _FACTS.validate_python(record["facts"], strict=False)
         return StoredLayout(last, str(record.get("table", "")), facts)

@@ -4,6 +4,9 @@ Rows of a table that has another name by now are recognized by its oid. A member
 changed since shows that the server may have left changes out.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from cdc_sidecar.events.registry.pending import PendingRecords
 from cdc_sidecar.events.registry.records import KnownTable, encode_table
 
@@ -23,8 +26,19 @@ class KnownTables:
         """Return the table with this oid; None if it was never captured."""
         return self._tables.get(oid)
 
-    def note(self, table: KnownTable) -> None:
-        """Note how a table is now; the record of a change waits to be drained."""
-        if self._tables.get(table.oid) != table:
-            self.load(table)
-            self._pending.add(encode_table(table))
+    @property
+    def since(self) -> dict[str, int]:
+        """The transaction id from which on each table was captured, by name; 0 is unknown."""
+        return {table.name: table.since for table in self._tables.values()}
+
+    def note_all(self, tables: Iterable[KnownTable], next_xid: int = 0) -> None:
+        """Note how tables are now; the records of changes wait to be drained.
+
+        A table that was not captured before is captured from the transaction `next_xid` on.
+        """
+        for table in tables:
+            known = self._tables.get(table.oid)
+            now = replace(table, since=known.since if known else next_xid)
+            if known != now:
+                self.load(now)
+                self._pending.add(encode_table(now))
