@@ -305,8 +305,11 @@ class Metrics:
                 case Counted.OUTBOX_UPDATES:
                     self.outbox.updates.labels(table).inc(count)
                 case Counted.OUTBOX_EVENTS:
-                    self.events.labels(table, "outbox").inc(count)
-                    self.outbox.published(table, detail, count)
+                    self._count_outbox(table, detail, count)
+
+    def _count_outbox(self, table: str, event_type: str, count: int) -> None:
+        self.events.labels(table, "outbox").inc(count)
+        self.outbox.published(table, event_type, count)
 
     def expose(self) -> bytes:
         """Return the text of a scrape."""

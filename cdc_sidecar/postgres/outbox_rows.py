@@ -153,9 +153,7 @@ class OutboxRows:
             return 0
         except (psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
             raise self._refused(error) from None
-        if done.rowcount:
-            failpoints.reach(Failpoint.AFTER_PRUNED_BATCH)
-        return done.rowcount
+        return _counted(done.rowcount)
 
     def _refused(self, error: psycopg.Error) -> PruneRefused:
         """Return the error of a table that refuses; the text of the server may hold values."""
@@ -264,6 +262,12 @@ class OutboxRows:
 
 _COUNTED: Final = 1 << 30
 """Bytes up to which rows are counted."""
+
+
+def _counted(rows: int) -> int:
+    if rows:
+        failpoints.reach(Failpoint.AFTER_PRUNED_BATCH)
+    return rows
 
 
 def escaped(name: str) -> str:

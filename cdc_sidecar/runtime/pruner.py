@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from cdc_sidecar.config.outbox import Outbox
@@ -80,6 +80,15 @@ class PrunedOutbox:
             found = mark
             self._marks.popleft()
         return found
+
+
+def pruned_outboxes(outboxes: Iterable[Outbox], since: Mapping[str, int]) -> list[PrunedOutbox]:
+    """Return those with `prune`; `since` has the first transaction that each captures, by table."""
+    return [
+        PrunedOutbox(outbox.table, outbox, since.get(outbox.table, 0))
+        for outbox in outboxes
+        if outbox.prune and outbox.table
+    ]
 
 
 class Pruner:

@@ -38,7 +38,7 @@ from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
 from cdc_sidecar.runtime.lookup import Lookup, StreamCatalog
 from cdc_sidecar.runtime.prune_report import PruneReport
-from cdc_sidecar.runtime.pruner import PrunedOutbox, Pruner
+from cdc_sidecar.runtime.pruner import Pruner, pruned_outboxes
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
 from cdc_sidecar.runtime.replicator import Replicator
 from cdc_sidecar.runtime.resources import Resources
@@ -229,11 +229,7 @@ class Stream:
         self, opened: ExitStack, fail: Callable[[SidecarError], None]
     ) -> Pruner | None:
         """Return the pruner, with a connection of its own: others must not wait for a batch."""
-        outboxes = [
-            PrunedOutbox(outbox.table, outbox, self._since.get(outbox.table, 0))
-            for outbox in self._config.outboxes
-            if outbox.prune and outbox.table
-        ]
+        outboxes = pruned_outboxes(self._config.outboxes, self._since)
         if not outboxes:
             return None
         database = Database(self._config.postgres)

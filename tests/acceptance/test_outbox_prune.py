@@ -137,6 +137,38 @@ def test_commands_show_the_outbox_and_remove_what_is_published(
     assert received(service) == expected(writer.sent)
 
 
+def test_rows_from_before_the_sidecar_are_kept(make_service: Callable[..., Service]) -> None:
+    service = make_service("")
+    configure(service, 'prune = "1s"')
+    Writer(service.dsn, chance("early")).write(2)
+    held = _rows(service)
+    service.sidecar.start_and_stream()
+    writer = Writer(service.dsn, chance("later"))
+    writer.write()
+    await_true(lambda: _rows(service) == held, what="only the rows from before are left")
+    service.await_published()
+    assert received(service) == expected(writer.sent)
+    assert service.sidecar.run("outbox prune", "--older-than", "0s").returncode == 0
+    assert _rows(service) == held > 0
+
+
+def test_nothing_is_removed_behind_a_slot_that_was_advanced(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service("")
+    configure(service)
+    service.sidecar.start_and_stream()
+    service.await_published()
+    assert service.sidecar.terminate() == 0
+    Writer(service.dsn, chance("gap")).write()
+    held = _rows(service)
+    slot = f"{service.name}_cdc"
+    service.sql(f"SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")
+    refused = service.sidecar.run("outbox prune", "--older-than", "0s", "--timeout", "1")
+    assert "CDC-504" in refused.stderr
+    assert _rows(service) == held > 0
+
+
 def test_nothing_is_removed_if_it_may_not_be_published(
     make_service: Callable[..., Service],
 ) -> None:

@@ -94,6 +94,14 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
         ('[[outboxes]]\ntable = "public.orders"', "public.orders is configured more than once"),
         ('[[outboxes]]\ntable = "a.b"\ntopic = "x y"', "outboxes[0]: topic may contain only"),
         ('[[outboxes]]\ntable = "a.b"\ntopic = "x.{payload}"', "columns other than the payload"),
+        (
+            (
+                '[[outboxes]]\ntable = "a.b"\npayload = "avro"\npayload_as = "bytes"\n'
+                'envelope = { a = "b" }'
+            ),
+            "passes framed Avro on, so envelope is unused",
+        ),
+        ('[[outboxes]]\ntable = "a.b"\nprune = "1h"\ndropped = true', "prune is not for"),
         ('[[outboxes]]\ntopic = "x"', "outboxes[0]: must have either table or prefix"),
         ('[[outboxes]]\ntable = "a.b"\nprefix = "x"', "must have either table or prefix"),
         ('[[outboxes]]\nprefix = "x"\nprune = "1h"', "prune is only for a table"),

@@ -48,6 +48,18 @@ def test_the_topic_may_name_any_columns_or_none() -> None:
         _insert(topic=topic)
 
 
+@pytest.mark.parametrize("topic", ["_cdc.shop.position", "__{aggregatetype}"])
+def test_an_event_never_goes_to_a_topic_of_the_sidecar_or_of_kafka(topic: str) -> None:
+    with pytest.raises(OutboxUnroutable, match="is not for events"):
+        _insert(topic=topic)
+
+
+def test_a_header_that_the_topic_needs_must_have_a_column() -> None:
+    config = shop.outbox(topic="{tracestate}")
+    (mistake,) = outbox_mistakes(OUTBOX.relation, OUTBOX.facts, config)
+    assert "tracestate" in mistake
+
+
 def test_further_columns_become_headers_and_null_ones_are_left_out() -> None:
     headers = {"tenant": "tenant", "place": "part"}
     (record,) = _insert("k=v", "acme", headers=headers).records
@@ -63,7 +75,7 @@ def test_a_column_chooses_the_partition() -> None:
     columns = {"partition": "part"}
     assert _insert(None, None, "2", columns=columns).records[0].partition == 2
     assert _insert(None, None, "2", columns=columns).keys == ["42"]
-    for wrong in (str(shop.PARTITIONS), "-1", "two", "", "²"):
+    for wrong in (str(shop.PARTITIONS), "-1", "two", "", "²", "1" * 5000):
         with pytest.raises(OutboxUnroutable, match="column part is not a partition of topic"):
             _insert(None, None, wrong, columns=columns)
     with pytest.raises(OutboxUnroutable, match="column part is NULL"):

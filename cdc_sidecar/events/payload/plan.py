@@ -48,6 +48,10 @@ def compile_payload(text: str) -> Node:
     schema = _checked(text)
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise SchemaMistaken("the outer type is not a record")
+    return _compile(schema)
+
+
+def _compile(schema: Any) -> Node:  # noqa: ANN401 - JSON
     plain = _Compiler(logical=False)
     plain.compile(schema)
     plain.set_defaults(plain)
