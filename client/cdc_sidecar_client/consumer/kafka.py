@@ -24,7 +24,9 @@ _OURS: Final = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",  # an offset that is gone is an error, never a jump
-    "partition.assignment.strategy": "cooperative-sticky",
+    # librdkafka 2.16 aborted the process when a member of a cooperative group was closed while
+    # another one joined
+    "partition.assignment.strategy": "range,roundrobin",
 }
 _DEFAULTS: Final = {
     # The topic of an aggregate type is created with its first event. Kafka's default is 5 minutes.

@@ -233,7 +233,7 @@ class Session:
             place = (each.topic, each.partition)
             self._lanes[place] = Lane(place, offsets[place])
             each.offset = offsets[place]
-        consumer.incremental_assign(partitions)
+        consumer.assign(partitions)
         log.info("partitions_assigned %s", [f"{p.topic}/{p.partition}" for p in partitions])
 
     def _offsets(self, consumer: Consumer, topics: Sequence[str]) -> dict[tables.Place, int]:
