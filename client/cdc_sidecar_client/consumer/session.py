@@ -131,10 +131,12 @@ class Session:
 
         `Consumer.consume` alone would wait until it has as many as it may return.
         """
-        first = self._kafka.poll(timeout)
-        if first is None:
-            return []
-        return [first, *(self._kafka.consume(limit - 1, 0) if limit > 1 else ())]
+        found: list[Message] = []
+        message = self._kafka.poll(timeout)
+        while message is not None:
+            found.append(message)
+            message = self._kafka.poll(0) if len(found) < limit else None
+        return found
 
     def _work(self, lane: Lane) -> None:
         """Handle the first records of a lane in one transaction."""
