@@ -16,7 +16,9 @@ from cdc_sidecar.runtime.crash import CrashGuard
 
 _MARKS: Final = 10
 """Marks within the age of an outbox: rows are removed at most a tenth of it later."""
-_MOST_MARKS: Final = 10_000  # more than fall into a week; the oldest are dropped
+_MOST_MARKS: Final = (
+    10_000  # while Kafka is away; the oldest are dropped then, and newer ones serve
+)
 _SHARE: Final = 10  # a pause is at least so many times as long as the turn before it
 _LEAST: Final = 1.0
 _MOST: Final = 60.0
@@ -46,7 +48,7 @@ class PrunedOutbox:
         timestamps = outbox.columns.by_role.get("timestamp", ())
         self._rows = OutboxRows(quoted_table(table), timestamps, self.age, since)
         self._wait = 0.0 if timestamps else self.age
-        self._apart = min(self.age / _MARKS, _MOST)
+        self._apart = self.age / _MARKS
         self._marks: deque[tuple[float, Mark]] = deque(maxlen=_MOST_MARKS)
 
     def prune(

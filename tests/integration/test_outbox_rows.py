@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import PruneRefused
+from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.outbox_rows import OutboxRows, read_mark, read_next_xid
+from cdc_sidecar.runtime.pruner import PrunedOutbox
 
 _NAME = '"Out box"."a%b"'
 _MADE = f"""
@@ -92,3 +95,15 @@ def test_a_table_that_refuses_is_named_without_its_values(connection: psycopg.Co
     with pytest.raises(PruneRefused, match="SQLSTATE 23503") as refused:
         _prune(connection)
     assert "(7)" not in str(refused.value)
+
+
+def test_rows_become_old_enough_even_if_that_takes_months(connection: psycopg.Connection) -> None:
+    settings = {"table": "Out box.a%b", "prune": "60d"}
+    outbox = PrunedOutbox("Out box.a%b", Outbox.model_validate(settings), 0)
+    until, day = Lsn(2**63), 86_400
+    removed = [
+        outbox.prune(connection, until, float(hour * 3600), lambda: False)[0]
+        for hour in range(70 * 24)
+    ]
+    (hour,) = [hour for hour, rows in enumerate(removed) if rows]
+    assert 60 * day <= hour * 3600 <= 66 * day
