@@ -100,10 +100,10 @@ def test_a_table_that_refuses_is_named_without_its_values(connection: psycopg.Co
 def test_rows_become_old_enough_even_if_that_takes_months(connection: psycopg.Connection) -> None:
     settings = {"table": "Out box.a%b", "prune": "60d"}
     outbox = PrunedOutbox("Out box.a%b", Outbox.model_validate(settings), 0)
-    until, day = Lsn(2**63), 86_400
+    until, day, turn = Lsn(2**63), 86_400, 300
     removed = [
-        outbox.prune(connection, until, float(hour * 3600), lambda: False)[0]
-        for hour in range(70 * 24)
+        outbox.prune(connection, until, float(at), lambda: False)[0]
+        for at in range(0, 70 * day, turn)
     ]
-    (hour,) = [hour for hour, rows in enumerate(removed) if rows]
-    assert 60 * day <= hour * 3600 <= 66 * day
+    (turns,) = [turns for turns, rows in enumerate(removed) if rows]
+    assert 60 * day <= turns * turn <= 66 * day
