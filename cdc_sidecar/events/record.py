@@ -56,14 +56,10 @@ def produce_each(produce: Callable[..., object], records: Sequence[Record], at: 
     Return the place of the first one for which the client has no room, or that behind the last one.
     """
     for place in range(at, len(records)):
-        topic, value, key = records[place].topic, records[place].value, records[place].key
-        partition, time, headers = _particulars(records[place])
+        record = records[place]
+        topic, value, key, headers = record.topic, record.value, record.key, record.headers
         try:
-            produce(topic, value, key, partition, None, None, time, headers)
+            produce(topic, value, key, record.partition, None, None, record.timestamp, headers)
         except BufferError:
             return place
     return len(records)
-
-
-def _particulars(record: Record) -> tuple[int, int, Headers | None]:
-    return record.partition, record.timestamp, record.headers

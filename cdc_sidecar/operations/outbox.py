@@ -16,7 +16,6 @@ from cdc_sidecar.postgres.connect import Connection, Database
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.outbox_rows import Mark, OutboxRows, Stock, read_mark
 from cdc_sidecar.postgres.slot import read_slot
-from cdc_sidecar.postgres.sql_names import quoted_table
 
 _POLL: Final = 0.1
 """Seconds between two looks at the slot."""
@@ -53,7 +52,7 @@ def states(config: Config, wanted: str | None) -> list[OutboxState]:
         slot = read_slot(connection, config.postgres.slot)
         backlog = (slot.confirmed_lag_bytes or 0) if slot else 0
         return [
-            OutboxState(name, rows_of(name, outbox, 0).stock(connection), backlog)
+            OutboxState(name, OutboxRows.of(outbox, 0).stock(connection), backlog)
             for name, outbox in _chosen(config, wanted)
         ]
 
@@ -82,7 +81,7 @@ def prune(
         for name, outbox in chosen:
             if name not in since:
                 raise _never_captured(name)
-            yield name, *rows_of(name, outbox, age, since[name]).prune(connection, mark)
+            yield name, *OutboxRows.of(outbox, age, since[name]).prune(connection, mark)
 
 
 @contextmanager
@@ -104,14 +103,6 @@ def _chosen(config: Config, wanted: str | None) -> Iterator[tuple[str, Outbox]]:
             hint=f"name one of {', '.join(names)}" if names else "add [[outboxes]] with a table",
         )
     return (pair for pair in tables if wanted in (None, pair[0]))
-
-
-def rows_of(table: str, outbox: Outbox, age: float, since: int = 0) -> OutboxRows:
-    """Return the rows of an outbox that are older than `age` seconds, written since it is captured.
-
-    `since` is the first transaction that a sidecar has captured.
-    """
-    return OutboxRows(quoted_table(table), outbox.columns.by_role.get("timestamp", ()), age, since)
 
 
 def _never_captured(table: str) -> PruneRefused:

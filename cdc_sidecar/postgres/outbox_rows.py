@@ -13,10 +13,11 @@ import psycopg
 from psycopg import sql
 
 from cdc_sidecar import failpoints
+from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import PruneRefused
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
-from cdc_sidecar.postgres.sql_names import quoted
+from cdc_sidecar.postgres.sql_names import quoted, quoted_table
 
 BLOCKS: Final = 128
 """Pages of a batch: a megabyte, which is deleted in milliseconds."""
@@ -32,7 +33,7 @@ _PUBLISHED: Final = (
     "age(xmin) > age(%(xid)s::xid8::xid)"
     " AND (%(since)s::bigint = 0 OR age(xmin) <= age(%(since)s::text::xid8::xid))"
 )
-"""The transaction of a row is published: it is below the mark, and not below the beginning."""
+"""A row is published: its transaction is below the mark, and not from before the capture began."""
 _NEXT_XID: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _MARK: Final = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_wal_insert_lsn()::text
@@ -112,6 +113,12 @@ class OutboxRows:
         self._age = age
         self._since = since
 
+    @classmethod
+    def of(cls, outbox: Outbox, age: float, since: int = 0) -> "OutboxRows":
+        """Return the rows of an outbox that has a table."""
+        timestamps = outbox.columns.by_role.get("timestamp", ())
+        return cls(quoted_table(outbox.name), timestamps, age, since)
+
     def prune(
         self,
         connection: psycopg.Connection,
@@ -144,16 +151,21 @@ class OutboxRows:
     ) -> int:
         """Delete a batch in a transaction of its own; return the number of rows."""
         place = {"first": f"({first},0)", "last": f"({first + BLOCKS},0)"}
-        known = {"xid": mark.xid, "age": self._age, "since": self._since}
         try:
             with connection.transaction():
                 _limit(connection, _LOCK_TIMEOUT)
-                done = connection.execute(statement, {**place, **known})
+                done = connection.execute(statement, place | self._bounds(mark))
         except psycopg.errors.LockNotAvailable:
             return 0
         except (psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
             raise self._refused(error) from None
-        return _counted(done.rowcount)
+        if done.rowcount:
+            failpoints.reach(Failpoint.AFTER_PRUNED_BATCH)
+        return done.rowcount
+
+    def _bounds(self, mark: Mark) -> dict[str, str | float]:
+        """Return the parameters of the conditions on a row."""
+        return {"xid": mark.xid, "age": self._age, "since": self._since}
 
     def _refused(self, error: psycopg.Error) -> PruneRefused:
         """Return the error of a table that refuses; the text of the server may hold values."""
@@ -217,14 +229,14 @@ class OutboxRows:
         that cannot be dropped keeps its rows for the batches.
         """
         kept = f"SELECT FROM ONLY {escaped(leaf)} WHERE NOT ({_PUBLISHED}) LIMIT 1".encode()
-        known = {"xid": mark.xid, "since": self._since}
+        bounds = self._bounds(mark)
         try:
-            if connection.execute(kept, known).fetchone() is not None:
+            if connection.execute(kept, bounds).fetchone() is not None:
                 return False
             with connection.transaction():
                 _limit(connection, _DROP_TIMEOUT, _LOCKED_TIMEOUT)
                 connection.execute(f"LOCK TABLE ONLY {leaf} IN SHARE MODE".encode())
-                if connection.execute(kept, known).fetchone() is not None:
+                if connection.execute(kept, bounds).fetchone() is not None:
                     return False
                 connection.execute(f"LOCK TABLE ONLY {parent} IN ACCESS EXCLUSIVE MODE".encode())
                 connection.execute(f"DROP TABLE {leaf}".encode())
@@ -262,12 +274,6 @@ class OutboxRows:
 
 _COUNTED: Final = 1 << 30
 """Bytes up to which rows are counted."""
-
-
-def _counted(rows: int) -> int:
-    if rows:
-        failpoints.reach(Failpoint.AFTER_PRUNED_BATCH)
-    return rows
 
 
 def escaped(name: str) -> str:

@@ -11,7 +11,6 @@ from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.postgres.connect import Connection, Database
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.outbox_rows import Mark, OutboxRows, read_mark
-from cdc_sidecar.postgres.sql_names import quoted_table
 from cdc_sidecar.runtime.crash import CrashGuard
 
 _MARKS: Final = 10
@@ -45,9 +44,8 @@ class PrunedOutbox:
     def __init__(self, table: str, outbox: Outbox, since: int) -> None:
         self.table = table
         self.age = outbox.prune or 0.0
-        timestamps = outbox.columns.by_role.get("timestamp", ())
-        self._rows = OutboxRows(quoted_table(table), timestamps, self.age, since)
-        self._wait = 0.0 if timestamps else self.age
+        self._rows = OutboxRows.of(outbox, self.age, since)
+        self._wait = 0.0 if outbox.columns.timestamp else self.age
         self._apart = self.age / _MARKS
         self._marks: deque[tuple[float, Mark]] = deque(maxlen=_MOST_MARKS)
 

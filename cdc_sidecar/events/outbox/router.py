@@ -12,7 +12,7 @@ from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.names import MAX_TOPIC_LENGTH, topic_part
 from cdc_sidecar.events.outbox.values import OpenValues, values_of
 from cdc_sidecar.events.ports import SourceTransaction
-from cdc_sidecar.events.record import ANY_PARTITION, NOW, Record
+from cdc_sidecar.events.record import ANY_PARTITION, NOW
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import STRING
@@ -126,22 +126,22 @@ class EventRouter:
         fields = [row.get(role) for role in self._fields]
         value = self._values.encode(route, schema, row["payload"], fields)
         if self._is_placed or self._is_timed:
-            self._place(transaction, row, route, Record(route.topic, value, key, headers=headers))
+            partition, timestamp = self._place(transaction, row, route)
+            transaction.add(route.record(value, key, partition, headers, timestamp))
         else:
             transaction.append(route, value, key, headers)
         transaction.count(self._counted.get(event_type) or self.count_of(event_type))
 
     def _place(
-        self, transaction: SourceTransaction, row: Row, route: TopicRoute, record: Record
-    ) -> None:
-        """Add a record with a partition or a time of its own; its key has no prefix yet."""
+        self, transaction: SourceTransaction, row: Row, route: TopicRoute
+    ) -> tuple[int, int]:
+        """Return the partition and the time of a record that has one of its own."""
         partition, timestamp = ANY_PARTITION, NOW
         if self._is_placed:
             partition = self._partition(self._required(row, "partition", transaction), route)
         if self._is_timed:
             timestamp = self._milliseconds(self._required(row, "timestamp", transaction))
-        placed = route.record(record.value, record.key, partition, record.headers, timestamp)
-        transaction.add(placed)
+        return partition, timestamp
 
     def count_of(self, event_type: str) -> Count:
         """Return the key of the count of an event type."""

@@ -88,12 +88,12 @@ def _encode_record(node: Node, value: Any) -> bytes:  # noqa: ANN401 - JSON
 
 
 def _encode_field(field: Field, members: Object) -> bytes:
-    if field.name not in members and field.default is not None:
+    if field.name not in members:
+        if field.default is None:
+            raise PayloadMisfit("is missing and has no default").inside(_step(field.name))
         return field.default
     try:
         return _encode(field.node, members[field.name])
-    except KeyError:
-        raise PayloadMisfit("is missing and has no default").inside(_step(field.name)) from None
     except PayloadMisfit as error:
         raise error.inside(_step(field.name)) from None
 

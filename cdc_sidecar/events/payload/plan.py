@@ -7,6 +7,7 @@ unknown is ignored, as the specification says.
 import json
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from fastavro.schema import SchemaParseException, UnknownType, parse_schema
@@ -38,8 +39,11 @@ class SchemaMistaken(ValueError):
     """A text is not an Avro schema; the message says why."""
 
 
+@lru_cache(maxsize=1000)
 def compile_payload(text: str) -> Node:
     """Return the plan of a schema, whose outer type is a record.
+
+    The configuration is looked at by many, so the plan of each text is kept.
 
     Raises:
         SchemaMistaken: the text is not such a schema, or a default does not fit its field.

@@ -17,11 +17,11 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PermissionMissing, SidecarError, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.operations.inspection.report import Report
-from cdc_sidecar.operations.outbox import rows_of
 from cdc_sidecar.postgres.catalog import Publication
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.large_columns import read_large_columns
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
+from cdc_sidecar.postgres.outbox_rows import OutboxRows
 from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 from cdc_sidecar.postgres.sql_names import quoted, quoted_table
@@ -160,7 +160,7 @@ class SourceInspection:
         for table, outbox in pruned:
             try:
                 with self._database.connection() as connection:
-                    rows_of(table, outbox, outbox.prune or 0).try_delete(connection)
+                    OutboxRows.of(outbox, outbox.prune or 0).try_delete(connection)
             except PermissionMissing as error:
                 server = self._seen.server
                 role = quoted(server.user) if server else "the sidecar's role"
