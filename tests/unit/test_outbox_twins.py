@@ -1,5 +1,6 @@
 """The compiled routers of outbox events make the records of the plain ones, and refuse the same."""
 
+import importlib
 import json
 import os
 from typing import Any
@@ -10,20 +11,22 @@ from hypothesis import strategies as st
 
 from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.events import twin
 from cdc_sidecar.events.catalog import TopicFacts
 from cdc_sidecar.events.outbox.columns import find_columns
 from cdc_sidecar.events.outbox.messages import MessageRouter
 from cdc_sidecar.events.outbox.router import EventRouter
 from cdc_sidecar.events.outbox.rows import RowRouter
 from cdc_sidecar.events.registry.log import SchemaLog
-from cdc_sidecar.events.twin import SourceTransaction
 from cdc_sidecar.postgres.pgoutput import UNCHANGED
 from tests.unit import shop, wire
 from tests.unit.shop import JSONB, OUTBOX, TEXT, UUID, layout
 
-native: Any = pytest.importorskip(
-    "cdc_sidecar.events._outbox", reason="no C compiler was available to build the twin"
-)
+if twin.NAME != "native":
+    pytest.skip(
+        "the compiled routers run only with the other compiled twins", allow_module_level=True
+    )
+native: Any = importlib.import_module("cdc_sidecar.events._outbox")
 
 EXAMPLES = int(os.environ.get("TWIN_EXAMPLES", "100"))
 _SCHEMA = json.dumps(
@@ -82,7 +85,7 @@ def _outcome(router: Any, events: list[bytes]) -> list[object]:  # noqa: ANN401 
     """Return every record and every error, and the counts and sizes at the end."""
     found: list[object] = []
     for number in range(2):  # transactions: what is remembered of one may be wrong in the next
-        transaction = SourceTransaction(5000 + number, 700, 0, 0)
+        transaction = twin.SourceTransaction(5000 + number, 700, 0, 0)
         for event in events:
             transaction.step(10)
             try:
@@ -172,7 +175,7 @@ def test_usual_events_are_made_without_the_plain_twin() -> None:
     compiled = native.MessageRouter(router, config.wanted, payload_as=None)
     usual = {"id": "1", "aggregatetype": "order", "aggregateid": "42", "type": "A", "payload": {}}
     content = json.dumps(usual).encode()
-    transaction = SourceTransaction(5000, 700, 0, 0)
+    transaction = twin.SourceTransaction(5000, 700, 0, 0)
     compiled.add(transaction, content)
     router.add = None  # type: ignore[method-assign,assignment]
     compiled.add(transaction, content)
