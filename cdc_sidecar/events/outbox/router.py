@@ -241,6 +241,6 @@ def _skip(transaction: SourceTransaction) -> str:
     """Return the way past an event that no setting publishes."""
     after = format_lsn(transaction.final_lsn + 1)
     return (
-        f"no setting publishes this row. `cdc-sidecar position reset --to {after}` shows"
+        f"no setting publishes this event. `cdc-sidecar position reset --to {after}` shows"
         " what is left out if its whole transaction is skipped; --yes skips it"
     )
