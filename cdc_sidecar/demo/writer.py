@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import psycopg
+from psycopg.adapt import PyFormat
 from psycopg.types.json import Jsonb
 
 _ROLLBACK: Final = 0.06  # of all transactions: a short demo shows some
@@ -29,6 +30,10 @@ _NEXT: Final = {"placed": "paid", "paid": "packed", "packed": "shipped", "shippe
 _CHANNELS: Final = ("web", "app", "phone", "shop")
 _ARTICLES: Final = ("teapot", "lamp", "rug", "kettle", "chair", "clock", "mug", "shelf", "vase")
 _NAMES: Final = ("Ada", "Boole", "Curie", "Dijkstra", "Euler", "Franklin", "Gödel", "Hopper")
+
+# psycopg finds this type by its name at its first use. If two writers do that at once, one of them is
+# told that the type is unknown; so it is found here.
+psycopg.adapters.get_dumper(uuid.UUID, PyFormat.AUTO)
 
 
 @dataclass(frozen=True, slots=True)
