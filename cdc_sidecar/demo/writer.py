@@ -31,8 +31,8 @@ _CHANNELS: Final = ("web", "app", "phone", "shop")
 _ARTICLES: Final = ("teapot", "lamp", "rug", "kettle", "chair", "clock", "mug", "shelf", "vase")
 _NAMES: Final = ("Ada", "Boole", "Curie", "Dijkstra", "Euler", "Franklin", "Gödel", "Hopper")
 
-# psycopg finds this type by its name at its first use. If two writers do that at once, one of them is
-# told that the type is unknown; so it is found here.
+# psycopg finds this type by its name at its first use. If two writers do that at once, one of them
+# is told that the type is unknown; so it is found here.
 psycopg.adapters.get_dumper(uuid.UUID, PyFormat.AUTO)
 
 
