@@ -29,6 +29,11 @@ UNSEEN = f"UPDATE items SET n = n + 1000 WHERE id > {SEEN}"
 _STANDBY = "wal"
 _EPOCH = 3
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+_HELD_UP = (
+    "SELECT count(*) FILTER (WHERE wait_event = 'SyncRep') > 0 AND count(*) >= {writers}"
+    " FROM pg_stat_activity WHERE wait_event = 'SyncRep' OR wait_event_type = 'Lock'"
+)
+"""A commit that hangs keeps its locks, and another writer may wait for one of them."""
 
 
 class StallingPostgres:
@@ -39,10 +44,11 @@ class StallingPostgres:
         self._receiver = receiver
 
     @contextmanager
-    def frozen(self, service: Service, commits: int) -> Iterator[None]:
-        """Freeze the standby; wait until so many commits hang."""
+    def frozen(self, service: Service, writers: int) -> Iterator[None]:
+        """Freeze the standby; wait until so many writers hang in a commit, or behind one."""
+        held_up = _HELD_UP.format(writers=writers)
         with frozen(self._receiver):
-            await_true(lambda: ask(service.dsn, _WAITING) == commits, what="commits hang")
+            await_true(lambda: ask(service.dsn, held_up) is True, what="commits hang")
             yield
 
     @contextmanager
