@@ -6,6 +6,7 @@ A line is dropped and counted if the queue is full or if it cannot be written.
 import os
 import select
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any, Final
@@ -41,6 +42,7 @@ class LogWriter:
         self._queue: SimpleQueue[Event | threading.Event] = SimpleQueue()
         self._counting = threading.RLock()
         self._dropped = 0
+        self._written: Counter[str] = Counter()
         self._reported = 0  # of the dropped lines
         self._torn = False  # the last write ended inside a line
         self._thread = self._started()
@@ -49,6 +51,11 @@ class LogWriter:
         thread = threading.Thread(target=self._run, name="log", daemon=True)
         thread.start()
         return thread
+
+    @property
+    def written(self) -> dict[str, float]:
+        """How many lines were written so far, by level."""
+        return {level: float(count) for level, count in self._written.copy().items()}
 
     @property
     def dropped(self) -> int:
@@ -99,6 +106,7 @@ class LogWriter:
         except _UNWRITABLE:
             self._count_drop()
             return False
+        self._written[str(event.get("level", ""))] += 1
         return True
 
     def _write_whole(self, line: bytes) -> None:

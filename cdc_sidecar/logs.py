@@ -71,6 +71,12 @@ def _drop_lower(_logger: object, method: str, event: EventDict) -> EventDict:
     return event
 
 
+def lines_by_level() -> dict[str, float]:
+    """Return how many log lines were written so far, by level."""
+    written = dict.fromkeys(("debug", "info", "warning", "error"), 0.0)
+    return {**written, **_writer.written} if _writer else written
+
+
 def lines_dropped() -> int:
     """Return how many log lines were dropped so far."""
     return _writer.dropped if _writer else 0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from cdc_sidecar.events.commit_times import CommitTimes
 from cdc_sidecar.events.counts import Counts
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.record import Record
@@ -24,6 +25,6 @@ class Batch:
     size: int = 0
     transactions: int = 0
     continues: bool = False
-    commit_time: int = 0  # microseconds since 1970, of the last transaction
+    commits: CommitTimes = field(default_factory=CommitTimes)
     counts: Counts = field(default_factory=dict)
     end: MetadataRecord | None = None  # of a transaction that was handed out in parts

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.commit_times import CommitTimes
 from cdc_sidecar.events.counts import add_counts
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.position import Partial, Position
@@ -99,10 +100,10 @@ class Batching:
         """Append a whole transaction to the pending batch."""
         pending, records = self._pending, transaction.records
         pending.position = position
-        pending.commit_time = transaction.commit_time
         pending.size += transaction.size
         if records:
             pending.transactions += 1
+            pending.commits.add(transaction.commit_time)
             if begin:
                 pending.records.append(begin.record(None))
                 pending.size += begin.size
@@ -126,15 +127,16 @@ class Batching:
         if begin:
             records = [begin.record(None), *records]
             self._begun = True
+        whole = int(position.partial is None)
         batch = Batch(
             position,
             records=records,
             end=end,
             schemas=self._schemas.drain(),
             size=transaction.size + sum(record.size for record in (begin, end) if record),
-            transactions=int(position.partial is None),
+            transactions=whole,
             continues=self._parts > 0,
-            commit_time=transaction.commit_time,
+            commits=CommitTimes([[transaction.commit_time, whole]]),
             counts=transaction.counts,
         )
         transaction.release()

@@ -5,11 +5,13 @@ the reading part of Confluent's API (Schema Registry documentation, "API Referen
 other request is answered in the form of that API's errors.
 """
 
+import gzip
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable
+from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
@@ -33,7 +35,10 @@ from cdc_sidecar.runtime.status import Status, StatusBoard
 
 _JSON: Final = "application/json"
 _REGISTRY: Final = "application/vnd.schemaregistry.v1+json"
-_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
+_WORTH_PACKING: Final = 1000
+"""Bytes from which an answer is compressed for a client that accepts gzip."""
+_PACKING: Final = 1
+"""The level of gzip: a scrape of 5,000 series is ten times smaller, and takes milliseconds."""
 _PAGES: Final = ("/", "/metrics", "/livez", "/readyz", "/status")
 
 Page = tuple[int, str, bytes]
@@ -102,12 +107,12 @@ class Pages:
         self._metrics = metrics
         self._registry = registry
 
-    def get(self, path: str) -> "Page":
-        """Return the page of a path without its query."""
+    def get(self, path: str, accept: str = "") -> "Page":
+        """Return the page of a path without its query; `accept` is the header of the request."""
         now = self._board.now
         match path:
             case "/metrics":
-                return 200, _METRICS, self._metrics.expose()
+                return 200, *self._metrics.expose(accept)
             case "/livez":
                 stuck = self._board.stuck()
                 return _health(not stuck, _liveness(stuck))
@@ -137,6 +142,7 @@ class Pages:
 class _Handler(BaseHTTPRequestHandler):
     pages: Pages
     server: Listener
+    headers = Message()  # of a request that could not be parsed
     protocol_version = "HTTP/1.1"
     server_version = "cdc-sidecar"
     sys_version = ""
@@ -144,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a GET."""
-        self._serve(lambda path, _: self.pages.get(path))
+        self._serve(lambda path, _: self.pages.get(path, self.headers.get("Accept", "")))
 
     def do_HEAD(self) -> None:
         """Answer a HEAD."""
@@ -168,6 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
         status, kind, body = page
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        if len(body) > _WORTH_PACKING and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, _PACKING)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Vary", "Accept, Accept-Encoding")
         self.send_header("Content-Length", str(len(body)))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", methods_of(path_of(self.path)))

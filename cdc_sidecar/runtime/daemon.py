@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from cdc_sidecar import __version__, failpoints
+from cdc_sidecar.config.identity import config_fingerprint
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
@@ -21,14 +22,14 @@ from cdc_sidecar.errors import (
     ProducerFenced,
     SidecarError,
 )
-from cdc_sidecar.events import twin
 from cdc_sidecar.events.registry.subjects import Subjects
-from cdc_sidecar.logs import get_logger, is_console, lines_dropped, set_level
-from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.logs import get_logger, is_console, set_level
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.connect import Database, server_of
+from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.control import ControlSocket
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
+from cdc_sidecar.runtime.exposure import metrics_of
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import (
     calm_allocator,
@@ -82,8 +83,9 @@ class Daemon:
         calm_collector()
         self._armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
         self.board = StatusBoard(_first_status(config))
-        self.metrics = _metrics_of(self.board)
+        self.board.backlog = Backlog(idle_since=self.board.now.started_at)
         self.served = Subjects()
+        self.metrics = metrics_of(config, self.board, self.served)
         self._log = get_logger(service=config.service.name)
         minute = Minute() if is_console(config.log) else None
         self._telemetry = Telemetry(self.board, self.metrics, self._log, minute=minute)
@@ -232,7 +234,7 @@ class Daemon:
             runs = RunKeeper(config, __version__, self._log)
             self._resources = replace(self._resources, config=config, runs=runs)
             self._guardian.reconfigure(config)
-            self._log.info("configuration_loaded")
+            self._telemetry.configuration_loaded(config)
             set_level(config.log)
 
     def _run_session(self, number: int) -> int | None:
@@ -286,7 +288,7 @@ class Daemon:
         return error.disposition.exit_status
 
     def _report_halt(self, error: SidecarError) -> None:
-        self.board.update(error=str(error))
+        self.board.update(error=str(error), error_code=error.code)
         self._telemetry.phase_entered(Phase.HALTED)
         self._log.error("sidecar_halted", **error.parts)
         self._resources.runs.ended(error)
@@ -307,12 +309,12 @@ class Daemon:
         seconds = self._next_delay(streaming_since)
         if self._resources.stopping.is_set():
             return
-        self.board.update(error=str(error))
+        self.board.update(error=str(error), error_code=error.code)
         self._telemetry.phase_entered(Phase.BACKING_OFF)
         host = _host_of(self._resources.config)
         self._telemetry.session_ended(error, host=host, retry=seconds)
         self._resources.stopping.wait(seconds)
-        self.board.update(error=None)
+        self.board.update(error=None, error_code="")
 
     def _next_delay(self, streaming_since: float | None) -> float:
         """Return the seconds before the next session, and double them for the one after it."""
@@ -333,14 +335,6 @@ def _host_of(config: Config) -> str | None:
 
 def _first_status(config: Config) -> Status:
     name, slot = config.service.name, config.postgres.slot
-    return Status(name, slot, config.transactional_id, __version__, time.time())
-
-
-def _metrics_of(board: StatusBoard) -> Metrics:
-    """Return the metrics; the gauges that change between two events read the board."""
-    metrics = Metrics()
-    metrics.info.info({"version": __version__, "transcoder": twin.NAME})
-    metrics.queue_bytes.set_function(board.queue_bytes)
-    metrics.lag_seconds.set_function(board.lag)
-    metrics.log_lines_dropped.read = lines_dropped
-    return metrics
+    status = Status(name, slot, config.transactional_id, __version__, time.time())
+    fingerprint = config_fingerprint(config)
+    return replace(status, config_fingerprint=fingerprint, config_loaded_at=status.started_at)

@@ -62,7 +62,8 @@ class BatchQueue:
         """Note another size, for the waiting thread and for the gauges."""
         self._size += change
         self._backlog.queue_bytes = self._size
-        self._backlog.waiting_since = self._items[0].commit_time if self._items else None
+        moments = (batch.commits.first for batch in self._items)
+        self._backlog.waiting_since = next(filter(None, moments), None)
         self._condition.notify_all()
 
     @property

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.logs import Logger
-from cdc_sidecar.metrics import OutboxMetrics
+from cdc_sidecar.metrics.outbox import OutboxMetrics
 from cdc_sidecar.runtime.outage import Outage
 
 

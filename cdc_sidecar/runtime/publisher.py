@@ -47,9 +47,9 @@ class PublisherTelemetry(Protocol):
     """Receives the reports of the publisher."""
 
     def transaction_committed(
-        self, batch: Batch, record: PositionRecord, seconds: float, queued: int
+        self, batch: Batch, record: PositionRecord, seconds: float, produced: int, queued: int
     ) -> None:
-        """Report a commit of `seconds`, with `queued` bytes still waiting."""
+        """Report a commit of `seconds`: `produced` records; `queued` bytes still wait."""
 
     def position_acknowledged(self, position: Position) -> None:
         """Report the position that may be acknowledged to Postgres."""
@@ -209,6 +209,7 @@ class Publisher:
         if alone and self._open and not batch.continues:
             self._commit(self._open)
         open_ = self._open or self._begin(batch, alone=alone)
+        self._backlog.committing_since = open_.batch.commits.first or batch.commits.first
         failpoints.reach(Failpoint.BEFORE_PRODUCE)
         schemas = self._publishing.topics.schemas
         new = (Record(schemas, value, key, 0) for key, value in batch.schemas)
@@ -226,7 +227,6 @@ class Publisher:
         time.sleep(max(0.0, self._committed_at + MARKERS_PAUSE - time.monotonic()))
         self._producer.begin()
         self._open = OpenTransaction(time.monotonic(), Batch(batch.position), alone)
-        self._backlog.committing_since = batch.commit_time
         return self._open
 
     def _close_if_due(self, open_: OpenTransaction, batch: Batch) -> None:
@@ -280,18 +280,19 @@ class Publisher:
         self._record, self._open = record, None
         self._backlog.committing_since = None
         self._committed_at = time.monotonic()
-        self._report(batch, self._committed_at - started)
+        self._report(batch, self._committed_at - started, open_.records + 1)
         failpoints.reach(Failpoint.BEFORE_ACKNOWLEDGE)
         self._acknowledgement.advance(batch.position.end_lsn)
         self._telemetry.position_acknowledged(batch.position)
         if not reusable and not self._queue.broken:
             self._recycle()
 
-    def _report(self, batch: Batch, seconds: float) -> None:
+    def _report(self, batch: Batch, seconds: float, produced: int) -> None:
         """Report a commit to the telemetry, and its schemas to the model that HTTP serves."""
         for key, value in batch.schemas:
             self._publishing.serve_schema(key, value)
-        self._telemetry.transaction_committed(batch, self._record, seconds, self._queue.size)
+        queued = self._queue.size
+        self._telemetry.transaction_committed(batch, self._record, seconds, produced, queued)
 
     def _insist(self) -> None:
         """Check that the session may still begin a transaction or wait for one.

@@ -21,6 +21,7 @@ from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime.crash import end_error
+from cdc_sidecar.runtime.exposure import expect_published
 from cdc_sidecar.runtime.memory import give_back
 from cdc_sidecar.runtime.resources import Resources
 from cdc_sidecar.runtime.standby import Failure, Standby
@@ -83,6 +84,7 @@ class Session:
         start = SessionStart(self._resources, self._capture, topics, self._telemetry)
         view = start.examine(connection)
         self._telemetry.source_examined(view.server)
+        expect_published(self._telemetry.metrics, view, self._capture)
         failpoints.reach(Failpoint.AFTER_LOOK)
         self._telemetry.phase_entered(Phase.CLAIMING, self._number)
         positioned = start.claim_position(connection)

@@ -46,6 +46,7 @@ class Standby:
                 return False
         if holder is not None:
             self._telemetry.standby_left()
+        self._telemetry.lock_taken()
         self._resources.walsenders.add(connection.backend_pid)
         return True
 

@@ -63,6 +63,10 @@ class Status:
     stalled: bool = False
     beat: float = 0.0  # when the replication thread was last seen at work
     error: str | None = None
+    error_code: str = ""  # of the error that ended the session or the process
+    leader: bool = False  # it holds the lock of the slot
+    config_fingerprint: str = ""
+    config_loaded_at: float | None = None
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -110,6 +114,7 @@ class Status:
             "phase": self.phase.value,
             "phase_since": self.phase_since,
             "ready": self.ready,
+            "leader": self.leader,
             "started_at": self.started_at,
             "session": self.session,
             "transactional_id": self.transactional_id,
@@ -128,6 +133,8 @@ class Status:
             "walsender": self._walsender_as_json(),
             "warnings": list(self.warnings),
             "error": self.error,
+            "error_code": self.error_code or None,
+            "config": {"fingerprint": self.config_fingerprint, "loaded_at": self.config_loaded_at},
         }
 
     def _slot_as_json(self) -> dict[str, Any]:
@@ -192,9 +199,10 @@ class StatusBoard:
 
     def as_json(self) -> dict[str, Any]:
         """Return the body of `/status`: the newest snapshot, and what is read when it is asked."""
+        lag = self.lag()
         return {
             **self.now.as_json(),
-            "lag_seconds": round(self.lag(), 3),
+            "lag_seconds": None if math.isnan(lag) else round(lag, 3),
             "rates": self.rates.as_json(),
             "threads": self.beat_ages(),
             "snapshot": self.snapshots.as_json(),
@@ -205,7 +213,7 @@ class StatusBoard:
         return self.backlog.queue_bytes
 
     def lag(self) -> float:
-        """Return the age in seconds of the oldest change not yet published; see `Backlog.lag`."""
+        """Return the age in seconds of the oldest change not yet published; see `Backlog`."""
         return self.backlog.lag()
 
     def update(self, **changes: object) -> None:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from cdc_sidecar.config.identity import config_fingerprint
+from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.batch import Batch
-from cdc_sidecar.events.counts import Counted
 from cdc_sidecar.events.position import Position
-from cdc_sidecar.events.registry.records import LAYOUT
 from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.reason import last_reason
@@ -22,13 +22,17 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.server import SourceServer
 from cdc_sidecar.runtime.backlog import Backlog
+from cdc_sidecar.runtime.commit_report import CommitReport
+from cdc_sidecar.runtime.exposure import expect_configured
 from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.outage import Outages
 from cdc_sidecar.runtime.session_log import report_end
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
 
-_EVENTS: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
+_WITHOUT_LOCK: Final = (
+    *(Phase.STARTING, Phase.WAITING, Phase.BACKING_OFF, Phase.STOPPED, Phase.HALTED),
+)
 
 
 class Telemetry:
@@ -48,6 +52,7 @@ class Telemetry:
         self.log = log
         self._outages = outages or Outages()
         self._minute = minute
+        self._committed = CommitReport(board, metrics, log, minute)
 
     def of_session(self, number: int) -> "Telemetry":
         """Return the telemetry of a session: its log lines carry the number."""
@@ -61,11 +66,20 @@ class Telemetry:
 
     # --- the daemon and its sessions
 
+    def configuration_loaded(self, config: Config) -> None:
+        """Show a configuration that was loaded anew."""
+        fingerprint = config_fingerprint(config)
+        self.board.update(config_fingerprint=fingerprint, config_loaded_at=time.time())
+        expect_configured(self.metrics, config)
+        self.log.info("configuration_loaded", fingerprint=fingerprint)
+
     def phase_entered(self, phase: Phase, session: int | None = None) -> None:
         """Show another phase; `session` is given where a session enters it."""
         self.main_beat()
         now = time.time()
         changes = {} if session is None else {"session": session, "beat": now}
+        if phase in _WITHOUT_LOCK:
+            changes["leader"] = False
         self.board.update(phase=phase, phase_since=now, **changes)
         self.metrics.streaming.set(phase is Phase.STREAMING)
 
@@ -81,7 +95,8 @@ class Telemetry:
     def stream_ended(self) -> None:
         """Let the lag grow until the next stream begins, and watch its publisher no more."""
         self.board.beats.forget("publisher")
-        self.board.backlog = Backlog(idle_since=time.time() - self.board.backlog.lag())
+        lag = self.board.backlog.lag()
+        self.board.backlog = Backlog(idle_since=time.time() - (0.0 if math.isnan(lag) else lag))
 
     def source_examined(self, server: SourceServer) -> None:
         """Show the server and the database that a session reads."""
@@ -112,6 +127,7 @@ class Telemetry:
         """Report that a session waits for the lock that another sidecar holds."""
         self.postgres_reached()
         self.phase_entered(Phase.WAITING, session)
+        self.board.backlog = Backlog(idle_since=math.nan)
         self.log.info("standby_entered", reason="another sidecar holds the lock", pid=holder)
 
     def former_walsender_awaited(self, holder: int) -> None:
@@ -126,6 +142,12 @@ class Telemetry:
         """Report that the lock is free."""
         self.log.info("standby_left", reason="the lock is free")
         self.waiting_for(None)
+        if math.isnan(self.board.lag()):
+            self.board.backlog = Backlog(idle_since=time.time())
+
+    def lock_taken(self) -> None:
+        """Show that this sidecar is the one that may stream."""
+        self.board.update(leader=True)
 
     def brokers_awaited(self, reason: str) -> None:
         """Report that a session cannot begin because no broker answers."""
@@ -183,11 +205,11 @@ class Telemetry:
     # --- PublisherTelemetry
 
     def transaction_committed(
-        self, batch: Batch, record: PositionRecord, seconds: float, queued: int
+        self, batch: Batch, record: PositionRecord, seconds: float, produced: int, queued: int
     ) -> None:
         """Count a committed Kafka transaction and show its position."""
         now, end = time.time(), batch.position.end_lsn
-        self._count(batch, seconds, now)
+        self._committed.count(batch, now, seconds, produced)
         self._end_kafka_outage()
         self.board.update(
             position=end,
@@ -197,46 +219,7 @@ class Telemetry:
             queue_bytes=queued,
             kafka_reachable=True,
         )
-        self._warn_of_counts(batch)
-        self._report_schemas(batch)
-        self.log.debug(
-            "transaction_published",
-            position=format_lsn(end),
-            transactions=batch.transactions,
-            bytes=batch.size,
-            milliseconds=round(seconds * 1000, 1),
-        )
-
-    def _count(self, batch: Batch, seconds: float, now: float) -> None:
-        metrics = self.metrics
-        metrics.kafka_transactions.labels("committed").inc()
-        metrics.commit_seconds.observe(seconds)
-        metrics.transactions.inc(batch.transactions)
-        metrics.count_events(batch.counts)
-        events = sum(n for (counted, *_), n in batch.counts.items() if counted in _EVENTS)
-        self.board.rates.add(events, batch.size, batch.transactions)
-        if self._minute:
-            self._minute.add(events, batch.transactions)
-        metrics.position.set(batch.position.end_lsn)
-        if batch.transactions:
-            late = now - batch.commit_time / 1e6 if batch.commit_time else 0.0
-            metrics.latency.observe(max(0.0, late))
-            metrics.outbox.late(batch.counts, max(0.0, late))
-
-    def _warn_of_counts(self, batch: Batch) -> None:
-        """Warn of an outbox event that was changed after its publication, and of a TRUNCATE."""
-        for (counted, table, _), count in batch.counts.items():
-            if counted is Counted.OUTBOX_UPDATES:
-                self.log.warning("outbox_rows_updated", table=table, updates=count)
-            elif counted is Counted.SKIPPED_TRUNCATES:
-                self.log.warning("truncate_skipped", table=table, truncates=count)
-
-    def _report_schemas(self, batch: Batch) -> None:
-        """Report versions of schemas that readers see from now on."""
-        for key, _ in batch.schemas:
-            subject, _, version = key.decode().rpartition("/")
-            if not f"{subject}/".startswith(f"{LAYOUT}/"):
-                self.log.info("schema_published", subject=subject, version=int(version))
+        self._committed.log(batch, seconds)
 
     def position_acknowledged(self, position: Position) -> None:
         """Show what is reported to Postgres as flushed."""

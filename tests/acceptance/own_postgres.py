@@ -45,7 +45,7 @@ def published_ids(service: Service) -> list[int]:
 
 def metric(sidecar: Sidecar, name: str) -> float:
     """Return a metric by its name with labels, or NaN if it is not shown."""
-    for line in sidecar.get("/metrics")[1].splitlines():
+    for line in sidecar.scrape().splitlines():
         if line.startswith(f"cdc_sidecar_{name} "):
             return float(line.rpartition(" ")[2])
     return float("nan")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.waiting import await_true
+
+_CONSTANT_LABELS = re.compile(r'\b(?:service|slot)="[^"]*",?')
 
 CONFIG = """
 [service]
@@ -104,6 +107,11 @@ class Sidecar:
                 return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    def scrape(self) -> str:
+        """Return the text of a scrape without the labels that every series has; "" if none."""
+        text = _CONSTANT_LABELS.sub("", self.get("/metrics")[1])
+        return text.replace(",}", "}").replace("{}", "")
 
     def kill(self) -> None:
         """End it with SIGKILL."""

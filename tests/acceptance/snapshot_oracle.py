@@ -148,7 +148,7 @@ def _seen(event: Row, table: Compared) -> Seen:
 
 def count_rows(service: Service, table: str = "") -> float:
     """Return how many rows of snapshots, or of one, this process has published."""
-    lines = service.sidecar.get("/metrics")[1].splitlines()
+    lines = service.sidecar.scrape().splitlines()
     counts = [line for line in lines if line.startswith('cdc_sidecar_events_total{op="r"')]
     counts = [line for line in counts if f'public.{table}"' in line or not table]
     return sum(float(line.rpartition(" ")[2]) for line in counts)

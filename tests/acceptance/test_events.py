@@ -107,8 +107,7 @@ def test_a_toasted_value_that_was_not_sent_is_marked_and_with_full_it_is_filled(
     assert whole["unchanged"] == []
     assert len(whole["after"]["big"]) == 64000
     assert whole["before"]["n"] == 1
-    code, metrics = service.sidecar.get("/metrics")
-    assert code == 200
+    metrics = service.sidecar.scrape()
     line = 'cdc_sidecar_unchanged_columns_total{column="big",table="public.plain"} 1.0'
     assert line in metrics
 
@@ -199,7 +198,7 @@ def test_outbox_rows_become_events_of_their_aggregate_in_commit_order(
         ("7", '{"total": 5}', {"id": first, "type": b"placed", "traceparent": b"00-abc"}),
         ("7", None, {"id": second, "type": b"paid"}),
     ]
-    _, metrics = service.sidecar.get("/metrics")
+    metrics = service.sidecar.scrape()
     assert 'cdc_sidecar_outbox_updates_total{table="public.outbox"} 2.0' in metrics
     assert sum(e["updates"] for e in service.sidecar.events("outbox_rows_updated")) == 2
 
@@ -317,10 +316,10 @@ def test_only_configured_columns_leave_masked_and_renamed_as_asked(
     assert row["amount"] == "NaN"
     assert len(row["email"]) == 64
     everything = repr(read_topics(service.kafka, [topic])) + service.sidecar.log_text()
-    everything += service.sidecar.get("/metrics")[1] + service.sidecar.get("/status")[1]
+    everything += service.sidecar.scrape() + service.sidecar.get("/status")[1]
     assert "canary" not in everything
     ignored = 'cdc_sidecar_ignored_changes_total{table="public.hidden"} 1.0'
-    assert ignored in service.sidecar.get("/metrics")[1]
+    assert ignored in service.sidecar.scrape()
 
 
 def test_a_value_that_cannot_be_represented_halts_without_showing_it(

@@ -44,7 +44,7 @@ def test_a_halted_sidecar_that_stays_is_alive_and_not_ready_and_tells_why(
     assert "CDC-301" in status["error"]
     assert status["position"]
     assert "CDC-301" in halted.sidecar.get("/")[1]
-    assert "cdc_sidecar_streaming 0.0" in halted.sidecar.get("/metrics")[1]
+    assert "cdc_sidecar_streaming 0.0" in halted.sidecar.scrape()
 
 
 def test_a_halted_sidecar_that_stays_ends_with_status_3_at_sigterm(halted: Service) -> None:
@@ -85,7 +85,7 @@ def test_after_the_cure_a_restart_of_a_sidecar_that_stayed_goes_on_from_its_posi
     halted.sidecar.start_and_stream()
     halted.await_published()
     counted = 'op="c",table="public.items"} 1.0'
-    assert counted in halted.sidecar.get("/metrics")[1]
+    assert counted in halted.sidecar.scrape()
     assert json.loads(halted.sidecar.get("/status")[1])["error"] is None
 
 

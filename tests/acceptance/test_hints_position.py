@@ -42,7 +42,7 @@ def test_after_the_hint_about_a_truncated_table_it_runs(
     service.sql("TRUNCATE items")
     assert person.obey_halt() == "CDC-305"
     assert person.start_and_obey() == []
-    assert 'op="t"' in service.sidecar.get("/metrics")[1]
+    assert 'op="t"' in service.sidecar.scrape()
 
 
 def test_after_the_hint_about_an_outbox_row_without_a_key_it_runs(
@@ -62,7 +62,7 @@ def test_after_the_hint_about_an_outbox_row_without_a_key_it_runs(
     )
     assert person.obey_halt() == "CDC-304"
     assert person.start_and_obey() == []
-    assert 'op="outbox",table="public.outbox"} 1.0' in service.sidecar.get("/metrics")[1]
+    assert 'op="outbox",table="public.outbox"} 1.0' in service.sidecar.scrape()
 
 
 def test_after_the_hint_about_a_position_that_something_else_wrote_it_runs(

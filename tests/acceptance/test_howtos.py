@@ -118,7 +118,7 @@ def test_every_alert_asks_for_series_that_a_sidecar_has_and_status_answers(
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1)")
     operator.rows("orders", 1)
-    metrics = operator.sidecar.get("/metrics")[1]
+    metrics = operator.sidecar.scrape()
     for expression in page.take_all("promql"):
         for name in re.findall(r"cdc_sidecar_\w+", expression):
             assert name in metrics, expression

@@ -1,8 +1,10 @@
 """The interfaces for others: Confluent's deserializer, Kafka's consumer, probes, people."""
 
+import gzip
 import io
 import json
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -115,7 +117,7 @@ def test_the_registry_answers_as_confluents_does(service: Service) -> None:
 def test_metrics_health_and_status_tell_the_truth(service: Service) -> None:
     _publish_one(service)
     get = service.sidecar.get
-    metrics = get("/metrics")[1]
+    metrics = service.sidecar.scrape()
     assert 'cdc_sidecar_events_total{op="c",table="public.items"} 2.0' in metrics
     assert 'cdc_sidecar_kafka_transactions_total{state="committed"}' in metrics
     assert "cdc_sidecar_streaming 1.0" in metrics
@@ -128,9 +130,43 @@ def test_metrics_health_and_status_tell_the_truth(service: Service) -> None:
     assert status["kafka"]["reachable"] is True
     assert "<title>cdc-sidecar" in get("/")[1]
     await_true(
-        lambda: 'cdc_sidecar_slot_wal_status{state="reserved"} 1.0' in get("/metrics")[1],
+        lambda: 'cdc_sidecar_slot_wal_status{state="reserved"} 1.0' in service.sidecar.scrape(),
         what="the guardian's first look",
     )
+
+
+def test_series_start_at_0_have_the_names_of_service_and_slot_and_are_compressed(
+    service: Service,
+) -> None:
+    _publish_one(service)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{service.sidecar.port}/metrics",
+        headers={
+            "Accept": "application/openmetrics-text; version=1.0.0",
+            "Accept-Encoding": "gzip",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - http
+        assert answer.headers["Content-Encoding"] == "gzip"
+        text = gzip.decompress(answer.read()).decode()
+    assert text.endswith("# EOF\n")
+    ours = f'service="{service.name}",slot="{service.name}_cdc"'
+    for series, value in (
+        (f'events_total{{op="c",{ours},table="public.items"}}', 2),
+        (f'events_total{{op="d",{ours},table="public.items"}}', 0),
+        (f'phase{{{ours},state="streaming"}}', 1),
+        (f'phase{{{ours},state="halted"}}', 0),
+        (f"leader{{{ours}}}", 1),
+        (f"ready{{{ours}}}", 1),
+        (f"kafka_reachable{{{ours}}}", 1),
+        (f'halted{{reason="",{ours}}}', 0),
+        (f'schema_version{{{ours},subject="{service.name}.public.items-value"}}', 1),
+        (f"source_transactions_total{{{ours}}}", 2),
+        (f'end_to_end_seconds_bucket{{le="300.0",{ours}}}', 2),
+        (f'log_lines_total{{level="error",{ours}}}', 0),
+    ):
+        assert f"cdc_sidecar_{series} {value:.1f}\n" in text, series
+    assert "_created" not in text
 
 
 def test_tail_prints_decoded_events_and_stops_at_its_limit(service: Service) -> None:

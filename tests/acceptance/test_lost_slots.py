@@ -108,7 +108,7 @@ def test_a_slot_in_danger_while_running_is_warned_of_and_when_lost_it_is_the_end
         _write_wal(service, "unreserved")
         _await_warning(service, "unreserved")
         assert service.sidecar.get("/readyz")[0] == 200, "it still streams"
-        assert metric(service.sidecar, "slot_seconds_left") == 0
+        assert metric(service.sidecar, "slot_time_left_seconds") == 0
         _lose(service)
         halt = halt_of(service.sidecar)
         holding.rollback()

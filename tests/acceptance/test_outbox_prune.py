@@ -53,7 +53,7 @@ def test_rows_are_removed_after_their_publication_and_not_while_kafka_is_away(
         assert _rows(service) == held > 0
     _await_empty(service)
     assert received(service) == expected(writer.sent)
-    _, metrics = service.sidecar.get("/metrics")
+    metrics = service.sidecar.scrape()
     assert 'cdc_sidecar_outbox_pruned_rows_total{table="public.kept"}' in metrics
 
 

@@ -65,7 +65,7 @@ def test_two_versions_of_an_event_type_are_sent_side_by_side(
         {"number": 1, "price": "1.50"},
         {"number": 2, "price": "2.50", "by": "me"},
     ]
-    _, metrics = service.sidecar.get("/metrics")
+    metrics = service.sidecar.scrape()
     assert 'cdc_sidecar_outbox_events_total{event_type="Noted.v2",table="events"} 1.0' in metrics
     assert 'cdc_sidecar_outbox_lag_seconds{event_type="Noted",table="events"}' in metrics
 
@@ -84,6 +84,6 @@ def test_a_payload_that_does_not_fit_halts_and_is_counted(
     fact = "$.number is a string, but the schema has long"
     assert (halt["code"], halt["fact"]) == ("CDC-307", fact)
     assert "secret" not in service.sidecar.log_text()
-    _, metrics = service.sidecar.get("/metrics")
+    metrics = service.sidecar.scrape()
     invalid = 'cdc_sidecar_outbox_invalid_events_total{event_type="Noted",table="public.kept"} 1.0'
     assert invalid in metrics

@@ -71,7 +71,7 @@ def test_a_slot_without_a_position_needs_a_persons_word(service: Service) -> Non
     assert "--bootstrap" in halt["hint"]
     service.sidecar.start_and_stream("--bootstrap")
     service.await_published()
-    assert service.sidecar.get("/metrics")[1].count('op="c",table="public.items"} 1.0') == 1
+    assert service.sidecar.scrape().count('op="c",table="public.items"} 1.0') == 1
 
 
 def test_without_leave_to_create_it_a_missing_slot_is_refused(

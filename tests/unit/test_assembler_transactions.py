@@ -86,7 +86,7 @@ def test_whole_transactions_are_handed_out_together_with_the_last_position() -> 
     assert batch.size == sum(
         len(record.value or b"") + len(record.key or b"") for record in batch.records
     )
-    assert batch.commit_time == wire.COMMIT_TIME
+    assert list(batch.commits) == [(wire.COMMIT_TIME, 2)]
 
 
 def test_an_open_transaction_is_not_handed_out() -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from cdc_sidecar.errors import InternalError
 from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.commit_times import CommitTimes
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
@@ -19,7 +20,8 @@ from cdc_sidecar.runtime.telemetry import Telemetry
 
 
 def _batch(age: float) -> Batch:
-    return Batch(Position(Lsn(1)), size=1000, commit_time=int((time.time() - age) * 1e6))
+    commits = CommitTimes([[int((time.time() - age) * 1e6), 1]])
+    return Batch(Position(Lsn(1)), size=1000, commits=commits)
 
 
 def test_the_lag_is_the_age_of_the_oldest_change_in_queue_or_open_transaction() -> None:
@@ -33,7 +35,7 @@ def test_the_lag_is_the_age_of_the_oldest_change_in_queue_or_open_transaction() 
     taken = queue.get(0)
     assert taken
     assert 20 <= backlog.lag() < 30
-    backlog.committing_since = taken.commit_time
+    backlog.committing_since = taken.commits.first
     assert 50 <= backlog.lag() < 60
     queue.break_off()
     backlog.committing_since = None

@@ -20,8 +20,8 @@ _LINES: dict[Count, str] = {
 def test_every_kind_of_count_moves_its_metric() -> None:
     assert {key.counted for key in _LINES} == set(Counted)
     metrics = Metrics()
-    metrics.count_events(dict.fromkeys(_LINES, 3))
-    exposed = metrics.expose().decode().splitlines()
+    metrics.events.count(dict.fromkeys(_LINES, 3))
+    exposed = metrics.expose()[1].decode().splitlines()
     assert {f"cdc_sidecar_{line} 3.0" for line in _LINES.values()} <= set(exposed)
 
 
@@ -35,7 +35,7 @@ def test_counts_of_the_same_key_are_added() -> None:
 def test_the_number_of_event_types_with_series_of_their_own_is_bounded() -> None:
     metrics = Metrics()
     counts = {Count(Counted.OUTBOX_EVENTS, "t", f"type {n}"): 1 for n in range(300)}
-    metrics.count_events(counts)
-    exposed = metrics.expose().decode()
+    metrics.events.count(counts)
+    exposed = metrics.expose()[1].decode()
     assert exposed.count("cdc_sidecar_outbox_events_total{") == 201
     assert 'cdc_sidecar_outbox_events_total{event_type="other",table="t"} 100.0' in exposed

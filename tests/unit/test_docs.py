@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from cdc_sidecar.cli import app
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.outbox import OutboxColumns
-from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.events.counts import Count, Counted
+from cdc_sidecar.metrics import Metrics, SidecarState
+from cdc_sidecar.postgres.slot import SlotActivity
 from tests.unit.error_tree import every_error
 from tests.unit.test_example_config import keys_of
+from tests.unit.test_watch import SLOT
 
 ROOT = Path(__file__).parents[2]
 _TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
@@ -120,12 +124,25 @@ def test_every_metric_is_in_the_reference(metric: Metric) -> None:
 
 def test_every_label_is_in_the_reference() -> None:
     metrics = Metrics()
-    names = ("events", "ignored", "unchanged", "kafka_transactions")
-    for counter in (*(getattr(metrics, name) for name in names), metrics.outbox.updates):
-        labels = ", ".join(f"`{label}`" for label in counter._labelnames)  # noqa: SLF001 - not public otherwise
-        described = next(iter(counter.describe())).name
-        (row,) = _rows(REFERENCE / "metrics.md", f"`{described}_total`")
-        assert row[2] == labels
+    metrics.events.count({Count(kind, "t", "detail"): 1 for kind in Counted})
+    metrics.outbox.expect("t", ["Paid"])
+    metrics.outbox.late({Count(Counted.OUTBOX_EVENTS, "t", "Paid"): 1}, 1.0)
+    metrics.snapshot.expect("t")
+    metrics.snapshot.table("t", 0.5, 1)
+    metrics.snapshot.phases({"done": 1})
+    lost = replace(SLOT, invalidation_reason="wal_removed")
+    metrics.slot.show(lost, SlotActivity(None, None), 1.0)
+    metrics.expect_sessions(["CDC-201"])
+    metrics.log_lines.read = lambda: {"error": 1.0}
+    metrics.info.info({"version": "1", "transcoder": "native"})
+    metrics.state.read = lambda: SidecarState(phases=("halted",), schema_versions={"s": 1})
+    checked = set()
+    for metric in metrics.registry.collect():
+        names = {name for sample in metric.samples for name in sample.labels} - {"le"}
+        for _, _, labels, _ in _rows(REFERENCE / "metrics.md", f"`{_exposed(metric)}`"):
+            checked |= names
+            assert set(re.findall(r"`(\w+)`", labels)) == names, metric.name
+    assert checked >= {"table", "op", "column", "event_type", "state", "reason", "subject"}
 
 
 def test_every_command_and_option_is_in_the_reference() -> None:

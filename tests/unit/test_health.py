@@ -100,11 +100,11 @@ def test_the_status_page_shows_what_was_seen_of_slot_and_walsender() -> None:
 
 def test_sums_of_the_server_are_counters_and_absent_before_the_first_look() -> None:
     metrics = Metrics()
-    assert b"\ncdc_sidecar_slot_decoded_bytes_total" not in metrics.expose()
-    assert b"cdc_sidecar_slot_safe_bytes NaN" in metrics.expose()
+    assert b"\ncdc_sidecar_slot_decoded_bytes_total" not in metrics.expose()[1]
+    assert b"cdc_sidecar_slot_safe_bytes NaN" in metrics.expose()[1]
     metrics.slot.show(SLOT, SlotActivity(DecodedSums(12, 3400, 5, 6, 7), None), 60.0)
-    text = metrics.expose()
+    _, text = metrics.expose()
     assert b"\ncdc_sidecar_slot_decoded_bytes_total 3400.0" in text
-    assert b"\ncdc_sidecar_slot_seconds_left 60.0" in text
+    assert b"\ncdc_sidecar_slot_time_left_seconds 60.0" in text
     assert b"\ncdc_sidecar_walsender_sent_lsn_bytes NaN" in text
     assert b"\ncdc_sidecar_slot_safe_bytes +Inf" in text

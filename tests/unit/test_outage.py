@@ -44,7 +44,7 @@ def _telemetry(minute: Minute | None = None) -> Telemetry:
 def _commit(telemetry: Telemetry, *, events: int = 0) -> None:
     batch = Batch(Position(Lsn(2)), transactions=1)
     batch.counts[Count(Counted.EVENTS, "public.items", "c")] = events
-    telemetry.transaction_committed(batch, RECORD, 0.0, 0)
+    telemetry.transaction_committed(batch, RECORD, 0.0, 1, 0)
 
 
 def test_an_outage_of_kafka_has_one_line_at_its_begin_with_the_reason_and_one_at_its_end() -> None:

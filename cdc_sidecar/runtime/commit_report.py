@@ -1,0 +1,76 @@
+"""Reports of committed Kafka transactions: to the metrics, the rates and the log."""
+
+from typing import Final
+
+from cdc_sidecar.events.batch import Batch
+from cdc_sidecar.events.counts import Counted
+from cdc_sidecar.events.registry.records import LAYOUT
+from cdc_sidecar.logs import Logger
+from cdc_sidecar.metrics import Metrics
+from cdc_sidecar.postgres.lsn import format_lsn
+from cdc_sidecar.runtime.minute import Minute
+from cdc_sidecar.runtime.status import StatusBoard
+
+_EVENTS: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
+
+
+class CommitReport:
+    """Used by the publisher thread, after Kafka has committed."""
+
+    def __init__(
+        self, board: StatusBoard, metrics: Metrics, log: Logger, minute: Minute | None
+    ) -> None:
+        self._board = board
+        self._metrics = metrics
+        self._log = log
+        self._minute = minute
+
+    def count(self, batch: Batch, now: float, seconds: float, produced: int) -> None:
+        """Count a transaction of `produced` records that took `seconds` and was committed `now`."""
+        metrics = self._metrics
+        metrics.kafka_transactions.labels("committed").inc()
+        metrics.commit_seconds.observe(seconds)
+        metrics.records.inc(produced)
+        metrics.transaction_records.observe(produced)
+        metrics.transactions.inc(batch.transactions)
+        metrics.bytes.inc(batch.size)
+        metrics.events.count(batch.counts)
+        metrics.position.set(batch.position.end_lsn)
+        events = sum(n for (counted, *_), n in batch.counts.items() if counted in _EVENTS)
+        self._board.rates.add(events, batch.size, batch.transactions)
+        if self._minute:
+            self._minute.add(events, batch.transactions)
+        self._observe(batch, now)
+
+    def _observe(self, batch: Batch, now: float) -> None:
+        """Observe the latency of every source transaction."""
+        late = 0.0
+        for moment, transactions in batch.commits:
+            late = max(0.0, now - moment / 1e6)
+            if transactions:
+                self._metrics.latency.observe(late, transactions)
+        if batch.transactions:
+            self._metrics.outbox.late(batch.counts, late)
+
+    def log(self, batch: Batch, seconds: float) -> None:
+        """Log new schemas, and what a person should know of the rows."""
+        for (counted, table, _), count in batch.counts.items():
+            if counted is Counted.OUTBOX_UPDATES:
+                self._log.warning("outbox_rows_updated", table=table, updates=count)
+            elif counted is Counted.SKIPPED_TRUNCATES:
+                self._log.warning("truncate_skipped", table=table, truncates=count)
+        self._log_schemas(batch)
+        self._log.debug(
+            "transaction_published",
+            position=format_lsn(batch.position.end_lsn),
+            transactions=batch.transactions,
+            bytes=batch.size,
+            milliseconds=round(seconds * 1000, 1),
+        )
+
+    def _log_schemas(self, batch: Batch) -> None:
+        """Log versions of schemas that readers see from now on."""
+        for key, _ in batch.schemas:
+            subject, _, version = key.decode().rpartition("/")
+            if not f"{subject}/".startswith(f"{LAYOUT}/"):
+                self._log.info("schema_published", subject=subject, version=int(version))
