@@ -18,6 +18,7 @@ Answer = tuple[int, Any]
 
 _LARGEST_VERSION: Final = 2**31 - 1
 _NUMBER: Final = re.compile("[0-9]{1,10}")
+_NOTHING: Final[Answer] = (200, [])
 _NO_SUBJECT: Final = (404, {"error_code": 40401, "message": "Subject not found."})
 _NO_VERSION: Final = (404, {"error_code": 40402, "message": "Version not found."})
 _NO_SCHEMA: Final = (404, {"error_code": 40403, "message": "Schema not found"})
@@ -31,12 +32,22 @@ def refusal(status: int, phrase: str) -> Answer:
 
 
 _FOUND: Final = 200
+_NOT_LOADED: Final = refusal(503, "Service Unavailable")
 _NOT_FOUND: Final = refusal(404, "Not Found")
 _NOT_ALLOWED: Final = refusal(405, "Method Not Allowed")
 
 
-def answer_get(subjects: Subjects, path: str) -> Answer:  # noqa: C901, PLR0911 - a table
-    """Return status and body of a GET."""
+def answer_get(subjects: Subjects, path: str) -> Answer:
+    """Return status and body of a GET.
+
+    Until the schemas are loaded, it is not known that a schema does not exist.
+    """
+    answer = _answer_get(subjects, path)
+    lacks = answer in (_NOTHING, _NO_SUBJECT, _NO_VERSION, _NO_SCHEMA)
+    return _NOT_LOADED if lacks and not subjects.complete else answer
+
+
+def _answer_get(subjects: Subjects, path: str) -> Answer:  # noqa: C901, PLR0911 - a table
     match _parts(path):
         case ["subjects"]:
             return 200, subjects.names()
@@ -77,7 +88,7 @@ def answer_post(subjects: Subjects, path: str, content: bytes) -> Answer:
 
 def answer_other(subjects: Subjects, path: str) -> Answer:
     """Return status and body of a method that changes something."""
-    return _NOT_FOUND if answer_get(subjects, path) is _NOT_FOUND else _NOT_ALLOWED
+    return _NOT_FOUND if _answer_get(subjects, path) is _NOT_FOUND else _NOT_ALLOWED
 
 
 def methods_of(path: str) -> str:
@@ -106,6 +117,8 @@ def _find(
         return _BAD_SCHEMA
     if found:
         return _FOUND, say(found)
+    if not subjects.complete:
+        return _NOT_LOADED
     return _NO_SCHEMA if subjects.versions(subject) else _NO_SUBJECT
 
 

@@ -44,6 +44,44 @@ def read_log(config: Config) -> SchemaLog:
     return log
 
 
+class SchemaWatch:
+    """Loads committed schemas into a model that is served, each time that there may be new ones.
+
+    Used by a standby, so it does not wait for transactions that the other sidecar has open.
+    """
+
+    def __init__(self, config: Config, served: Subjects) -> None:
+        self._config = config
+        self._served = served
+        self._topic = schemas_topic(config.service.name)
+        self._admin = admin_client(config.kafka)
+        self._high = 0
+
+    def refresh(self) -> None:
+        """Load what is new.
+
+        Raises:
+            KafkaUnavailable: the topic cannot be read.
+            SchemasUnreadable: it holds a record that this version does not understand.
+
+        """
+        catalog = TopicCatalog(self._admin, self._config.topics)
+        if self._topic in catalog.describe([self._topic]):
+            high = high_watermark(self._admin, self._topic)
+            if high != self._high:
+                self._load()
+                self._high = high
+        self._served.complete = True
+
+    def _load(self) -> None:
+        reader = committed_reader(self._config.kafka)
+        try:
+            for key, value in last_of_each_key(read_records(reader, self._topic, 0, None)):
+                self._served.load(key, value)
+        finally:
+            reader.close()
+
+
 class CommittedSchemas:
     """Finds schemas for a reader of events; it reads the topic again when an id is new."""
 

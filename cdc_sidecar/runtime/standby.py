@@ -8,6 +8,7 @@ from cdc_sidecar.kafka.client import ask_brokers
 from cdc_sidecar.postgres.lock import holds_lock, lock_holder, lock_key
 from cdc_sidecar.postgres.walsender import WalsenderConnection
 from cdc_sidecar.runtime.resources import Resources
+from cdc_sidecar.runtime.standby_schemas import StandbySchemas
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 LOCK_POLL: Final = 0.3
@@ -36,7 +37,17 @@ class Standby:
             SidecarError: Postgres is not available.
 
         """
-        key = lock_key(self._resources.config.postgres.slot)
+        resources, key = self._resources, lock_key(self._resources.config.postgres.slot)
+        if not connection.try_lock(key):
+            with StandbySchemas(resources.config, resources.served, self._telemetry.log):
+                if not self._await_turn(connection, key):
+                    return False
+        self._telemetry.lock_taken()
+        self._resources.walsenders.add(connection.backend_pid)
+        return True
+
+    def _await_turn(self, connection: WalsenderConnection, key: int) -> bool:
+        """Try for the lock until it is taken; False when asked to stop."""
         holder: int | None = None
         while not connection.try_lock(key):
             self._failed.raise_if_any()
@@ -46,8 +57,6 @@ class Standby:
                 return False
         if holder is not None:
             self._telemetry.standby_left()
-        self._telemetry.lock_taken()
-        self._resources.walsenders.add(connection.backend_pid)
         return True
 
     def _look_at_holder(self, key: int, before: int | None) -> int | None:

@@ -199,10 +199,9 @@ class StatusBoard:
 
     def as_json(self) -> dict[str, Any]:
         """Return the body of `/status`: the newest snapshot, and what is read when it is asked."""
-        lag = self.lag()
         return {
             **self.now.as_json(),
-            "lag_seconds": None if math.isnan(lag) else round(lag, 3),
+            "lag_seconds": self.known_lag(3),
             "rates": self.rates.as_json(),
             "threads": self.beat_ages(),
             "snapshot": self.snapshots.as_json(),
@@ -215,6 +214,11 @@ class StatusBoard:
     def lag(self) -> float:
         """Return the age in seconds of the oldest change not yet published; see `Backlog`."""
         return self.backlog.lag()
+
+    def known_lag(self, digits: int) -> float | None:
+        """Return the lag, rounded; None on a standby, which does not know it."""
+        lag = self.lag()
+        return None if math.isnan(lag) else round(lag, digits)
 
     def update(self, **changes: object) -> None:
         """Replace fields of the snapshot by their names.

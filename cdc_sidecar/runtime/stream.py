@@ -201,6 +201,7 @@ class Stream:
             started.start.remember(started.positioned, changed)
             for key, value in changed:
                 resources.served.load(key, value)
+        resources.served.complete = True
         return schemas
 
     def _read_next_xid(self, resources: Resources) -> int:

@@ -192,7 +192,7 @@ class Telemetry:
                 "minute_passed",
                 phase=now.phase.value,
                 **published,
-                lag_seconds=round(self.board.lag(), 1),
+                lag_seconds=self.board.known_lag(1),
                 position=format_lsn(now.position) if now.position else None,
             )
 

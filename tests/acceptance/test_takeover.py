@@ -1,5 +1,6 @@
 """After a kill, a freeze or a cut, another session continues in time (B9, B51, B56)."""
 
+import math
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ from tests.acceptance.own_postgres import (
     ITEMS,
     await_stopped,
     frozen,
+    metric,
     slot_column,
 )
 from tests.acceptance.relay import Relay
@@ -60,6 +62,7 @@ def test_a_second_sidecar_waits_ready_and_takes_over_by_itself(
     code, text = second.sidecar.get("/readyz")
     assert code == 200
     assert "stream: waiting" in text
+    _assert_standby_serves(first, second)
     first.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 3000) n")
     since = time.monotonic()
     if how == "killed":
@@ -70,6 +73,20 @@ def test_a_second_sidecar_waits_ready_and_takes_over_by_itself(
     second.sql("UPDATE items SET n = 0 WHERE id = 0")
     second.await_published()
     assert second.assert_exactly_once(oracle, "items") == 3002
+
+
+def _assert_standby_serves(first: Service, second: Service) -> None:
+    """Check that a standby has the schemas of the sidecar that streams, and no lag of its own."""
+    subjects = first.sidecar.get("/subjects")
+    assert "items-value" in subjects[1]
+    await_true(lambda: second.sidecar.get("/subjects") == subjects, what="the same schemas")
+    assert metric(first.sidecar, "leader") == 1
+    assert metric(second.sidecar, "leader") == 0
+    assert metric(second.sidecar, "ready") == 1
+    assert math.isnan(metric(second.sidecar, "lag_seconds"))
+    status = second.sidecar.status()
+    assert status
+    assert status["lag_seconds"] is None
 
 
 def test_a_sidecar_frozen_in_mid_commit_is_replaced_and_publishes_nothing_when_it_wakes(

@@ -33,6 +33,7 @@ _OUTER: dict[str, Any] = {
 
 def _subjects() -> Subjects:
     subjects = Subjects()
+    subjects.complete = True
     for version, schema in enumerate((_INNER, _OUTER), start=1):
         text = canonical_json(schema)
         subjects.add(SchemaVersion("t-value", version, schema_id(text), text))
@@ -142,3 +143,19 @@ def _reprinted(schema: Any, outer: str = "") -> Any:  # noqa: ANN401 - JSON
             return printed
         case _:
             return schema
+
+
+def test_before_the_schemas_are_loaded_it_is_not_known_that_one_is_missing() -> None:
+    subjects = _subjects()
+    subjects.complete = False
+    paths = ("/subjects/x/versions", "/subjects/t-value/versions/9", "/schemas/ids/7", "/config/x")
+    for path in paths:
+        assert answer_get(subjects, path)[0] == 503
+    assert answer_get(Subjects(), "/subjects")[0] == 503
+    body = json.dumps({"schema": '"long"'}).encode()
+    assert answer_post(subjects, "/subjects/t-value", body)[0] == 503
+    assert answer_get(subjects, "/subjects/t-value/versions") == (200, [1, 2])
+    assert answer_get(subjects, "/nothing")[0] == 404
+    subjects.complete = True
+    assert [answer_get(subjects, path)[0] for path in paths] == [404] * 4
+    assert answer_get(Subjects(), "/config")[0] == 200

@@ -4,6 +4,7 @@ The HTTP pages and the readers of events use it. It holds what is loaded into it
 served is fed with committed records only.
 """
 
+import threading
 from functools import lru_cache
 from typing import Final
 
@@ -17,9 +18,12 @@ _resolved = lru_cache(_REMEMBERED)(resolve)
 
 
 class Subjects:
-    """Subjects and their versions, in the order in which they were added."""
+    """Subjects and their versions, in the order in which they were added; any thread may add."""
 
     def __init__(self) -> None:
+        self._adding = threading.Lock()
+        self.complete = False
+        """Whether everything is loaded that was committed before; set by whoever loads it."""
         self._versions: dict[str, list[SchemaVersion]] = {}
         self._by_id: dict[SchemaId, str] = {}
 
@@ -47,9 +51,10 @@ class Subjects:
                 f"id {added.id} stands for two schemas, one of subject {added.subject}",
                 hint='rename a column of one of them with [tables.column.X] rename = "…"',
             )
-        versions = self._versions.setdefault(added.subject, [])
-        if all(version.version != added.version for version in versions):
-            versions.append(added)
+        with self._adding:
+            versions = self._versions.setdefault(added.subject, [])
+            if all(version.version != added.version for version in versions):
+                versions.append(added)
 
     def names(self) -> list[str]:
         """Return all subjects, sorted."""
