@@ -17,6 +17,7 @@ from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.config.process import Http, Log, Shutdown
 from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.section import Section
+from cdc_sidecar.config.tracing import Tracing
 from cdc_sidecar.config.units import Duration, Size
 
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
@@ -254,6 +255,7 @@ class Config(Section):
     http: Http = Http()
     log: Log = Log()
     shutdown: Shutdown = Shutdown()
+    tracing: Tracing = Tracing()
 
     @property
     def transactional_id(self) -> str:

@@ -49,6 +49,7 @@ from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.stop_request import StopRequest
 from cdc_sidecar.runtime.telemetry import Telemetry
+from cdc_sidecar.tracing import tracer_of
 
 _LASTING: Final = frozenset({"guardian", "http", "log", "signals"})
 """The threads that live as long as the process: when one of them ends, so does the process."""
@@ -87,8 +88,8 @@ class Daemon:
         self.served = Subjects()
         self.metrics = metrics_of(config, self.board, self.served)
         self._log = get_logger(service=config.service.name)
-        minute = Minute() if is_console(config.log) else None
-        self._telemetry = Telemetry(self.board, self.metrics, self._log, minute=minute)
+        self._tracer = tracer_of(config.tracing, config.service.name, __version__)
+        self._telemetry = self._make_telemetry(config)
         self._resources = Resources(
             config=config,
             version=__version__,
@@ -135,6 +136,7 @@ class Daemon:
             endpoint.stop()
             control.stop()
             resources.database.close()
+            self._tracer.close()
 
     def _start(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         """Start a thread that lives as long as the process."""
@@ -182,6 +184,10 @@ class Daemon:
     def _captured(self) -> Sequence[PublishedTable]:
         session = self._session
         return session.captured if session else ()
+
+    def _make_telemetry(self, config: Config) -> Telemetry:
+        minute = Minute() if is_console(config.log) else None
+        return Telemetry(self.board, self.metrics, self._log, minute=minute, tracer=self._tracer)
 
     def _make_signal_thread(self, grace: float) -> SignalThread:
         return SignalThread(self._stop, self._ask_reload, self._beat, grace, self._log)

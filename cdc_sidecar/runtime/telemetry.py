@@ -12,7 +12,6 @@ from typing import Final
 from cdc_sidecar.config.identity import config_fingerprint
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SidecarError
-from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.position import PositionRecord
@@ -25,10 +24,12 @@ from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.commit_report import CommitReport
 from cdc_sidecar.runtime.exposure import expect_configured
 from cdc_sidecar.runtime.minute import Minute
+from cdc_sidecar.runtime.open_transaction import OpenTransaction
 from cdc_sidecar.runtime.outage import Outages
 from cdc_sidecar.runtime.session_log import report_end
 from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
+from cdc_sidecar.tracing import NoTracer, Tracer
 
 _WITHOUT_LOCK: Final = (
     *(Phase.STARTING, Phase.WAITING, Phase.BACKING_OFF, Phase.STOPPED, Phase.HALTED),
@@ -45,19 +46,21 @@ class Telemetry:
         log: Logger,
         outages: Outages | None = None,
         minute: Minute | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """Report to these; all sessions of a daemon share its outages, and the minute if any."""
+        """Report to these; all sessions of a daemon share its outages, and what else there is."""
         self.board = board
         self.metrics = metrics
         self.log = log
         self._outages = outages or Outages()
         self._minute = minute
-        self._committed = CommitReport(board, metrics, log, minute)
+        self._tracer = tracer or NoTracer()
+        self._committed = CommitReport(board, metrics, log, minute, self._tracer)
 
     def of_session(self, number: int) -> "Telemetry":
         """Return the telemetry of a session: its log lines carry the number."""
         log = self.log.bind(session=number)
-        return Telemetry(self.board, self.metrics, log, self._outages, self._minute)
+        return Telemetry(self.board, self.metrics, log, self._outages, self._minute, self._tracer)
 
     @property
     def now(self) -> Status:
@@ -205,11 +208,11 @@ class Telemetry:
     # --- PublisherTelemetry
 
     def transaction_committed(
-        self, batch: Batch, record: PositionRecord, seconds: float, produced: int, queued: int
+        self, transaction: OpenTransaction, record: PositionRecord, seconds: float, queued: int
     ) -> None:
         """Count a committed Kafka transaction and show its position."""
-        now, end = time.time(), batch.position.end_lsn
-        self._committed.count(batch, now, seconds, produced)
+        now, end = time.time(), transaction.batch.position.end_lsn
+        self._committed.count(transaction, now, seconds)
         self._end_kafka_outage()
         self.board.update(
             position=end,
@@ -219,7 +222,7 @@ class Telemetry:
             queue_bytes=queued,
             kafka_reachable=True,
         )
-        self._committed.log(batch, seconds)
+        self._committed.log(transaction.batch, seconds)
 
     def position_acknowledged(self, position: Position) -> None:
         """Show what is reported to Postgres as flushed."""
