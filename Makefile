@@ -15,13 +15,14 @@ SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint prepare check test test-long interop sanitize soak bench clean
+.PHONY: help demo lint prepare check test test-long test-versions interop sanitize soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
 	@echo 'make check               linters, types, import contracts and unit tests, as CI runs first'
 	@echo 'make test                linters and every test'
 	@echo 'make test-long           every test in full: hours'
+	@echo 'make test-versions       the core of the tests on Postgres 14 to 18, Kafka 3.3 to 4.3 and other Pythons: an hour'
 	@echo 'make interop             programs of others read our topics: downloads 300 MB, once'
 	@echo 'make sanitize            tests of the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
@@ -45,6 +46,10 @@ test: $(NATIVE)
 # One process, because sizes and times are measured.
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
+
+# AXIS=servers or AXIS=pythons takes one part of it.
+test-versions: $(NATIVE)
+	@$(RUN)python -m tests.versions $(AXIS)
 
 # Kafka Connect with Confluent's converter and Debezium's sink, beside a second database.
 interop: lint
