@@ -87,10 +87,7 @@ def _interpreter(version: str) -> str | None:
 def _runs(interpreter: str) -> bool:
     """Return whether an interpreter starts: a shim of pyenv may not."""
     try:
-        return (
-            subprocess.run([interpreter, "--version"], capture_output=True, check=False).returncode
-            == 0
-        )
+        asked = subprocess.run([interpreter, "--version"], capture_output=True, check=False)
     except OSError:
         return False
     return asked.returncode == 0
