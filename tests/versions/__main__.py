@@ -72,13 +72,15 @@ def _on_pythons() -> Iterator[Outcome]:
 
 
 def _in_environment(environment: Environment) -> Iterator[Outcome]:
+    """Test an environment; warnings are not errors, because old libraries meet new ones in it."""
     began = time.monotonic()
     failure = environment.make()
     if failure:
         yield Outcome(environment.name, False, failure, time.monotonic() - began)  # noqa: FBT003 - not passed
         return
     tests = [str(_ROOT / "tests" / path) for path in environment.tests]
-    yield _run(environment.name, [environment.python, "-m", "pytest", "-q", *tests], {})
+    options = ["-q", "-W", "default", "--numprocesses", _PROCESSES, "--dist", "loadfile"]
+    yield _run(environment.name, [environment.python, "-m", "pytest", *options, *tests], {})
 
 
 def _run(subject: str, command: list[str], variables: dict[str, str]) -> Outcome:

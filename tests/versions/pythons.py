@@ -64,7 +64,7 @@ class Environment:
 
     def _wanted(self) -> list[str]:
         """Return what is installed; the tools of the tests have the tested versions."""
-        wanted = ["--resolution", self.resolution, "--editable", "."]
+        wanted = ["--resolution", self.resolution, "--editable", ".[otel]"]
         tools = _ROOT / "tests" / "versions" / "tools.txt"
         return [*wanted, "--requirements", str(tools), "--editable", "client[all]"]
 
