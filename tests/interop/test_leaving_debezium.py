@@ -188,6 +188,9 @@ def _hand_over(shop: Shop, source: Source) -> dict[str, int]:
     """Let Debezium publish, stop it while rows are written, and copy its slot."""
     source.start()
     shop.await_more(1000)
+    checked = shop.service.sidecar.run("check").stdout
+    assert "CDC-204" in checked
+    assert "1 fault\n" in checked
     source.stop()
     await_true(shop.slot_is_free, deadline=60, what="Debezium has stopped")
     shop.copy_slot(f"{shop.service.name}_cdc")
@@ -215,6 +218,9 @@ def test_the_sidecar_continues_the_topics_of_debezium_and_the_step_can_be_undone
     shop.await_records(len(events) + repeated)
     assert {event.row for event in shop.events()} == shop.rows()
     source.stop()
+    removed = service.sidecar.run("teardown", "--yes")
+    assert removed.returncode == 0, removed.stdout + removed.stderr
+    assert {event.row for event in shop.events()} == shop.rows()
 
 
 def test_no_event_is_repeated_if_the_slot_is_advanced_behind_the_last_transaction(
