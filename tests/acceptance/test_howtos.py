@@ -115,6 +115,7 @@ def test_every_alert_asks_for_series_that_a_sidecar_has_and_status_answers(
     operator: Operator,
 ) -> None:
     page = Page("monitor-it")
+    operator.configure(page.take("toml", "otlp_endpoint"))
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1)")
     operator.rows("orders", 1)
