@@ -55,20 +55,23 @@ def _container_faults(container: Document, context: dict[str, Any]) -> Iterator[
         yield "hostPort"
 
 
-def sidecar_faults(pod: Pod, grace: float) -> list[str]:
-    """Return what is wrong with the sidecar in a pod; `grace` is its shutdown.grace in seconds."""
+def sidecar_faults(pod: Pod, grace: float, port: int = 9464) -> list[str]:
+    """Return what is wrong with the sidecar in a pod.
+
+    `grace` is its shutdown.grace in seconds, and `port` that of its http.listen.
+    """
     sidecar = pod.sidecar
     assert sidecar is not None
-    return [*_probe_faults(sidecar), *_place_faults(pod, sidecar), *_grace_faults(pod, grace)]
+    return [*_probe_faults(sidecar, port), *_place_faults(pod, sidecar), *_grace_faults(pod, grace)]
 
 
-def _probe_faults(sidecar: Document) -> Iterator[str]:
+def _probe_faults(sidecar: Document, port: int) -> Iterator[str]:
     if sidecar["livenessProbe"]["httpGet"] != {"path": "/livez", "port": "cdc-metrics"}:
         yield "liveness is not /livez"
     yield from (name for name in ("readinessProbe", "startupProbe") if name in sidecar)
     if sidecar.get("terminationMessagePolicy") != "FallbackToLogsOnError":
         yield "its last words are not kept"
-    if {"name": "cdc-metrics", "containerPort": 9464} not in sidecar["ports"]:
+    if {"name": "cdc-metrics", "containerPort": port} not in sidecar["ports"]:
         yield "no port for metrics"
 
 

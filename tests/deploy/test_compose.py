@@ -1,5 +1,6 @@
 """The compose file: its parts fit together, and its database, writer and configuration work."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.events import read_topics
 from tests.acceptance.sidecar import Sidecar
 from tests.deploy.manifests import DEPLOY, documents
+from tests.deploy.tools import COMPOSE, attempt, needs, output_of
 from tests.waiting import await_true
 
 _FOLDER = DEPLOY / "compose"
@@ -157,3 +159,27 @@ def test_every_setting_of_kafka_exists(kafka: KafkaBroker) -> None:
     given = _SERVICES["kafka"]["environment"].keys() - {"CLUSTER_ID"}
     names = {name.removeprefix("KAFKA_").lower().replace("_", ".") for name in given}
     assert names <= known
+
+
+@needs(COMPOSE)
+def test_the_reference_implementation_accepts_the_file() -> None:
+    given = json.loads(output_of(COMPOSE, "-format=json", _FOLDER / "compose.yaml"))
+    assert given["services"].keys() == _SERVICES.keys()
+
+
+@needs(COMPOSE)
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("healthcheck:", "healthchek:", "healthchek"),
+        ("condition: service_healthy", "condition: service_healty", "must be one of"),
+    ],
+)
+def test_the_reference_implementation_refuses_a_misspelt_file(
+    old: str, new: str, named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "compose.yaml"
+    path.write_text((_FOLDER / "compose.yaml").read_text("utf-8").replace(old, new), "utf-8")
+    refused = attempt(COMPOSE, path)
+    assert refused.returncode != 0
+    assert named in refused.stderr
