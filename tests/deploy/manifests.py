@@ -63,7 +63,7 @@ def pods_in(origin: str, found: list[Document]) -> Iterator[Pod]:
     """Yield the pods of workloads among the documents."""
     for document in found:
         template = document.get("spec", {}).get("template")
-        if document.get("kind") in ("Deployment", "Job") and template:
+        if document.get("kind") in ("Deployment", "StatefulSet", "Job") and template:
             labels = template.get("metadata", {}).get("labels", {})
             name = f"{origin} {document['kind']}/{document['metadata']['name']}"
             yield Pod(name, labels, template["spec"])

@@ -44,6 +44,13 @@ _EVERY_VALUE: Final = {
     },
     "networkPolicy": {"from": []},
 }
+LONG_GRACE: Final = 160
+"""Seconds that the service of the components' renderings and its sidecar have to stop."""
+_PATIENT: Final = f"""
+- op: replace
+  path: /spec/template/spec/terminationGracePeriodSeconds
+  value: {LONG_GRACE}
+"""
 _MIGRATED: Final = """
 spec:
   template:
@@ -64,7 +71,7 @@ def _kustomized(folder: str) -> str:
 
 
 def _variant(component: str) -> str:
-    """Render the example with another component, beside a worker that wants none."""
+    """Render a slower service with a component, beside a worker that wants none."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "kubernetes"
         shutil.copytree(KUBERNETES, copy)
@@ -74,16 +81,21 @@ def _variant(component: str) -> str:
         (service,) = documents((example / "deployment.yaml").read_text("utf-8"))
         worker = {**service, "metadata": {"name": "worker", "labels": {"cdc-sidecar": "none"}}}
         (example / "worker.yaml").write_text(yaml.safe_dump(worker), encoding="utf-8")
+        service = _stateful(service) if "container" in component else _with_migrations(service)
+        (example / "deployment.yaml").write_text(yaml.safe_dump(service), encoding="utf-8")
         changed = {
             **kustomization,
             "components": [component],
             "resources": [*kustomization["resources"], "worker.yaml"],
+            "patches": [{"patch": _PATIENT, "target": {"kind": service["kind"], "name": "orders"}}],
         }
-        if "container" not in component:  # the example itself has no migrations
-            text = yaml.safe_dump(_with_migrations(service))
-            (example / "deployment.yaml").write_text(text, encoding="utf-8")
         path.write_text(yaml.safe_dump(changed), encoding="utf-8")
         return output_of(KUBECTL, "kustomize", example)
+
+
+def _stateful(service: Document) -> Document:
+    """Return a Deployment as a StatefulSet."""
+    return {**service, "kind": "StatefulSet", "spec": {**service["spec"], "serviceName": "orders"}}
 
 
 def _with_migrations(service: Document) -> Document:

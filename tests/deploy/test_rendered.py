@@ -12,7 +12,15 @@ import pytest
 from cdc_sidecar.config.load import load_config
 from tests.deploy.manifests import ROOT, SIDECAR, Document, Pod, documents, pods_in
 from tests.deploy.policy import security_faults, sidecar_faults
-from tests.deploy.rendered import CHART, NAMES, WITH_SIDECAR, objects, refusal, rendering
+from tests.deploy.rendered import (
+    CHART,
+    LONG_GRACE,
+    NAMES,
+    WITH_SIDECAR,
+    objects,
+    refusal,
+    rendering,
+)
 from tests.deploy.tools import HADOLINT, HELM, KUBECTL, POD_SECURITY, attempt, needs, output_of
 
 pytestmark = needs(KUBECTL, HELM)
@@ -54,7 +62,7 @@ def test_the_schemas_refuse_unknown_fields_and_sidecars_before_there_were_any() 
     assert "replica" in _schema_faults([unknown])[0]
     natives = objects("example", "Deployment")
     assert "restartPolicy" in _schema_faults(natives, ["1.27"])[0]
-    assert _schema_faults(objects("component/container", "Deployment"), ["1.27"]) == []
+    assert _schema_faults(objects("component/container", "StatefulSet"), ["1.27"]) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,6 +119,12 @@ def test_a_native_sidecar_starts_after_the_migrations(name: str) -> None:
     assert names == (["migrate", SIDECAR] if name == "component" else [SIDECAR])
     assert pod.is_native
     assert pod.spec["initContainers"][-1]["restartPolicy"] == "Always"
+
+
+@pytest.mark.parametrize("name", ["component", "component/container"])
+def test_a_slow_service_keeps_the_time_that_it_needs_to_stop(name: str) -> None:
+    (pod,) = _sidecars(name)
+    assert pod.spec["terminationGracePeriodSeconds"] == LONG_GRACE
 
 
 def test_a_plain_container_is_no_init_container() -> None:
