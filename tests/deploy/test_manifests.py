@@ -55,6 +55,46 @@ def test_the_sidecar_may_end_by_itself_and_is_only_asked_whether_it_lives(pod: P
     assert sidecar_faults(pod, _GRACE) == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"securityContext": {"runAsUser": 0}}, "privileged"),
+        ({"securityContext": {"capabilities": {"add": ["NET_RAW"]}}}, "capabilities"),
+        ({"securityContext": {"readOnlyRootFilesystem": False}}, "readOnlyRootFilesystem"),
+        ({"securityContext": {"allowPrivilegeEscalation": True}}, "allowPrivilegeEscalation"),
+        ({"resources": {}}, "no requests"),
+        ({"ports": [{"containerPort": 9464, "hostPort": 9464}]}, "hostPort"),
+        ({"readinessProbe": {}}, "readinessProbe"),
+        ({"volumeMounts": []}, "no place for the control socket"),
+        ({"terminationMessagePolicy": "File"}, "last words"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_container_would_be_found(changed: dict[str, Any], named: str) -> None:
+    pod = _SIDECARS[0]
+    assert pod.sidecar is not None
+    context = {**pod.sidecar["securityContext"], **changed.get("securityContext", {})}
+    wrong = {**pod.sidecar, **changed, "securityContext": context}
+    altered = Pod("altered", pod.labels, {**pod.spec, "containers": [wrong]})
+    assert named in " ".join([*security_faults(altered), *sidecar_faults(altered, _GRACE)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"terminationGracePeriodSeconds": 35}, "killed after 35 s"),
+        ({"hostNetwork": True}, "hostNetwork"),
+        ({"volumes": [{"name": "cdc-tmp", "hostPath": {"path": "/"}}]}, "hostPath"),
+        ({"volumes": [{"name": "s", "secret": {"defaultMode": 0o400}}]}, "not readable"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_pod_would_be_found(changed: dict[str, Any], named: str) -> None:
+    pod = _SIDECARS[0]
+    altered = Pod("altered", pod.labels, {**pod.spec, **changed})
+    assert named in " ".join([*security_faults(altered), *sidecar_faults(altered, _GRACE)])
+
+
 def test_the_plain_container_is_the_native_sidecar_without_its_restart_policy() -> None:
     native, plain = (_component(name) for name in ("sidecar.yaml", "container/sidecar.yaml"))
     (sidecar,), (container,) = native.pop("initContainers"), plain.pop("containers")

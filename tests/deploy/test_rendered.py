@@ -121,6 +121,16 @@ def test_a_native_sidecar_starts_after_the_migrations(name: str) -> None:
     assert pod.spec["initContainers"][-1]["restartPolicy"] == "Always"
 
 
+def test_helm_and_kustomize_make_the_same_container() -> None:
+    for with_kustomize, with_helm in (("example", "helm, included"), ("standalone", "helm")):
+        made = [dict(_sidecars(name)[0].sidecar or {}) for name in (with_kustomize, with_helm)]
+        for container in made:
+            container.pop("image")
+            container.pop("imagePullPolicy", None)
+            container["securityContext"] = _sidecars(with_kustomize)[0].effective(container)
+        assert made[0] == made[1]
+
+
 @pytest.mark.parametrize("name", ["component", "component/container"])
 def test_a_slow_service_keeps_the_time_that_it_needs_to_stop(name: str) -> None:
     (pod,) = _sidecars(name)
