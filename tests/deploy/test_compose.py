@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ _FOLDER = DEPLOY / "compose"
 _PROJECT = documents((_FOLDER / "compose.yaml").read_text("utf-8"))[0]
 _SERVICES: dict[str, Any] = _PROJECT["services"]
 _CONFIG = load_config(_FOLDER / "orders.toml", environment={})
+_PLACE = re.compile(r"(@|://)(?:kafka|localhost)?:(\d+)")
 _TRANSACTIONS = 20  # of the writer
 
 
@@ -43,13 +45,33 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def broker() -> Iterator[KafkaBroker]:
+    """Yield a broker with the settings of the compose file, on ports of this machine."""
+    made = KafkaBroker()
+    places = {"9092": free_port(), "19092": made.port, "29093": made.controller_port}
+    for name, value in _kafka_settings().items():
+        made.properties[name] = _PLACE.sub(
+            lambda match: f"{match[1]}127.0.0.1:{places[match[2]]}", str(value)
+        )
+    with made:
+        yield made
+
+
+def _kafka_settings() -> dict[str, object]:
+    """Return the broker's settings: the image makes them of variables."""
+    given = _SERVICES["kafka"]["environment"]
+    names = given.keys() - {"CLUSTER_ID"}
+    return {name.removeprefix("KAFKA_").lower().replace("_", "."): given[name] for name in names}
+
+
 @pytest.fixture
 def sidecar(
-    server: PostgresServer, kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: PostgresServer, broker: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sidecar]:
     """Yield a sidecar with the configuration of the compose file, on the servers of the test."""
     port = free_port()
-    given = {f"CDC_SIDECAR__{key}": value for key, value in _environment(server, kafka, port)}
+    given = {f"CDC_SIDECAR__{key}": value for key, value in _environment(server, broker, port)}
     for key, value in {**_SERVICES["sidecar"]["environment"], **given}.items():
         monkeypatch.setenv(key, value)
     config = tmp_path / "orders.toml"
@@ -60,11 +82,10 @@ def sidecar(
 
 
 def _environment(
-    server: PostgresServer, kafka: KafkaBroker, port: int
+    server: PostgresServer, broker: KafkaBroker, port: int
 ) -> Iterator[tuple[str, str]]:
-    yield "SERVICE__NAME", "composed"
     yield "POSTGRES__DSN", f"host=127.0.0.1 port={server.port} dbname=orders user=cdc_sidecar"
-    yield "KAFKA__BOOTSTRAP_SERVERS", kafka.bootstrap_servers
+    yield "KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap_servers
     yield "HTTP__LISTEN", f"127.0.0.1:{port}"
 
 
@@ -94,7 +115,7 @@ def _write(server: PostgresServer) -> None:
 
 
 def test_what_the_writer_writes_arrives(
-    sidecar: Sidecar, server: PostgresServer, kafka: KafkaBroker
+    sidecar: Sidecar, server: PostgresServer, broker: KafkaBroker
 ) -> None:
     sidecar.start_and_stream()
     _write(server)
@@ -102,8 +123,8 @@ def test_what_the_writer_writes_arrives(
 
     def arrived() -> bool:
         orders, outbox = (
-            sum(map(len, read_topics(kafka.bootstrap_servers, [topic]).values()))
-            for topic in ("composed.public.orders", "outbox.event.order")
+            sum(map(len, read_topics(broker.bootstrap_servers, [topic]).values()))
+            for topic in ("orders.public.orders", "outbox.event.order")
         )
         return orders > written and outbox == written
 
@@ -151,14 +172,10 @@ def test_prometheus_scrapes_the_port_of_the_sidecar_and_reads_the_mounted_rules(
     assert f":{Path(rules).parent}/alerts.yaml:ro" in str(_SERVICES["prometheus"]["volumes"])
 
 
-def test_every_setting_of_kafka_exists(kafka: KafkaBroker) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    resource = ConfigResource(ResourceType.BROKER, "1")
-    (answer,) = admin.describe_configs([resource]).values()
-    known = answer.result(20).keys()
-    given = _SERVICES["kafka"]["environment"].keys() - {"CLUSTER_ID"}
-    names = {name.removeprefix("KAFKA_").lower().replace("_", ".") for name in given}
-    assert names <= known
+def test_every_setting_of_kafka_exists(broker: KafkaBroker) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    (answer,) = admin.describe_configs([ConfigResource(ResourceType.BROKER, "1")]).values()
+    assert _kafka_settings().keys() <= answer.result(20).keys()
 
 
 @needs(COMPOSE)
