@@ -15,7 +15,7 @@ SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint prepare check test test-long test-versions interop sanitize soak bench clean
+.PHONY: help demo lint prepare check test test-long test-versions interop deploy-test sanitize soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test-long           every test in full: hours'
 	@echo 'make test-versions       the core of the tests on Postgres 14 to 18, Kafka 3.3 to 4.3 and other Pythons: an hour'
 	@echo 'make interop             programs of others read our topics: downloads 300 MB, once'
+	@echo 'make deploy-test         the manifests of deploy/, with kubectl, helm and others: 60 MB, once'
 	@echo 'make sanitize            tests of the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         random changes, kills and cuts of the network, as long as you like'
@@ -54,6 +55,11 @@ test-versions: $(NATIVE)
 # Kafka Connect with Confluent's converter and Debezium's sink, beside a second database.
 interop: lint
 	@$(RUN)pytest tests/interop
+
+# The tools go to .cache/tools. `make test` uses them too if they are there.
+deploy-test: $(NATIVE)
+	@$(RUN)python -m tests.deploy.tools
+	@CDC_SIDECAR_LONG=1 $(RUN)pytest tests/deploy
 
 # In a copy, so that the slow code is not used later. Python allocates with malloc, so that the sanitizer
 # knows the end of each frame.

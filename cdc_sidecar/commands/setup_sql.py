@@ -31,7 +31,7 @@ DO $$ BEGIN
     END IF;
 END $$;
 
--- 2. Its privileges. SELECT is for snapshots, which this version does not have yet.
+-- 2. Its privileges. SELECT is for snapshots.
 GRANT CONNECT ON DATABASE {database} TO {role};
 {grants}
 

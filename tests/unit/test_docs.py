@@ -25,7 +25,9 @@ from tests.unit.test_watch import SLOT
 
 ROOT = Path(__file__).parents[2]
 _TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), *(ROOT / name for name in _TOP)])
+PAGES = sorted(
+    [*ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md"), *(ROOT / name for name in _TOP)]
+)
 REFERENCE = ROOT / "docs" / "reference"
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -121,7 +123,14 @@ def test_every_event_of_the_log_that_an_operator_looks_for_exists(name: str) -> 
 def test_every_page_is_in_the_index() -> None:
     index = _LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/*/**/*.md")}
-    assert pages == set(index)
+    assert pages == {link for link in index if not link.startswith("../")}
+
+
+def test_every_page_about_deployment_is_in_its_index() -> None:
+    deploy = ROOT / "deploy"
+    index = _LINK.findall((deploy / "README.md").read_text(encoding="utf-8"))
+    pages = {str(page.relative_to(deploy)) for page in deploy.glob("*/**/*.md")}
+    assert {page for page in pages if not page.startswith("monitoring")} <= set(index)
 
 
 @pytest.mark.parametrize("error", every_error(), ids=lambda error: error.code)
