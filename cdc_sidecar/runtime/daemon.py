@@ -15,6 +15,7 @@ from typing import Final
 from cdc_sidecar import __version__, failpoints
 from cdc_sidecar.config.identity import config_fingerprint
 from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.shown import shown_config
 from cdc_sidecar.errors import (
     Disposition,
     FencedTooOften,
@@ -46,7 +47,8 @@ from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.signals import SignalThread
 from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
-from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.status import Phase, Status
+from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.runtime.stop_request import StopRequest
 from cdc_sidecar.runtime.telemetry import Telemetry
 from cdc_sidecar.tracing import tracer_of
@@ -83,8 +85,7 @@ class Daemon:
         calm_allocator()
         calm_collector()
         self._armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
-        self.board = StatusBoard(_first_status(config))
-        self.board.backlog = Backlog(idle_since=self.board.now.started_at)
+        self.board = _first_board(config)
         self.served = Subjects()
         self.metrics = metrics_of(config, self.board, self.served)
         self._log = get_logger(service=config.service.name)
@@ -150,6 +151,7 @@ class Daemon:
 
     def _beat(self) -> None:
         self.board.beats.note({"signals": time.monotonic()})
+        self.board.sample()
         self._telemetry.minute_passed()
 
     def _stop(self, signal: str) -> None:
@@ -339,8 +341,16 @@ def _host_of(config: Config) -> str | None:
         return None
 
 
-def _first_status(config: Config) -> Status:
+def _first_board(config: Config) -> StatusBoard:
     name, slot = config.service.name, config.postgres.slot
     status = Status(name, slot, config.transactional_id, __version__, time.time())
-    fingerprint = config_fingerprint(config)
-    return replace(status, config_fingerprint=fingerprint, config_loaded_at=status.started_at)
+    status = replace(
+        status,
+        host=_host_of(config),
+        config_fingerprint=config_fingerprint(config),
+        config_loaded_at=status.started_at,
+    )
+    board = StatusBoard(status)
+    board.backlog = Backlog(idle_since=status.started_at)
+    board.configuration = shown_config(config)
+    return board
