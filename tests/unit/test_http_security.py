@@ -3,6 +3,8 @@
 import re
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -161,7 +163,7 @@ def test_a_stream_sends_all_parts_and_then_what_has_changed(
     assert next(events) == b'data: {"slot": "c\\nd"}\n\n'
 
 
-def test_streams_are_few_last_ten_minutes_at_most_and_end_with_the_server(
+def test_streams_are_few_and_last_ten_minutes_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(live, "INTERVAL", 0.01)
@@ -173,6 +175,10 @@ def test_streams_are_few_last_ten_minutes_at_most_and_end_with_the_server(
     with monkeypatch.context() as patch:
         patch.setattr(live, "LONGEST", 0.05)
         assert list(streams.events()) == [b"retry: 2000\n\n"]
+
+
+def test_streams_end_with_the_server() -> None:
+    streams = Live(dict, 4)
     ended = threading.Thread(target=lambda: list(streams.events()))
     ended.start()
     streams.close()
@@ -182,6 +188,17 @@ def test_streams_are_few_last_ten_minutes_at_most_and_end_with_the_server(
         assert not closed
 
 
+@contextmanager
+def _reading(served: Served) -> Iterator[bytes]:
+    """Read a stream up to its first event; leave it open until the end of the block."""
+    with served.connect() as reader:
+        reader.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while b"data: {" not in received:
+            received += reader.recv(65536)
+        yield received
+
+
 def test_a_stream_over_http_has_a_place_of_its_own_and_leaves_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -189,11 +206,7 @@ def test_a_stream_over_http_has_a_place_of_its_own_and_leaves_it(
     monkeypatch.setattr(live, "HEARTBEAT", 0.01)
     monkeypatch.setattr(live, "MOST", 1)
     with serving() as served:
-        with served.connect() as reader:
-            reader.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-            received = b""
-            while b"data: {" not in received:
-                received += reader.recv(65536)
+        with _reading(served) as received:
             assert b"Content-Type: text/event-stream" in received
             assert served.get("/events").status == 503
             assert served.get("/status").status == 200
