@@ -84,7 +84,7 @@ def test_the_page_of_a_standby_and_that_of_a_snapshot(
     browser: Browser, make_service: Callable[..., Service]
 ) -> None:
     service = reading_snapshot(make_service)
-    facts = ("Snapshot: ", "of about 40,000 rows", "reading", "left", "rows/s")
+    facts = ("Snapshot: ", "of about 40,000 rows", "reading", "rows/s")
     _check(browser, service, "Streams and is up to date.", *facts)
     standby = standby_of(service, make_service)
     _check(browser, standby, "Stands by: another sidecar streams", "standby", "not asked", "Lag")
@@ -94,7 +94,7 @@ def test_the_page_of_a_halt_says_why_and_what_to_do(
     browser: Browser, make_service: Callable[..., Service]
 ) -> None:
     service = halted(make_service)
-    _check(browser, service, "Halted ", "CDC-208", "public.invoices", "What to do")
+    _check(browser, service, "Halted ", "CDC-208", "public.invoices", "What to do about it")
     links = browser.run("[...document.querySelectorAll('.runbook a')].map(link => link.href)")
     assert links[0].endswith("/reference/errors.md#postgres")
     browser.run("document.querySelector('#error summary').click()")

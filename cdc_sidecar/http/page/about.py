@@ -12,7 +12,8 @@ def about(body: Mapping[str, Any], now: float) -> Html:
     """Return the card of the process."""
     config = body["config"]
     kafka = body["kafka"]
-    commits = join(f"{kafka['commits']:,}, last ", _at(kafka["last_commit_at"], now))
+    last = kafka["last_commit_at"]
+    commits = join(f"{kafka['commits']:,}", *([", last ", moment(last, now)] if last else []))
     loaded = join(moment(config["loaded_at"], now), f", {config['fingerprint']}")
     shown = facts(
         ("Role", _role(body)),
@@ -21,16 +22,12 @@ def about(body: Mapping[str, Any], now: float) -> Html:
         ("Postgres process", str(body["backend_pid"]) if body["leader"] else None),
         ("Position", body["position"]),
         ("Acknowledged", body["acknowledged"]),
-        ("Commits", commits),
-        ("Queue", size(body["queue_bytes"])),
+        ("Commits", commits if kafka["commits"] else None),
+        ("Queue", size(body["queue_bytes"]) if body["leader"] else None),
         ("Transactional id", body["transactional_id"]),
         ("Configuration loaded", loaded),
     )
     return card("about", "This sidecar", shown, _configuration(body["configuration"]))
-
-
-def _at(then: float | None, now: float) -> Html:
-    return moment(then, now, otherwise="none in this process")
 
 
 def _role(body: Mapping[str, Any]) -> str:
@@ -63,5 +60,6 @@ def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
 
 def _keys(section: Mapping[str, Any]) -> Iterator[str]:
     for key, value in section.items():
-        yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+        if value is not None:
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
     yield ""

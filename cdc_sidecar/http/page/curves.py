@@ -74,9 +74,14 @@ def _tile(
         element("p", value, class_="value"),
         element("p", below or "", class_="below"),
         _curve(series, highest, label),
-        element("p", f"highest {say(highest)}" if known else "no samples yet", class_="highest"),
+        _scale(f"highest {say(highest)}" if known else "no samples yet"),
         class_="tile",
     )
+
+
+def _scale(highest: str) -> Html:
+    past, most = element("span", "last 15 min"), element("span", highest)
+    return element("p", past, most, class_="scale small")
 
 
 def _curve(series: Sequence[Samples], highest: float, label: str) -> Html:
@@ -87,8 +92,10 @@ def _curve(series: Sequence[Samples], highest: float, label: str) -> Html:
         for place, samples in enumerate(series)
     ]
     area = element("path", class_="area", d=_area(series[0], scale))
+    base = element("path", class_="base", d=f"M0 {_HEIGHT:g}H{_KEPT - 1}")
     return element(
         "svg",
+        base,
         area,
         join(*lines),
         viewBox=f"0 0 {_KEPT - 1} {_HEIGHT:g}",
@@ -125,4 +132,6 @@ def _area(samples: Samples, scale: float) -> str:
 
 def _points(run: Sequence[tuple[int, float]], scale: float) -> str:
     points = [f"{place} {_HEIGHT - value * scale:.1f}" for place, value in run]
-    return "L".join(points if len(points) > 1 else [*points, *points])
+    if len(points) == 1:  # a line needs a length
+        points.insert(0, f"{run[0][0] - 1} {_HEIGHT - run[0][1] * scale:.1f}")
+    return "L".join(points)

@@ -111,12 +111,12 @@ def _top(body: Body) -> Html:
 def _verdict(body: Body, now: float) -> Html:
     sentence = str(body["verdict"]).removeprefix(f"{body['service']} ")
     runbook = body["runbook"]
-    link = element("a", "What to do: the documentation", href=runbook) if runbook else None
+    link = element("a", "What to do about it", href=runbook) if runbook else None
     warnings = (element("li", warning) for warning in body["warnings"])
     return element(
         "section",
-        element("p", sentence[:1].upper() + sentence[1:], class_="sentence"),
-        element("p", body["hint"], class_="hint") if body["hint"] else None,
+        element("p", _capital(sentence), class_="sentence"),
+        element("p", _whole(body["hint"]), class_="hint") if body["hint"] else None,
         element("ul", *warnings, class_="warnings") if body["warnings"] else None,
         element("p", link, class_="runbook") if link else None,
         _full_error(body),
@@ -126,6 +126,15 @@ def _verdict(body: Body, now: float) -> Html:
         data_title=_title(body),
         data_icon=_icon(body["tone"]),
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _whole(text: str) -> str:
+    """Return a text as a sentence: the hints of errors begin in lower case and have no stop."""
+    return _capital(text) + ("" if text.endswith((".", ":", ";")) else ".")
 
 
 def _full_error(body: Body) -> Html | None:

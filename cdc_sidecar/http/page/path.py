@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cdc_sidecar.http.documentation import error_page, page_url
 from cdc_sidecar.http.page.markup import Html, element, lasting
 from cdc_sidecar.wording import first_line, number
 
@@ -61,18 +62,33 @@ def _link(body: Body, name: str, title: str, detail: str) -> _Node:
 
 def _postgres(body: Body) -> _Node:
     server = body["server"]
-    known = (f"database {server['database']}" if server["database"] else "", server["host"] or "")
+    database = f"database {server['database']}" if server["database"] else ""
     title = f"Postgres {server['version']}" if server["version"] else "Postgres"
-    return _link(body, "postgres", title, ", ".join(filter(None, known)))
+    known = filter(None, (database, _place(server["host"])))
+    return _link(body, "postgres", title, " on ".join(known))
+
+
+def _place(host: str | None) -> str:
+    """Return `db:5432` for `host=db port=5432`."""
+    words = (word.partition("=")[2] for word in (host or "").split())
+    return ":".join(words)
 
 
 def _sidecar(body: Body) -> _Node:
     phase = body["phase"]
     light = "bad" if body["stalled"] and phase == "streaming" else _PHASES.get(phase, "quiet")
     word = "stalled" if body["stalled"] and phase == "streaming" else phase
-    why = first_line(body["error"]) if body["error"] and light != "good" else None
+    why = _why(body) if body["error"] and light != "good" else None
     detail = f"{'leader' if body['leader'] else _role(phase)}, session {body['session']}"
     return _Node("Sidecar", light, word, body["phase_since"] or None, why, detail)
+
+
+def _why(body: Body) -> str:
+    """Return the code of an error, which the verdict spells out; or what a session waits for."""
+    code = body["error_code"]
+    if not code:
+        return first_line(body["error"])
+    return element("a", code, href=page_url(error_page(code)))
 
 
 def _role(phase: str) -> str:

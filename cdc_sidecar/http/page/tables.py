@@ -28,7 +28,8 @@ def tables(body: Mapping[str, Any], now: float) -> Html:
     """Return the card of the tables."""
     known, shown = body["tables"]["total"], body["tables"]["shown"][:SHOWN]
     if not shown:
-        text = "No session has examined the publication yet."
+        standby = body["phase"] == "waiting"
+        text = "A standby publishes nothing." if standby else "No session has streamed yet."
         return card("tables", "Tables and outboxes", element("p", text, class_="remark"))
     left = known - len(shown)
     more = f"{left:,} less active ones are left out" if left else None
@@ -61,11 +62,12 @@ def _left(seconds: float) -> str:
 
 
 def _row(origin: Origin, now: float) -> Html:
+    snapshot = _snapshot(origin["snapshot"])
     cells = [
         element("th", _name(origin), scope="row"),
         _cell("Rate", rate(origin["events_per_second"], "").replace(" /s", "/s"), "number"),
         *_counts(origin),
-        _cell("Snapshot", _snapshot(origin["snapshot"])),
+        _cell("Snapshot", snapshot, "wide" if "<svg" in snapshot else ""),
         _cell("Last event", moment(origin["last_event_at"], now, otherwise="none")),
         _cell("Schema", _schema(origin)),
     ]
@@ -102,8 +104,9 @@ def _counts(origin: Origin) -> list[Html]:
     if origin["kind"] == "table":
         ops = (("Inserts", "c"), ("Updates", "u"), ("Deletes", "d"))
         return [_cell(name, f"{counts.get(op, 0):,}", "number") for name, op in ops]
-    total = f"{sum(counts.values()):,} events"
-    return [_cell("Published", total, "number", colspan="3")]
+    total = sum(counts.values())
+    shown = number(total, "event") if total else "0"
+    return [_cell("Published", shown, "number", colspan="3")]
 
 
 def _snapshot(progress: Mapping[str, Any] | None) -> Html:
@@ -114,6 +117,12 @@ def _snapshot(progress: Mapping[str, Any] | None) -> Html:
         return join(f"{number(rows, 'row')}, complete")
     if phase in ("failed", "incomplete"):
         return element("span", phase, class_="bad", title=progress["error"])
+    if phase == "waiting" and not rows:
+        return Html("waiting")
+    return _progress(progress)
+
+
+def _progress(progress: Mapping[str, Any]) -> Html:
     share = progress["ratio"]
     drawn = element(
         "svg",
@@ -123,8 +132,8 @@ def _snapshot(progress: Mapping[str, Any] | None) -> Html:
         role="img",
         aria_label=f"{share:.0%}",
     )
-    word = "paused" if progress["paused"] else phase
-    text = f"{share:.0%} {word}, {rows:,} of about {progress['estimated_rows']:,} rows"
+    word = "paused" if progress["paused"] else progress["phase"]
+    text = f"{share:.0%} {word}, {progress['rows']:,} of about {progress['estimated_rows']:,} rows"
     return join(drawn, element("small", text))
 
 
