@@ -5,6 +5,7 @@ opens another one, so a stream that nobody reads any more does not stay.
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,8 +28,19 @@ class Live:
     def __init__(self, look: Callable[[], Mapping[str, str]], clients: int) -> None:
         """Allow a share of `clients`."""
         self._look = look
+        self._looking = threading.Lock()
+        self._seen: tuple[float, Mapping[str, str]] = (-math.inf, {})
         self._places = threading.BoundedSemaphore(max(1, min(MOST, clients // 2)))
         self._closing = threading.Event()
+
+    def _shared(self) -> Mapping[str, str]:
+        """Return the parts; streams that ask at about the same time share them."""
+        with self._looking:
+            at, parts = self._seen
+            if time.monotonic() - at >= INTERVAL / 2:
+                parts = self._look()
+                self._seen = time.monotonic(), parts
+            return parts
 
     def close(self) -> None:
         """End all streams."""
@@ -50,7 +62,7 @@ class Live:
         shown: dict[str, str] = {}
         last, end = time.monotonic(), time.monotonic() + LONGEST
         while time.monotonic() < end:
-            parts = self._look()
+            parts = self._shared()
             changed = {name: part for name, part in parts.items() if shown.get(name) != part}
             shown |= changed
             if changed:
