@@ -15,12 +15,15 @@ SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint prepare check test test-long test-versions interop deploy-test sanitize soak bench clean
+.PHONY: help demo lint prepare check test test-long test-versions interop deploy-test browser-test screenshots sanitize
+.PHONY: soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
 	@echo 'make check               linters, types, import contracts and unit tests, as CI runs first'
 	@echo 'make test                linters and every test'
+	@echo 'make browser-test        the status page in chromium, which is installed where apt-get can'
+	@echo 'make screenshots         the pictures of the status page in docs/img'
 	@echo 'make test-long           every test in full: hours'
 	@echo 'make test-versions       the core of the tests on Postgres 14 to 18, Kafka 3.3 to 4.3 and other Pythons: an hour'
 	@echo 'make interop             programs of others read our topics: downloads 300 MB, once'
@@ -43,6 +46,14 @@ check: lint
 test: $(NATIVE)
 	@$(MAKE) --no-print-directory --jobs 2 lint prepare
 	@$(RUN)pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder
+
+# Debian's chromium; elsewhere, and without the right to install, the tests say what is missing.
+browser-test: prepare
+	@command -v chromedriver > /dev/null || apt-get install -y --no-install-recommends chromium chromium-driver || true
+	@$(RUN)pytest tests/acceptance/test_status_page.py
+
+screenshots: prepare
+	@$(RUN)python -m tests.acceptance.screenshots
 
 # One process, because sizes and times are measured.
 test-long: lint

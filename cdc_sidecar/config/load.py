@@ -21,7 +21,15 @@ PREFIX = "CDC_SIDECAR__"
 """The beginning of the variables that override a key. Levels are separated by "__", because keys
 contain a single "_". `CDC_SIDECAR_FAILPOINTS` is not an override.
 """
-_READ_LATER = frozenset({("postgres", "dsn"), ("postgres", "password")})
+_READ_LATER = frozenset(
+    {
+        ("postgres", "dsn"),
+        ("postgres", "password"),
+        ("http", "username"),
+        ("http", "password"),
+        ("http", "bearer_token"),
+    }
+)
 """Secrets that are read again for every connection, as are all values of `[kafka.client]`."""
 _DOTTED = frozenset({("kafka", "client"), ("topics", "config")})
 """Tables whose keys contain dots; the name of a variable cannot contain a dot."""
@@ -52,10 +60,12 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
 
     """
     document = _read(path)
-    mistakes = [*_override(document, environment), *_resolve(document, ())]
+    mistakes = list(_override(document, environment))
+    referenced = list(_references(document, ()))
+    mistakes += _resolve(document, ())
     mistakes += read_schema_files(document, path.parent)
     try:
-        config = Config.model_validate(document)
+        config = Config.model_validate(document).with_references(referenced)
     except ValidationError as error:
         mistakes += [_describe(detail) for detail in error.errors(include_url=False)]
     else:
@@ -128,6 +138,17 @@ def _resolve(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
         else:
             for below, item in _sections(value, here):
                 yield from _resolve(item, below)
+
+
+def _references(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of all values `{ file = … }` and `{ env = … }`."""
+    for key, value in section.items():
+        here = (*path, key)
+        if is_reference(value):
+            yield here
+        else:
+            for below, item in _sections(value, here):
+                yield from _references(item, below)
 
 
 def _sections(

@@ -7,10 +7,11 @@ A key has a default only if every user is safe with it. Only `cdc_sidecar.config
 import fnmatch
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from cdc_sidecar.config.fields import ColumnEntry, OnError, TableName, not_empty
 from cdc_sidecar.config.outbox import Outbox
@@ -256,6 +257,17 @@ class Config(Section):
     log: Log = Log()
     shutdown: Shutdown = Shutdown()
     tracing: Tracing = Tracing()
+    _referenced: frozenset[tuple[str, ...]] = PrivateAttr(default=frozenset())
+
+    @property
+    def referenced(self) -> frozenset[tuple[str, ...]]:
+        """The paths of the strings that were read from a file or a variable at the start."""
+        return self._referenced
+
+    def with_references(self, paths: Iterable[tuple[str, ...]]) -> Self:
+        """Note which strings were read from a file or a variable; return the configuration."""
+        self._referenced = frozenset(paths)
+        return self
 
     @property
     def transactional_id(self) -> str:

@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.section import Section
 from cdc_sidecar.config.units import Duration
 
@@ -22,10 +23,29 @@ def _address(text: str) -> str:
 
 
 class Http(Section):
-    """The address of the HTTP server for metrics, health, status and schemas."""
+    """The HTTP server for metrics, health, status and schemas: its address, and who may read."""
 
     # the port that OpenTelemetry's Prometheus exporters use
     listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0:9464"
+    # PEM files, read again when they change
+    tls_certificate: Annotated[str, Field(min_length=1)] | None = None
+    tls_key: Annotated[str, Field(min_length=1)] | None = None
+    username: SecretString | None = None
+    password: SecretString | None = None
+    bearer_token: SecretString | None = None
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> "Http":
+        for one, other in (("tls_certificate", "tls_key"), ("username", "password")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                message = f"{one} and {other} belong together; set both, or neither"
+                raise ValueError(message)
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its URLs."""
+        return "https" if self.tls_certificate else "http"
 
     @property
     def host(self) -> str:
@@ -40,7 +60,7 @@ class Http(Section):
     def page(self, port: int) -> str:
         """Return the URL of the status page as a person on this host opens it."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
-        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 class Log(Section):

@@ -76,6 +76,7 @@ from cdc_sidecar.errors.usage import (
     ReloadRefused,
     SecretUnavailable,
     ServerFailed,
+    SidecarRefuses,
     TablesRefused,
 )
 
@@ -127,6 +128,7 @@ __all__ = [
     "ServerUnsupported",
     "ServiceEndangered",
     "SidecarError",
+    "SidecarRefuses",
     "SidecarRunning",
     "SlotAhead",
     "SlotBusy",

@@ -36,7 +36,11 @@ class TablesRefused(UsageError, code="CDC-110", title="tables cannot be captured
 
 
 class HttpUnavailable(UsageError, code="CDC-120", title="HTTP address cannot be bound"):
-    """The address of `[http] listen` cannot be bound."""
+    """The address of `[http] listen` cannot be bound, or its certificate cannot be used."""
+
+
+class SidecarRefuses(UsageError, code="CDC-121", title="sidecar refuses the credentials"):
+    """A running sidecar answers a command, but requires other credentials."""
 
 
 class DemoUnavailable(UsageError, code="CDC-130", title="demo cannot run"):

@@ -45,6 +45,13 @@ class SlotStatus:
         """Whether the server has invalidated the slot: no change can be read from it any more."""
         return self.wal_status == "lost" or self.invalidation_reason is not None
 
+    @property
+    def limit_bytes(self) -> int | None:
+        """The WAL that the server keeps for the slot at most, about; None without a limit."""
+        if self.safe_wal_size is None or self.retained_bytes is None:
+            return None
+        return self.retained_bytes + max(0, self.safe_wal_size)
+
     def check(self, database: str) -> None:
         """Check that changes can be read from the slot.
 

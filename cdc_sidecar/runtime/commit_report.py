@@ -11,7 +11,7 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.open_transaction import OpenTransaction
-from cdc_sidecar.runtime.status import StatusBoard
+from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.tracing import Tracer
 
 _EVENTS: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
@@ -48,6 +48,7 @@ class CommitReport:
         metrics.position.set(batch.position.end_lsn)
         events = sum(n for (counted, *_), n in batch.counts.items() if counted in _EVENTS)
         self._board.rates.add(events, batch.size, batch.transactions)
+        self._board.activity.committed(batch, now)
         if self._minute:
             self._minute.add(events, batch.transactions)
         self._observe(batch, now)

@@ -11,6 +11,7 @@ from typing import Final
 
 from cdc_sidecar.config.identity import config_fingerprint
 from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.shown import shown_config
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka.hanging import Partition
@@ -27,7 +28,8 @@ from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.open_transaction import OpenTransaction
 from cdc_sidecar.runtime.outage import Outages
 from cdc_sidecar.runtime.session_log import report_end
-from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.status import Phase, Status
+from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
 from cdc_sidecar.tracing import NoTracer, Tracer
 
@@ -73,6 +75,7 @@ class Telemetry:
         """Show a configuration that was loaded anew."""
         fingerprint = config_fingerprint(config)
         self.board.update(config_fingerprint=fingerprint, config_loaded_at=time.time())
+        self.board.configuration = shown_config(config)
         expect_configured(self.metrics, config)
         self.log.info("configuration_loaded", fingerprint=fingerprint)
 
@@ -158,7 +161,9 @@ class Telemetry:
         self._outages.kafka.begin()
         self.log.warning("kafka_awaited", reason=reason)
         self.board.update(
-            kafka_reachable=False, error=f"no Kafka broker answers, the sidecar waits: {reason}"
+            kafka_reachable=False,
+            kafka_reason=reason,
+            error=f"no Kafka broker answers, the sidecar waits: {reason}",
         )
 
     def brokers_reached(self) -> None:
@@ -255,12 +260,12 @@ class Telemetry:
         """Report, once, that the brokers have not answered for some seconds."""
         if self.now.kafka_reachable:
             self._begin_kafka_outage(waiting_seconds=round(seconds, 1))
-            self.board.update(kafka_reachable=False)
+            self.board.update(kafka_reachable=False, kafka_reason=last_reason())
 
     def brokers_away(self) -> None:
         """Report, once, that no broker answers."""
         self._begin_kafka_outage()
-        self.board.update(kafka_reachable=False)
+        self.board.update(kafka_reachable=False, kafka_reason=last_reason())
 
     def _begin_kafka_outage(self, **facts: float) -> None:
         if self._outages.kafka.begin():

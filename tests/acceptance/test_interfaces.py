@@ -128,7 +128,7 @@ def test_metrics_health_and_status_tell_the_truth(service: Service) -> None:
     assert status["version"] == 1
     assert status["position"] == status["acknowledged"]
     assert status["kafka"]["reachable"] is True
-    assert "<title>cdc-sidecar" in get("/")[1]
+    assert f"<title>{service.name}: streaming" in get("/")[1]
     await_true(
         lambda: 'cdc_sidecar_slot_wal_status{state="reserved"} 1.0' in service.sidecar.scrape(),
         what="the guardian's first look",

@@ -25,7 +25,8 @@ from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.changes import changed_keys, changed_settings
 from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.open_transaction import OpenTransaction
-from cdc_sidecar.runtime.status import Status, StatusBoard
+from cdc_sidecar.runtime.status import Status
+from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.runtime.telemetry import Telemetry
 from tests.unit.config_file import Loader
 
