@@ -12,11 +12,10 @@ import typer
 from cdc_sidecar.commands.lines import slot_as_json
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.http.status_text import details, verdict
 from cdc_sidecar.kafka.last_run import Reason
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations.outlook import Observer, Outlook
 from cdc_sidecar.postgres.lsn import format_lsn
 
@@ -34,7 +33,7 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
 
     """
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     address = (url or address_of(config)).rstrip("/")
     body = _body(config, address)
     sentence = verdict(body, time.time())

@@ -5,6 +5,7 @@ the reading part of Confluent's API (Schema Registry documentation, "API Referen
 other request is answered in the form of that API's errors.
 """
 
+import errno
 import gzip
 import json
 import socket
@@ -92,11 +93,15 @@ def _bind(config: Http, handler: type[BaseHTTPRequestHandler]) -> Listener:
     try:
         return Listener((config.host, config.port), handler)
     except OSError as error:
-        raise HttpUnavailable(
-            f"{config.listen}: {error.strerror}",
-            hint=f'set listen = "{config.listen.rpartition(":")[0]}:0" in [http], which takes any'
-            " free port, or name a free address",
-        ) from error
+        host, _, port = config.listen.rpartition(":")
+        hint = (
+            f'set listen = "0.0.0.0:{port}" in [http], which is every address of this host, or name'
+            " one of them"
+            if error.errno == errno.EADDRNOTAVAIL
+            else f'set listen = "{host}:0" in [http], which takes any free port, or name a free'
+            " address"
+        )
+        raise HttpUnavailable(f"{config.listen}: {error.strerror}", hint=hint) from error
 
 
 class Pages:
