@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 from confluent_kafka.cimpl import NewTopic
 
 from cdc_sidecar.servers.kafka import KafkaBroker
-from cdc_sidecar.servers.postgres import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer, Setting
 from tests.acceptance.conftest import Service, Services
 from tests.waiting import await_true
 
@@ -35,7 +35,8 @@ columns = ["*"]
 name = "public.itmes"
 columns = ["*"]
 """
-_UNWISE = {
+_TABLE = _TABLES.partition("\n\n")[0] + "\n"
+_UNWISE: dict[str, Setting] = {
     "max_slot_wal_keep_size": "-1",
     "wal_sender_timeout": 0,
     "idle_replication_slot_timeout": "1d",
@@ -89,7 +90,7 @@ def test_a_configuration_that_cannot_be_used_is_a_report_too(service: Service) -
 def test_warnings_stop_nothing_and_end_with_their_hints(
     services: Services, unwise: PostgresServer, kafka: KafkaBroker
 ) -> None:
-    service = services(unwise, "unwise", _TABLES.partition("\n\n")[0] + "\n")
+    service = services(unwise, "unwise", _TABLE)
     service.sql("CREATE TABLE items (id int PRIMARY KEY)", "CREATE PUBLICATION cdc FOR TABLE items")
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     (topic,) = service.topics("items")
@@ -115,6 +116,39 @@ def _follow(service: Service, admin: AdminClient, hint: str) -> None:
         entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         admin.incremental_alter_configs([resource])[resource].result(20)
+
+
+@pytest.fixture
+def untuned() -> Iterator[PostgresServer]:
+    """Yield a server as it is installed, whose only slot is in use."""
+    settings: dict[str, Setting] = {"wal_level": "replica", "max_replication_slots": 1}
+    with PostgresServer(settings=settings, fsync=False) as server:
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("SELECT pg_create_physical_replication_slot('other')")
+        yield server
+
+
+def test_every_setting_of_a_server_that_is_wrong_is_told_in_one_run(
+    services: Services, untuned: PostgresServer
+) -> None:
+    service = services(untuned, "untuned", _TABLE)
+    service.sql(
+        "CREATE TABLE items (id int PRIMARY KEY)",
+        "CREATE PUBLICATION cdc FOR TABLE items",
+        "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        "SELECT pg_reload_conf()",
+    )
+    report = _report(service, status=1)
+    hints = {check["code"]: check["hint"] for check in report["checks"] if check["code"]}
+    assert hints.keys() == {"CDC-210", "CDC-213", "CDC-214"}
+    assert "set another application_name in postgres.dsn" in hints.pop("CDC-214")
+    service.sql(
+        *(statement for hint in hints.values() for statement in _SQL.findall(hint)),
+        "ALTER SYSTEM SET synchronous_standby_names = ''",
+    )
+    untuned.stop()
+    untuned.start()
+    assert _report(service, status=0)["ok"]
 
 
 def test_many_mistakes_are_told_in_one_run_and_under_the_titles_of_their_groups(
