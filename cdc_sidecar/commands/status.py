@@ -11,11 +11,10 @@ from cdc_sidecar.commands.lines import slot_as_json
 from cdc_sidecar.commands.sidecar_client import address_of, ask_status
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.http.status_text import details, verdict
 from cdc_sidecar.kafka.last_run import Reason
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations.outlook import Observer, Outlook
 from cdc_sidecar.postgres.lsn import format_lsn
 
@@ -29,7 +28,7 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
 
     """
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     body = _body(config, url.rstrip("/") if url else None)
     sentence = verdict(body, time.time())
     if as_json:

@@ -1,5 +1,6 @@
 """The HTTP server: binds its address, serves in a thread, and stops."""
 
+import errno
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -71,8 +72,12 @@ def _bind(config: Http, handler: type[BaseHTTPRequestHandler]) -> Listener:
     try:
         return Listener((config.host, config.port), handler, certificates)
     except OSError as error:
-        raise HttpUnavailable(
-            f"{config.listen}: {error.strerror}",
-            hint=f'set listen = "{config.listen.rpartition(":")[0]}:0" in [http], which takes any'
-            " free port, or name a free address",
-        ) from error
+        host, _, port = config.listen.rpartition(":")
+        hint = (
+            f'set listen = "0.0.0.0:{port}" in [http], which is every address of this host, or name'
+            " one of them"
+            if error.errno == errno.EADDRNOTAVAIL
+            else f'set listen = "{host}:0" in [http], which takes any free port, or name a free'
+            " address"
+        )
+        raise HttpUnavailable(f"{config.listen}: {error.strerror}", hint=hint) from error

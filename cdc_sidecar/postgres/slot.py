@@ -7,7 +7,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import dict_row
 
-from cdc_sidecar.errors import SlotLost, SlotUnfit
+from cdc_sidecar.errors import SlotBusy, SlotLost, SlotUnfit
 from cdc_sidecar.postgres.connect import SLOT_LOST_HINT
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
 
@@ -69,6 +69,21 @@ class SlotStatus:
                 f" database {database} can have its name",
             )
         self.check_kept()
+
+    def check_reader(self, *, is_ours: bool) -> None:
+        """Check that no other program reads the slot; a sidecar that does holds its lock.
+
+        Raises:
+            SlotBusy: another one does.
+
+        """
+        if self.active_pid is not None and not is_ours:
+            raise SlotBusy(
+                f"slot {self.name} is read by process {self.active_pid}, which is no sidecar",
+                cause="another program has the same slot in its configuration",
+                hint="stop this program, or give each a slot of its own: SELECT"
+                f" pg_terminate_backend({self.active_pid}) ends its connection",
+            )
 
     def check_kept(self) -> None:
         """Check that the server has kept the changes that were not read.
