@@ -8,14 +8,14 @@ DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS
 ENVIRONMENT = .venv/.installed
 NATIVE = .venv/.native
 RUN = .venv/bin/
-SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks
+SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks deploy/monitoring
 
 # Some environments set it. Each of the thousand processes that the tests start would then compile the
 # whole package, which takes a third of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint prepare check test test-long interop sanitize soak bench clean
+.PHONY: help demo lint prepare check test test-long interop monitoring-test sanitize soak bench clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test                linters and every test'
 	@echo 'make test-long           every test in full: hours'
 	@echo 'make interop             programs of others read our topics: downloads 300 MB, once'
+	@echo 'make monitoring-test     every alert fires in a real Prometheus: 10 minutes; downloads 30 MB, once'
 	@echo 'make sanitize            tests of the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         random changes, kills and cuts of the network, as long as you like'
@@ -45,10 +46,17 @@ test: $(NATIVE)
 # One process, because sizes and times are measured.
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
+	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200 tests/monitoring
 
 # Kafka Connect with Confluent's converter and Debezium's sink, beside a second database.
 interop: lint
 	@$(RUN)pytest tests/interop
+
+# Debian's packages of Prometheus and Alertmanager, unpacked into .cache/monitoring-tools. `make test` uses
+# them too if they are there.
+monitoring-test: $(NATIVE)
+	@$(RUN)python -m tests.monitoring.tools
+	@$(RUN)pytest tests/monitoring
 
 # In a copy, so that the slow code is not used later. Python allocates with malloc, so that the sanitizer
 # knows the end of each frame.

@@ -49,7 +49,8 @@ class Status:
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     kafka_reachable: bool = False
-    kafka_since: float | None = None  # when that last changed
+    kafka_asked: bool = False  # whether anything is known of Kafka yet
+    kafka_since: float | None = None  # when its answer last changed
     session: int = 0
     position: int = 0  # LSN
     acknowledged: int = 0  # LSN
@@ -68,6 +69,12 @@ class Status:
     config_fingerprint: str = ""
     config_loaded_at: float | None = None
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def kafka_answers(self) -> bool | None:
+        """Whether Kafka answers; None while it is not asked: before a session, or in none."""
+        asked = self.kafka_asked and self.phase not in (Phase.WAITING, Phase.HALTED, Phase.STOPPED)
+        return self.kafka_reachable if asked else None
 
     @property
     def ready(self) -> bool:
@@ -223,9 +230,10 @@ class StatusBoard:
     def update(self, **changes: object) -> None:
         """Replace fields of the snapshot by their names.
 
-        A change of `kafka_reachable` also sets `kafka_since`.
+        `kafka_reachable` also sets `kafka_asked` and, if it changes, `kafka_since`.
         """
         with self._lock:
+            changes["kafka_asked"] = self._status.kafka_asked or "kafka_reachable" in changes
             before = self._status.kafka_reachable
             if changes.get("kafka_reachable", before) != before:
                 changes["kafka_since"] = time.time()
