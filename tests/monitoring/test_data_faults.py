@@ -1,5 +1,6 @@
 """Each fault of the data fires its alert in Alertmanager: `make monitoring-test`."""
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -97,14 +98,19 @@ def test_a_log_that_nobody_reads_fires(
     service = services(limited, "unheard")
     service.sql(*ITEMS)
     reading, writing = os.pipe()
+    os.close(reading)
     service.sidecar.stderr = writing
-    service.sidecar.start()
-    os.close(writing)
-    service.sidecar.await_phase("streaming")
-    watch.watch(service.sidecar)
+    rows = itertools.count(1)
+
+    def heard() -> bool:
+        service.sql(f"INSERT INTO items VALUES ({next(rows)}, 1, 'x')")
+        return "LogLinesDropped" in watch.firing("unheard")
+
     with watch.fires("LogLinesDropped", "unheard"):
-        os.close(reading)
-        service.sql(*(f"INSERT INTO items VALUES ({n}, 1, 'x')" for n in range(9)))
+        service.sidecar.start_and_stream()
+        os.close(writing)
+        watch.watch(service.sidecar)
+        await_true(heard, what="LogLinesDropped fires")
 
 
 def test_wal_that_waits_for_kafka_fires_by_its_size(
