@@ -1,4 +1,4 @@
-"""Prometheus, promtool and Alertmanager: installed ones, or Debian's packages in `.cache`.
+"""Prometheus, Alertmanager and their tools: installed ones, or Debian's packages in `.cache`.
 
 `python -m tests.monitoring.tools` fetches the packages if the programs are missing. Nothing is
 installed into the system.
@@ -28,6 +28,7 @@ _PACKAGES: Final = ("prometheus", "prometheus-alertmanager")
 _NAMES: Final = {
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
+    "amtool": ("amtool",),
     "alertmanager": ("alertmanager", "prometheus-alertmanager"),
 }
 """Each program by the names that it has, upstream and in Debian."""

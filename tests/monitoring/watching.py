@@ -66,7 +66,7 @@ class Watching:
         annotations = self.firing(service)[name]["annotations"]
         for text in annotations.values():
             assert "<no value>" not in text
-            assert "error" not in text
+            assert "error expanding template" not in text
         assert service in annotations["summary"] + annotations["description"]
         assert annotations["runbook_url"].endswith(f"/docs/runbooks/{_PREFIX}{name}.md")
 

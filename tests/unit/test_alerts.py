@@ -43,6 +43,20 @@ def test_every_alert_has_a_runbook(name: str) -> None:
     titles = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert titles == list(_SECTIONS)
     assert f"({name}.md)" in (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+    manual = ROOT / "docs" / "how-to" / "monitor-it.md"
+    assert f"(../runbooks/{name}.md)" in manual.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", _ALERTS)
+def test_the_runbook_and_the_index_tell_severity_and_delay(name: str) -> None:
+    severity, delay = _ALERTS[name]["labels"]["severity"], _ALERTS[name]["for"]
+    minutes = int(delay.removesuffix("m"))
+    after = f"{minutes} minute{'s' if minutes > 1 else ''}" if minutes else "at once"
+    page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
+    first = f"Severity **{severity}**, {'after ' if minutes else ''}{after}."
+    assert first in page
+    index = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+    assert f"| [{name}]({name}.md) | {severity} | {after} |" in index
 
 
 def test_every_runbook_has_its_alert() -> None:
