@@ -56,7 +56,7 @@ interop: lint
 # them too if they are there.
 monitoring-test: $(NATIVE)
 	@$(RUN)python -m tests.monitoring.tools
-	@$(RUN)pytest tests/monitoring
+	@$(RUN)pytest -s tests/monitoring
 
 # In a copy, so that the slow code is not used later. Python allocates with malloc, so that the sanitizer
 # knows the end of each frame.

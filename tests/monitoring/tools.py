@@ -1,6 +1,6 @@
-"""Prometheus, Alertmanager and their tools: installed ones, or Debian's packages in `.cache`.
+"""Prometheus, Alertmanager, their tools and libfaketime: installed ones, or those in `.cache`.
 
-`python -m tests.monitoring.tools` fetches the packages if the programs are missing. Nothing is
+`python -m tests.monitoring.tools` fetches Debian's packages of what is missing. Nothing is
 installed into the system.
 """
 
@@ -25,6 +25,7 @@ _WITH_TEMPLATES: Final = (
 )
 """Starts a program that sees the unpacked files there; the system does not change."""
 _PACKAGES: Final = ("prometheus", "prometheus-alertmanager")
+_CLOCK: Final = "libfaketime"
 _NAMES: Final = {
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
@@ -65,6 +66,14 @@ def _starts(name: str) -> bool:
     return done.returncode == 0
 
 
+def fake_clock() -> Path | None:
+    """Return the library that gives a process another clock, or None if it is missing."""
+    for root in (_UNPACKED, Path("/")):
+        for path in root.glob("usr/lib/*/faketime/libfaketimeMT.so.1"):
+            return path
+    return None
+
+
 needed = pytest.mark.skipif(
     bool(missing()),
     reason=f"{', '.join(missing())} not installed: make monitoring-test fetches Debian's packages,"
@@ -74,7 +83,8 @@ needed = pytest.mark.skipif(
 
 def fetch() -> None:
     """Download the packages and unpack them; do nothing where apt-get is missing."""
-    if not missing():
+    wanted = [*(_PACKAGES if missing() else ()), *(() if fake_clock() else (_CLOCK,))]
+    if not wanted:
         return
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         print("no apt-get here: install Prometheus and Alertmanager, or these tests are skipped")
@@ -82,8 +92,8 @@ def fetch() -> None:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_FOLDER) as name:
         folder = Path(name)
-        print("fetching", *_PACKAGES, "(30 MB)")
-        subprocess.run(["apt-get", "download", "--quiet", *_PACKAGES], cwd=folder, check=True)
+        print("fetching", *wanted)
+        subprocess.run(["apt-get", "download", "--quiet", *wanted], cwd=folder, check=True)
         for package in folder.glob("*.deb"):
             subprocess.run(["dpkg", "--extract", package, _UNPACKED], check=True)
 
