@@ -164,6 +164,16 @@ def test_selectors_find_the_pods_and_nothing_is_named_that_is_missing(name: str)
     assert (alone <= kinds) == (name in ("standalone", "helm", "helm, every value"))
 
 
+@pytest.mark.parametrize("name", ["example", "standalone", "helm"])
+def test_only_prometheus_and_readers_of_schemas_may_ask_a_sidecar(name: str) -> None:
+    (policy,) = objects(name, "NetworkPolicy")
+    (rule,) = (each for each in policy["spec"]["ingress"] if each["ports"] == [{"port": 9464}])
+    assert [each["namespaceSelector"]["matchLabels"] for each in rule["from"]] == [
+        {"kubernetes.io/metadata.name": "monitoring"},
+        {"cdc-sidecar/reads-schemas": "true"},
+    ]
+
+
 @pytest.mark.parametrize("name", ["component", "component/container", "example", "standalone"])
 def test_generated_names_are_hashed_so_that_a_change_is_a_rollout(name: str) -> None:
     (pod,) = _sidecars(name)
