@@ -102,7 +102,7 @@ def test_the_rendered_sidecar_loads_its_configuration_and_may_end_by_itself(
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     variables = {each["name"]: each["value"] for each in pod.sidecar.get("env", [])}
     config = load_config(tmp_path / "config.toml", variables)
-    assert sidecar_faults(pod, config.shutdown.grace, config.http.port) == []
+    assert sidecar_faults(pod, config.shutdown.grace, config.http) == []
     shares = {each["name"] for each in pod.containers} != {SIDECAR}
     assert config.shutdown.on_halt == ("stay" if shares else "exit")
 
