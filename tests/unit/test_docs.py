@@ -38,8 +38,8 @@ _METRIC = re.compile(r"cdc_sidecar_(?!client\b)[a-z_]+")  # the client is a pack
 _INLINE_COMMAND = re.compile(r"`((?:cdc-sidecar|python -m cdc_sidecar) [^`]+)`")
 _TABLE_KEYS = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
 _WORD = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
-_OF_OTHERS = {
-    "exported_service",  # of Prometheus"pg_replslot", "synchronized_standby_slots"}
+_OF_OTHERS = {"exported_service", "pg_replslot", "synchronized_standby_slots"}
+"""Names of Prometheus and Postgres."""
 _SUFFIXES = ("_bucket", "_count", "_sum")
 
 everywhere = pytest.mark.parametrize(
