@@ -126,7 +126,7 @@ def test_every_alert_asks_for_series_that_a_sidecar_has_and_status_answers(
     text, as_json = page.take("sh", "cdc-sidecar status").splitlines()
     assert "streams and is up to date" in operator.sh(text)
     assert json.loads(operator.sh(as_json))["ready"] is True
-    assert "<title>orders: streaming" in operator.sidecar.get("/")[1]
+    assert f"<title>{operator.service}: streaming" in operator.sidecar.get("/")[1]
     page.assert_taken()
 
 
