@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from cdc_sidecar.http.documentation import error_page
 from cdc_sidecar.wording import span
 
 Body = Mapping[str, Any]
 BEHIND: Final = 30.0
 """Seconds of lag from which the page advises a person."""
-_ALERTS: Final = "how-to/monitor-it.md#alerts"
 
 
 class Tone(StrEnum):
@@ -23,13 +21,33 @@ class Tone(StrEnum):
     BAD = "bad"
 
 
+class Alert(StrEnum):
+    """The alerts whose runbooks the status page names."""
+
+    FALLS_BEHIND = "CdcSidecarFallsBehind"
+    HALTED = "CdcSidecarHalted"
+    KAFKA_UNREACHABLE = "CdcSidecarKafkaUnreachable"
+    LAGGING = "CdcSidecarLagging"
+    SESSIONS_FAIL = "CdcSidecarSessionsFail"
+    SLOT_LOST = "CdcSidecarSlotLost"
+    SLOT_TIME_LEFT = "CdcSidecarSlotTimeLeft"
+    SLOT_UNLIMITED = "CdcSidecarSlotUnlimited"
+    SLOT_UNRESERVED = "CdcSidecarSlotUnreserved"
+    STALLED = "CdcSidecarStalled"
+
+    @property
+    def page(self) -> str:
+        """The page of the runbook below `docs`."""
+        return f"runbooks/{self}.md"
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The tone, what to do, and the page of the documentation that says more."""
+    """The tone, what to do, and the alert whose runbook says more."""
 
     tone: Tone
     hint: str = ""
-    page: str = ""
+    alert: Alert | None = None
 
 
 def situation_of(body: Body) -> Situation:
@@ -40,9 +58,9 @@ def situation_of(body: Body) -> Situation:
     if phase == "waiting":
         return _slot(body) or Situation(Tone.QUIET)
     if phase == "halted":
-        return _failed(body, Tone.BAD)
+        return _failed(body, Tone.BAD, Alert.HALTED)
     if phase == "backing off":
-        return _failed(body, Tone.WARN)
+        return _failed(body, Tone.WARN, Alert.SESSIONS_FAIL)
     if body.get("error"):
         return _kafka_away(body) if _is_away(body) else Situation(Tone.WARN)
     return Situation(Tone.QUIET)
@@ -56,9 +74,8 @@ def _streaming(body: Body) -> Situation:
     return Situation(Tone.GOOD)
 
 
-def _failed(body: Body, tone: Tone) -> Situation:
-    code = body.get("error_code")
-    return Situation(tone, hint_of(body.get("error") or ""), error_page(code) if code else "")
+def _failed(body: Body, tone: Tone, alert: Alert) -> Situation:
+    return Situation(tone, hint_of(body.get("error") or ""), alert)
 
 
 def hint_of(error: str) -> str:
@@ -83,7 +100,7 @@ def _kafka_away(body: Body) -> Situation:
         Tone.BAD,
         "No change is lost: Postgres keeps them until Kafka answers. Restore the brokers or the"
         f" network to them; the sidecar then continues by itself.{until}",
-        "how-to/monitor-it.md#alerts",
+        Alert.KAFKA_UNREACHABLE,
     )
 
 
@@ -92,8 +109,8 @@ def _lost(body: Body) -> Situation | None:
         return None
     return Situation(
         Tone.BAD,
-        "Changes can no longer be read from this slot. Follow the guide to continue.",
-        "how-to/recover-a-lost-slot.md",
+        "Changes can no longer be read from this slot. The runbook says how to continue.",
+        Alert.SLOT_LOST,
     )
 
 
@@ -104,7 +121,7 @@ def _stalled(body: Body) -> Situation | None:
         Tone.BAD,
         "Kafka answers and WAL grows, but the position does not move. Look at what the walsender"
         " waits for, and whether a standby in synchronized_standby_slots is down.",
-        _ALERTS,
+        Alert.STALLED,
     )
 
 
@@ -113,7 +130,7 @@ def _slot(body: Body) -> Situation | None:
         return _lost(body)
     left = body["slot"].get("seconds_left")
     if left is not None and left < _SOON:
-        return _SLOT["unreserved"]
+        return Situation(Tone.BAD, _IN_DANGER, Alert.SLOT_TIME_LEFT)
     return _SLOT.get(body["slot"]["wal_status"])
 
 
@@ -128,8 +145,8 @@ _LARGE: Final = (
     " has room."
 )
 _SLOT: Final[Mapping[str | None, Situation]] = {
-    "unreserved": Situation(Tone.BAD, _IN_DANGER, _ALERTS),
-    "extended": Situation(Tone.WARN, _LARGE, _ALERTS),
+    "unreserved": Situation(Tone.BAD, _IN_DANGER, Alert.SLOT_UNRESERVED),
+    "extended": Situation(Tone.WARN, _LARGE, Alert.FALLS_BEHIND),
 }
 
 
@@ -140,5 +157,5 @@ def _behind(body: Body) -> Situation | None:
         Tone.WARN,
         "The sidecar works through a backlog: a long transaction, a burst of changes, or brokers"
         " that are slow. See whether the lag below falls.",
-        _ALERTS,
+        Alert.LAGGING,
     )

@@ -27,7 +27,7 @@ def status_body(board: StatusBoard, subjects: Subjects) -> dict[str, Any]:
         "verdict": verdict(body, time.time()),
         "tone": situation.tone,
         "hint": situation.hint or None,
-        "runbook": page_url(situation.page) if situation.page else None,
+        "runbook": page_url(situation.alert.page) if situation.alert else None,
     }
 
 

@@ -94,9 +94,10 @@ def test_the_page_of_a_halt_says_why_and_what_to_do(
     browser: Browser, make_service: Callable[..., Service]
 ) -> None:
     service = halted(make_service)
-    _check(browser, service, "Halted ", "CDC-208", "public.invoices", "What to do about it")
+    _check(browser, service, "Halted ", "CDC-208", "public.invoices", "Runbook: what to do")
     links = browser.run("[...document.querySelectorAll('.runbook a')].map(link => link.href)")
-    assert links[0].endswith("/reference/errors.md#postgres")
+    assert links[0].endswith("/runbooks/CdcSidecarHalted.md")
+    assert links[1].endswith("/reference/errors.md#postgres")
     browser.run("document.querySelector('#error summary').click()")
     assert "hint:" in browser.text("#error")
     _stays_while_live(browser)

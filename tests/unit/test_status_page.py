@@ -17,7 +17,7 @@ from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.http.documentation import BASE, error_page
 from cdc_sidecar.http.page.document import POLICY, document, parts
-from cdc_sidecar.http.situation import situation_of
+from cdc_sidecar.http.situation import Alert, situation_of
 from cdc_sidecar.http.status_body import status_body
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.activity import Origin
@@ -117,33 +117,34 @@ def test_the_policy_allows_the_style_and_the_script_of_the_page_by_their_hashes(
 
 
 @pytest.mark.parametrize(
-    ("changes", "tone", "page"),
+    ("changes", "tone", "alert"),
     [
-        ({}, "good", ""),
-        ({"kafka_reachable": False}, "bad", "how-to/"),
-        ({"stalled": True}, "bad", "how-to/"),
-        ({"slot": replace(SLOT, wal_status="lost")}, "bad", "how-to/recover"),
-        ({"slot": replace(SLOT, wal_status="extended")}, "warn", "how-to/"),
-        ({"seconds_left": 1800.0}, "bad", "how-to/"),
-        ({"phase": Phase.WAITING}, "quiet", ""),
-        ({"phase": Phase.CLAIMING}, "quiet", ""),
+        ({}, "good", None),
+        ({"kafka_reachable": False}, "bad", Alert.KAFKA_UNREACHABLE),
+        ({"stalled": True}, "bad", Alert.STALLED),
+        ({"slot": replace(SLOT, wal_status="lost")}, "bad", Alert.SLOT_LOST),
+        ({"slot": replace(SLOT, wal_status="extended")}, "warn", Alert.FALLS_BEHIND),
+        ({"seconds_left": 1800.0}, "bad", Alert.SLOT_TIME_LEFT),
+        ({"phase": Phase.WAITING}, "quiet", None),
+        ({"phase": Phase.CLAIMING}, "quiet", None),
     ],
 )
-def test_each_situation_has_a_tone_a_hint_and_a_page(
-    changes: dict[str, object], tone: str, page: str
+def test_each_situation_has_a_tone_a_hint_and_a_runbook(
+    changes: dict[str, object], tone: str, alert: Alert | None
 ) -> None:
     found = situation_of(_body(**changes))
-    assert found.tone == tone
-    assert bool(found.hint) == bool(page)
-    assert found.page.startswith(page)
+    assert (found.tone, found.alert) == (tone, alert)
+    assert bool(found.hint) == (alert is not None)
 
 
 def test_a_halt_shows_its_hint_and_the_section_of_its_code() -> None:
     error = PublicationIncomplete("public.a left", hint="put it back\n  then restart")
     body = _body(phase=Phase.HALTED, error=str(error), error_code=error.code)
     assert (body["tone"], body["hint"]) == ("bad", "put it back then restart")
-    assert body["runbook"] == f"{BASE}/reference/errors.md#postgres"
-    assert "Put it back then restart." in document(body, time.time())
+    assert body["runbook"] == f"{BASE}/runbooks/CdcSidecarHalted.md"
+    page = document(body, time.time())
+    assert "Put it back then restart." in page
+    assert f'<a href="{BASE}/reference/errors.md#postgres">CDC-208</a>' in page
 
 
 def test_a_sidecar_that_waits_for_kafka_at_its_start_says_so() -> None:
@@ -155,12 +156,16 @@ def test_a_sidecar_that_waits_for_kafka_at_its_start_says_so() -> None:
 
 
 def test_every_page_to_which_the_status_page_links_exists() -> None:
-    sources = (Path(__file__).parents[2] / "cdc_sidecar" / "http").rglob("*.py")
-    text = "\n".join(path.read_text() for path in sources)
-    pages = set(re.findall(r'"((?:how-to|reference|runbooks)/[^"]+\.md[^"]*)"', text))
-    pages |= {error_page(error.code) for error in every_error()}
-    assert len(pages) > 6
+    pages = {error_page(error.code) for error in every_error()}
+    pages |= {alert.page for alert in Alert} | {"README.md"}
     for page in pages:
         path, _, anchor = page.partition("#")
         assert (_DOCS / path).is_file(), page
         assert not anchor or anchor in _anchors(_DOCS / path), page
+
+
+def test_the_alerts_name_the_same_documentation() -> None:
+    alerts = (_DOCS.parent / "deploy" / "monitoring" / "alerts.yaml").read_text()
+    runbooks = re.findall(r"runbook_url: (\S+)", alerts)
+    assert runbooks
+    assert all(runbook.startswith(f"{BASE}/runbooks/") for runbook in runbooks)

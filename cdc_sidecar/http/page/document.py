@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote
 
-from cdc_sidecar.http.documentation import page_url
+from cdc_sidecar.http.documentation import error_page, page_url
 from cdc_sidecar.http.page.about import about
 from cdc_sidecar.http.page.curves import curves
 from cdc_sidecar.http.page.markup import Html, element, join, moment
@@ -110,15 +110,13 @@ def _top(body: Body) -> Html:
 
 def _verdict(body: Body, now: float) -> Html:
     sentence = str(body["verdict"]).removeprefix(f"{body['service']} ")
-    runbook = body["runbook"]
-    link = element("a", "What to do about it", href=runbook) if runbook else None
     warnings = (element("li", warning) for warning in body["warnings"])
     return element(
         "section",
         element("p", _capital(sentence), class_="sentence"),
         element("p", _whole(body["hint"]), class_="hint") if body["hint"] else None,
         element("ul", *warnings, class_="warnings") if body["warnings"] else None,
-        element("p", link, class_="runbook") if link else None,
+        _links(body),
         _full_error(body),
         _newest(body, now),
         id="verdict",
@@ -126,6 +124,15 @@ def _verdict(body: Body, now: float) -> Html:
         data_title=_title(body),
         data_icon=_icon(body["tone"]),
     )
+
+
+def _links(body: Body) -> Html | None:
+    """Return the links to the runbook, and to what the reference says of an error."""
+    runbook, code = body["runbook"], body["error_code"]
+    links = [element("a", "Runbook: what to do", href=runbook)] if runbook else []
+    if code:
+        links.append(element("a", f"What {code} means", href=page_url(error_page(code))))
+    return element("p", *links, class_="runbook") if links else None
 
 
 def _capital(text: str) -> str:

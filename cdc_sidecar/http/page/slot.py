@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cdc_sidecar.http.documentation import page_url
 from cdc_sidecar.http.page.markup import Html, card, element, facts, moment
+from cdc_sidecar.http.situation import Alert
 from cdc_sidecar.wording import number, size, span
 
 Slot = Mapping[str, Any]
@@ -44,7 +46,7 @@ def _bar(seen: Slot) -> Html:
     limit, retained = seen["limit_bytes"], seen["retained_bytes"] or 0
     if limit is None:
         lost = _tone(seen) == "bad"
-        return element("p", "" if lost else _NO_LIMIT, class_="remark warn" if not lost else "gone")
+        return Html("") if lost else _no_limit()
     share = min(1.0, retained / limit) if limit else 1.0
     tone = "good" if share < _ROOM else "warn" if share < _LITTLE_ROOM else "bad"
     width = f"{max(0.6, share * 100):.1f}%"
@@ -63,6 +65,11 @@ def _bar(seen: Slot) -> Html:
         class_="scale",
     )
     return element("div", drawn, scale)
+
+
+def _no_limit() -> Html:
+    link = element("a", "How to set one", href=page_url(Alert.SLOT_UNLIMITED.page))
+    return element("p", _NO_LIMIT, " ", link, ".", class_="remark warn")
 
 
 def _facts(seen: Slot) -> list[tuple[str, str | None]]:
