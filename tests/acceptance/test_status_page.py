@@ -71,7 +71,9 @@ def test_the_page_of_a_stream_is_live_shows_an_outage_of_kafka_and_its_end(
     with kafka_frozen(service, kafka):
         await_true(lambda: "Cannot publish" in browser.text("#verdict"), what="the outage")
         assert browser.run("document.title") == f"{service.name}: streaming"
-        _check(browser, service, "Kafka has been away for", "No change is lost", "What to do")
+        _check(
+            browser, service, "Kafka has been away for", "No change is lost", "Runbook: what to do"
+        )
     browser.run("window.opened = 2")
     await_true(lambda: "up to date" in browser.text("#verdict"), what="the end of the outage")
     assert "was away for" in browser.text("#past")
