@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from cdc_sidecar.commands.progress import Progress
-from cdc_sidecar.commands.status import address_of, ask_sidecar
+from cdc_sidecar.commands.status import ask_sidecar
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.process import Log
@@ -68,7 +68,7 @@ def _try_address(config: Config) -> str:
     try:
         try_address(config.http)
     except HttpUnavailable:
-        status = ask_sidecar(address_of(config))
+        status = ask_sidecar(config.http.address.url)
         if status is None or status.get("service") != config.service.name:
             raise
         return f"{config.http.listen}, in use by the running sidecar"

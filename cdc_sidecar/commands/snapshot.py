@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import typer
 
-from cdc_sidecar.commands.status import address_of, ask_sidecar
+from cdc_sidecar.commands.status import ask_sidecar
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.process import Log
@@ -126,7 +126,7 @@ def status(path: Path, *, as_json: bool) -> int:
 
 def _running(config: Config) -> dict[str, Any] | None:
     """Return the progress that the running sidecar shows."""
-    body = ask_sidecar(address_of(config))
+    body = ask_sidecar(config.http.address.url)
     if body is None or body["service"] != config.service.name:
         return None
     shown: dict[str, Any] | None = body.get("snapshot")

@@ -22,8 +22,6 @@ from cdc_sidecar.postgres.lsn import format_lsn
 
 _TIMEOUT: Final = 5.0
 """Seconds to wait for the sidecar, which answers from memory; then it counts as down."""
-_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
-"""Addresses that mean every interface, which a client cannot connect to."""
 
 
 def status(path: Path, *, url: str | None, as_json: bool) -> int:
@@ -35,7 +33,7 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
     """
     config = load_config(path)
     configure_logging(Log(level="error"))
-    address = (url or address_of(config)).rstrip("/")
+    address = (url or config.http.address.url).rstrip("/")
     body = _body(config, address)
     sentence = verdict(body, time.time())
     if as_json:
@@ -52,12 +50,6 @@ def _body(config: Config, address: str) -> dict[str, Any]:
         return {**answer, "url": address}
     body = look_without(config, Observer(config).look())
     return {**body, "url": address, "answered_by": answer and answer["service"]}
-
-
-def address_of(config: Config) -> str:
-    """Return the URL of the configured HTTP address, as seen from this host."""
-    host = "127.0.0.1" if config.http.host in _EVERYWHERE else config.http.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{config.http.port}"
 
 
 def ask_sidecar(url: str) -> dict[str, Any] | None:

@@ -39,6 +39,10 @@ class HttpUnavailable(UsageError, code="CDC-120", title="HTTP address cannot be 
     """The address of `[http] listen` cannot be bound."""
 
 
+class HttpUnasked(UsageError, code="CDC-121", title="HTTP address cannot be asked"):
+    """The port of `[http] listen` is 0, so that no command can know the one that was taken."""
+
+
 class DemoUnavailable(UsageError, code="CDC-130", title="demo cannot run"):
     """The extra `demo` is not installed, or the folder of the demo cannot be used."""
 
