@@ -15,14 +15,19 @@ SOURCES = cdc_sidecar client/cdc_sidecar_client deploy/image examples tests benc
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint prepare check test test-long interop sanitize soak bench image-test image-lock clean
+.PHONY: help demo lint prepare check test test-long test-versions interop deploy-test browser-test screenshots sanitize
+.PHONY: soak bench image-test image-lock clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
 	@echo 'make check               linters, types, import contracts and unit tests, as CI runs first'
 	@echo 'make test                linters and every test'
+	@echo 'make browser-test        the status page in chromium, which is installed where apt-get can'
+	@echo 'make screenshots         the pictures of the status page in docs/img'
 	@echo 'make test-long           every test in full: hours'
+	@echo 'make test-versions       the core of the tests on Postgres 14 to 18, Kafka 3.3 to 4.3 and other Pythons: an hour'
 	@echo 'make interop             programs of others read our topics: downloads 300 MB, once'
+	@echo 'make deploy-test         the manifests of deploy/, with kubectl, helm and others: 60 MB, once'
 	@echo 'make sanitize            tests of the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         random changes, kills and cuts of the network, as long as you like'
@@ -44,9 +49,21 @@ test: $(NATIVE)
 	@$(MAKE) --no-print-directory --jobs 2 lint prepare
 	@$(RUN)pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder
 
+# Debian's chromium; elsewhere, and without the right to install, the tests say what is missing.
+browser-test: prepare
+	@command -v chromedriver > /dev/null || apt-get install -y --no-install-recommends chromium chromium-driver || true
+	@$(RUN)pytest tests/acceptance/test_status_page.py
+
+screenshots: prepare
+	@$(RUN)python -m tests.acceptance.screenshots
+
 # One process, because sizes and times are measured.
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
+
+# AXIS=servers or AXIS=pythons takes one part of it.
+test-versions: $(NATIVE)
+	@$(RUN)python -m tests.versions $(AXIS)
 
 # Kafka Connect with Confluent's converter and Debezium's sink, beside a second database.
 interop: lint
@@ -66,6 +83,11 @@ image-lock:
 	@printf 'cython\nsetuptools\n' | \
 		$(PIN) - -c constraints.txt --python-version 3.11 -o deploy/image/build.txt
 	@echo cyclonedx-bom | $(PIN) - --python-version 3.13 -o deploy/image/sbom.txt
+
+# The tools go to .cache/tools. `make test` uses them too if they are there.
+deploy-test: $(NATIVE)
+	@$(RUN)python -m tests.deploy.tools
+	@CDC_SIDECAR_LONG=1 $(RUN)pytest tests/deploy
 
 # In a copy, so that the slow code is not used later. Python allocates with malloc, so that the sanitizer
 # knows the end of each frame.

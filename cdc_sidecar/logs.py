@@ -57,6 +57,13 @@ def configure_logging(config: Log) -> None:
     sys.unraisablehook = _report_unraisable
 
 
+def configure_quietly() -> None:
+    """Write only the errors of a command, which include what its libraries report."""
+    configure_logging(Log(level="error"))
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def set_level(config: Log) -> None:
     """Write events of this level and higher ones from now on."""
     global _level  # noqa: PLW0603 - as the writer

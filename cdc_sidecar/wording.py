@@ -7,6 +7,7 @@ _SIZES: Final = ("B", "kB", "MB", "GB", "TB")
 _STEP: Final = 1000
 _SMALL: Final = 10
 """Below this, a number is shown with one digit after the point."""
+_MILLISECOND: Final = 0.001
 
 
 def span(seconds: float) -> str:
@@ -18,6 +19,15 @@ def span(seconds: float) -> str:
     if seconds == 0 or seconds >= 1:
         return f"{seconds:.0f} s"
     return f"{seconds * 1000:.0f} ms"
+
+
+def fine_span(seconds: float) -> str:
+    """Return a length of time with more digits where they matter, such as `1.2 s`."""
+    if seconds <= 0:
+        return "0 s"
+    if seconds < _MILLISECOND:
+        return "below 1 ms"
+    return f"{seconds:.1f} s" if 1 <= seconds < _SMALL else span(seconds)
 
 
 def ago(then: float, now: float) -> str:

@@ -1,8 +1,9 @@
 """Advice for keyed tables whose updates may lack a large value when the key changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from cdc_sidecar.checks.advice import Advice
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.pgoutput import ReplicaIdentity
@@ -16,23 +17,26 @@ def advise_on_large_values(
     members: Iterable[Member],
     large: Mapping[int, tuple[str, ...]],
     capture: Capture,
-) -> list[str]:
-    """Return a sentence for each captured table whose large values may be missing.
+) -> Iterator[Advice]:
+    """Yield a warning for each captured table whose large values may be missing.
 
     `members` are the tables with their rows, and `large` has the columns that may be stored out of
     line, by the oid of the table.
     """
     lacking = [member for member in members if _lacks(member)]
-    advice = []
     for table in tables:
         columns = _large_columns(table, large, capture)
         parts = [member for member in lacking if member.oid == table.relation.oid]
         if columns and parts:
-            advice.append(
+            yield Advice(
+                "large_values",
+                "large values",
                 f"{table.relation.qualified_name}: an update that changes the key but not a large"
-                f" value of {', '.join(columns)} does not send the value; {_remedy(parts)}"
+                f" value of {', '.join(columns)} does not send the value",
+                "Postgres does not log a large value that did not change, except with REPLICA"
+                " IDENTITY FULL",
+                _remedy(parts),
             )
-    return advice
 
 
 def _lacks(member: Member) -> bool:

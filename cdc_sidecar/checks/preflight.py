@@ -273,6 +273,9 @@ def _circumstances(member: Member | None) -> Circumstances:
 
 def _key_cure(member: Member) -> str:
     """Return how to give a table without a key one; it may have a key that is not used."""
+    unsent = member.identity.columns - (member.column_list or member.identity.columns)
+    if unsent:
+        return member.cure_of_columns(unsent)
     full = member.identity.kind is ReplicaIdentity.FULL
     for identity in member.usable:
         of_a_leaf = identity.kind is ReplicaIdentity.INDEX and member.name != member.listed

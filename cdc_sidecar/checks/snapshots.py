@@ -23,6 +23,8 @@ def is_readable(table: Table, published: PublishedTable) -> bool:
 def check_identities(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> None:
     """Check that the rows of each captured table with a snapshot can be told from each other.
 
+    A table without any key that is not `unkeyed` either is refused as such, and not here.
+
     Raises:
         TablesRefused: some have no key; the error lists them all.
 
@@ -33,7 +35,7 @@ def check_identities(tables: Iterable[PublishedTable], config: Config, capture: 
     for published in tables:
         name = published.relation.qualified_name
         table = capture.snapshot_table(name)
-        if table and table.snapshot and not is_readable(table, published):
+        if table and table.snapshot and _lacks_identity(table, published):
             keyless.append(name)
     if keyless:
         lines = "\n" + "\n".join(
@@ -42,6 +44,11 @@ def check_identities(tables: Iterable[PublishedTable], config: Config, capture: 
             for name in keyless
         )
         raise TablesRefused(lines, hint=HOW_TO_READ_KEYLESS)
+
+
+def _lacks_identity(table: Table, published: PublishedTable) -> bool:
+    accepted = bool(table.key) or table.unkeyed
+    return accepted and not is_readable(table, published)
 
 
 def check_request(action: str, names: Sequence[str], captured: Collection[str]) -> None:

@@ -155,7 +155,7 @@ def _read_unpublished(
 
 
 OF_SERVER: Final[tuple[Condition[SourceServer], ...]] = (
-    Condition("version", check_version, lambda server: str(server.version)),
+    Condition("version", check_version, lambda server: f"PostgreSQL {server.release}"),
     Condition("wal_level", preflight.check_wal_level, lambda server: server.wal_level),
     Condition(
         "synchronous standbys", harm.check_not_synchronous, lambda _: "no commit waits for us"
@@ -197,9 +197,9 @@ OF_SOURCE: Final[tuple[Condition[SourceView], ...]] = (
         lambda _: "log the old rows",
     ),
     Condition(
-        "captured tables of the service",
+        "captured tables",
         lambda view: harm.check_members(view.changed_members),
-        lambda _: "can be changed",
+        lambda _: "the service can change them",
     ),
 )
 """The conditions on the publication and its tables."""
@@ -229,9 +229,9 @@ QUESTIONABLE: Final[tuple[Condition[SourceView], ...]] = (
         lambda _: "each matches a published table",
     ),
     Condition(
-        "other tables of the service",
+        "other tables",
         lambda view: harm.check_members(view.other_members),
-        lambda _: "can be changed",
+        lambda _: "the service can change them",
     ),
 )
 """Conditions that are faults for a person who sets the sidecar up, and no reason to stop it."""

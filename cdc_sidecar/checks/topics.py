@@ -43,7 +43,7 @@ class TopicView:
     tables: Sequence[PublishedTable]
 
 
-def _cure(topics: Sequence[Topic], setting: str, value: object, config: Config) -> str:
+def cure_of_topics(topics: Sequence[Topic], setting: str, value: object, config: Config) -> str:
     """Return how to give a setting to topics: those that exist, and those that are created."""
     servers = config.kafka.bootstrap_servers
     ways = [alter_topic(servers, topic.name, setting, value) for topic in topics if topic.exists]
@@ -62,6 +62,7 @@ def check_replicas(topics: Iterable[Topic], config: Config) -> None:
     unfit = [topic for topic in topics if topic.replication_factor < topic.min_insync_replicas]
     if unfit:
         replicas = min(topic.replication_factor for topic in unfit)
+        cure = cure_of_topics(unfit, _INSYNC, replicas, config)
         raise TopicUnfit(
             "; ".join(
                 f"{topic.name} has {topic.replication_factor} replica(s) and"
@@ -69,7 +70,7 @@ def check_replicas(topics: Iterable[Topic], config: Config) -> None:
                 for topic in unfit
             ),
             cause="no write is accepted with fewer replicas than min.insync.replicas",
-            hint=f"give the topics more replicas; or {_cure(unfit, _INSYNC, replicas, config)}",
+            hint=f"give the topics more replicas; or {cure}",
         )
 
 
@@ -90,7 +91,7 @@ def check_null_keys(view: TopicView) -> None:
                 unfit[name] = (topic, f"{name} is compacted, but {reason}")
     if unfit:
         topics, faults = zip(*unfit.values(), strict=True)
-        cure = _cure(topics, "cleanup.policy", "delete", source.config)
+        cure = cure_of_topics(topics, "cleanup.policy", "delete", source.config)
         raise TopicUnfit("; ".join(faults), hint=cure)
 
 

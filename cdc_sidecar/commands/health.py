@@ -6,7 +6,7 @@ from typing import Final
 import typer
 
 from cdc_sidecar.errors import HttpUnasked
-from cdc_sidecar.http.probe import ask_health, configured_address
+from cdc_sidecar.http.probe import ask_health, configured_target
 
 _HINT: Final = (
     "  cause: no sidecar runs with this configuration on this host, or it hangs\n"
@@ -22,14 +22,14 @@ def health(path: Path, *, ready: bool) -> int:
         HttpUnasked: the configured port is 0.
 
     """
-    address = configured_address(path)
-    if not address.port:
+    target = configured_target(path)
+    if not target.address.port:
         raise HttpUnasked(
-            f"http.listen is {address}",
+            f"http.listen is {target.address}",
             cause="with port 0 the sidecar takes any free port, which no other process knows",
             hint="set another port than 0 in [http] listen, for the sidecar and for this command",
         )
-    found = ask_health(address, "/readyz" if ready else "/livez")
+    found = ask_health(target, "/readyz" if ready else "/livez")
     good = "ready" if ready else "healthy"
     if not found.answered:
         typer.echo(f"not {good}: no answer from {found.url}: {found.text}\n{_HINT}", err=True)

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from cdc_sidecar.commands.config_text import EXAMPLE_TABLE, Values, render_config, render_tables
 from cdc_sidecar.config.model import Service
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import ConfigUnwritable
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations.proposal import Proposal, propose
 
 _DSN: Final = "host=localhost dbname={service} user={role}"
@@ -39,7 +38,7 @@ def init(path: Path, wishes: Wishes) -> int:
         SidecarError: Postgres is not available, or refuses the connection.
 
     """
-    configure_logging(Log(level="error"))
+    configure_quietly()
     if path.exists() and not wishes.force:
         raise _exists(path)
     proposal = None if wishes.dsn is None else propose(wishes.dsn, wishes.role)

@@ -6,10 +6,9 @@ from pathlib import Path
 import typer
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.config.units import parse_duration
 from cdc_sidecar.errors import PruneRefused
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations import outbox
 from cdc_sidecar.operations.outbox import OutboxState
 from cdc_sidecar.wording import number, size, span
@@ -24,7 +23,7 @@ def prune(path: Path, table: str | None, older_than: str, timeout: float) -> int
     """
     age = _parse_age(older_than)
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     for name, rows, partitions in outbox.prune(config, table, age, timeout):
         dropped = f" and {number(partitions, 'partition')}" if partitions else ""
         typer.echo(f"{name}: {number(rows, 'row')}{dropped} removed")
@@ -41,7 +40,7 @@ def _parse_age(text: str) -> float:
 def status(path: Path, table: str | None, *, as_json: bool) -> int:
     """Print what each outbox table holds."""
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     states = outbox.states(config, table)
     if as_json:
         typer.echo(json.dumps([state.as_json() for state in states], indent=2))

@@ -18,7 +18,6 @@ from cdc_sidecar.commands.lines import slot_as_json
 from cdc_sidecar.commands.position_text import moment
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import (
     ConfigChangedInside,
     PositionElsewhere,
@@ -34,7 +33,7 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.position import Partial
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.kafka.position import PositionRecord, spell_partial
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations import slot_move
 from cdc_sidecar.operations.moves import (
     NothingToMove,
@@ -101,7 +100,7 @@ def _as_json(config: Config, seen: Continuity, fingerprint: str) -> dict[str, An
 
 def _load(path: Path) -> Config:
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     return config
 
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.http.server import HttpServer, Pages
+from cdc_sidecar.http.pages import Pages
+from cdc_sidecar.http.server import HttpServer
 from cdc_sidecar.logs import configure_logging, flush_log
 from cdc_sidecar.process import hold_signals
 from cdc_sidecar.runtime.crash import CrashGuard

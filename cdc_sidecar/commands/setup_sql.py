@@ -10,9 +10,8 @@ import typer
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config, Postgres
 from cdc_sidecar.config.outbox import Outbox
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import DatabaseNeeded
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations.outbox_sql import Shape, outbox_sql
 from cdc_sidecar.operations.setup import Contents, Difference, PublicationSql, read_difference
 from cdc_sidecar.postgres.connect import Database, dsn_words
@@ -31,7 +30,7 @@ DO $$ BEGIN
     END IF;
 END $$;
 
--- 2. Its privileges. SELECT is for snapshots, which this version does not have yet.
+-- 2. Its privileges. SELECT is for snapshots.
 GRANT CONNECT ON DATABASE {database} TO {role};
 {grants}
 
@@ -95,7 +94,7 @@ def setup_diff(path: Path, dsn: str | None) -> int:
 
     """
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     role = dsn_words(config.postgres).get("user") or (dsn and _ROLE)
     database = Database(config.postgres if dsn is None else _other(config, dsn))
     try:

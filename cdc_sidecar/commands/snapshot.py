@@ -8,14 +8,13 @@ from typing import Any, Final
 
 import typer
 
-from cdc_sidecar.commands.status import ask_sidecar
+from cdc_sidecar.commands.sidecar_client import ask_status
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import SidecarRunning, SnapshotRefused
 from cdc_sidecar.events.registry.records import TableSnapshot, decode_schema_record
 from cdc_sidecar.kafka.schemas import read_schemas
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations.snapshot_order import order
 from cdc_sidecar.operations.snapshot_plan import TablePlan, plan_tables, read_tables
 from cdc_sidecar.runtime.snapshot_board import SnapshotBoard
@@ -63,7 +62,7 @@ def _answer(config: Config, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _order(config: Config, request: Mapping[str, Any], refused: SnapshotRefused) -> dict[str, Any]:
     """Note a request in Kafka if no sidecar runs, neither here nor elsewhere."""
-    configure_logging(Log(level="error"))
+    configure_quietly()
     action, tables = request["action"], request["tables"]
     try:
         names = order(config, action, tables, request["where"], request["rate"])
@@ -92,7 +91,7 @@ def _exchange(path: Path, message: Mapping[str, Any]) -> dict[str, Any]:
 def plan(path: Path, tables: Sequence[str], *, as_json: bool) -> int:
     """Print how tables would be read; return 1 if one of them cannot be."""
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     plans = plan_tables(config, read_tables(config, "start", tables))
     if as_json:
         typer.echo(json.dumps([each.as_json() for each in plans], indent=2))
@@ -113,7 +112,7 @@ def _describe(plan: TablePlan) -> str:
 def status(path: Path, *, as_json: bool) -> int:
     """Print the progress; return 1 if there was no snapshot."""
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     snapshot = _running(config) or _recorded(config)
     if as_json:
         typer.echo(json.dumps(snapshot, indent=2))
@@ -126,7 +125,7 @@ def status(path: Path, *, as_json: bool) -> int:
 
 def _running(config: Config) -> dict[str, Any] | None:
     """Return the progress that the running sidecar shows."""
-    body = ask_sidecar(config.http.address.url)
+    body = ask_status(config)
     if body is None or body["service"] != config.service.name:
         return None
     shown: dict[str, Any] | None = body.get("snapshot")

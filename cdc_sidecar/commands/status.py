@@ -2,26 +2,21 @@
 
 import json
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import typer
 
 from cdc_sidecar.commands.lines import slot_as_json
+from cdc_sidecar.commands.sidecar_client import address_of, ask_status
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.http.status_text import details, verdict
 from cdc_sidecar.kafka.last_run import Reason
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations.outlook import Observer, Outlook
 from cdc_sidecar.postgres.lsn import format_lsn
-
-_TIMEOUT: Final = 5.0
-"""Seconds to wait for the sidecar, which answers from memory; then it counts as down."""
 
 
 def status(path: Path, *, url: str | None, as_json: bool) -> int:
@@ -29,12 +24,12 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
 
     Raises:
         ConfigUnreadable, ConfigInvalid: the configuration is wrong.
+        SidecarRefuses: the sidecar does not accept the credentials of the configuration.
 
     """
     config = load_config(path)
-    configure_logging(Log(level="error"))
-    address = (url or config.http.address.url).rstrip("/")
-    body = _body(config, address)
+    configure_quietly()
+    body = _body(config, url.rstrip("/") if url else None)
     sentence = verdict(body, time.time())
     if as_json:
         typer.echo(json.dumps({**body, "verdict": sentence}, indent=2))
@@ -44,26 +39,12 @@ def status(path: Path, *, url: str | None, as_json: bool) -> int:
     return 0 if body["ready"] else 1
 
 
-def _body(config: Config, address: str) -> dict[str, Any]:
-    answer = ask_sidecar(address)
+def _body(config: Config, url: str | None) -> dict[str, Any]:
+    answer, address = ask_status(config, url), url or address_of(config)
     if answer and answer["service"] == config.service.name:
         return {**answer, "url": address}
     body = look_without(config, Observer(config).look())
     return {**body, "url": address, "answered_by": answer and answer["service"]}
-
-
-def ask_sidecar(url: str) -> dict[str, Any] | None:
-    """Return the status of the sidecar at `url`; None if no sidecar answers.
-
-    The sidecar is asked directly, whatever proxy the environment names.
-    """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url}/status", timeout=_TIMEOUT) as answer:
-            body: dict[str, Any] = json.load(answer)
-            return body if {"service", "phase", "ready"} <= body.keys() else None
-    except (OSError, ValueError, AttributeError, urllib.error.URLError):
-        return None
 
 
 def look_without(config: Config, seen: Outlook) -> dict[str, Any]:

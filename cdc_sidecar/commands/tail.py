@@ -14,12 +14,11 @@ import typer
 from cdc_sidecar.commands.tail_text import line_of
 from cdc_sidecar.commands.tail_topics import TopicChoice
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.config.process import Log
 from cdc_sidecar.kafka.following import Follower
 from cdc_sidecar.kafka.messages import DecodedMessage, MessageDecoder, Undecodable
 from cdc_sidecar.kafka.read import Message
 from cdc_sidecar.kafka.schemas import CommittedSchemas
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ def tail(path: Path, wishes: Wishes) -> int:
 
     """
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     isolation = "read_committed" if wishes.committed else "read_uncommitted"
     follower = Follower(config.kafka, isolation, TopicChoice(config, wishes.topic).choose)

@@ -6,8 +6,7 @@ import typer
 
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.config.process import Log
-from cdc_sidecar.logs import configure_logging
+from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.operations.teardown import Removal, plan_teardown, tear_down
 
 
@@ -20,7 +19,7 @@ def teardown(path: Path, *, yes: bool) -> int:
 
     """
     config = load_config(path)
-    configure_logging(Log(level="error"))
+    configure_quietly()
     if yes:
         _tear_down(config)
     else:

@@ -27,10 +27,9 @@ class Address:
         """The host to which a client on this machine connects."""
         return _EVERY_INTERFACE.get(self.host, self.host)
 
-    @property
-    def url(self) -> str:
-        """The URL for a client on this machine, without a slash at its end."""
-        return f"http://{_bracketed(self.reachable_host)}:{self.port}"
+    def url(self, scheme: str = "http") -> str:
+        """Return the URL for a client on this machine, without a slash at its end."""
+        return f"{scheme}://{_bracketed(self.reachable_host)}:{self.port}"
 
 
 def _bracketed(host: str) -> str:

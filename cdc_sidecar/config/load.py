@@ -17,7 +17,15 @@ from cdc_sidecar.config.schema_files import read_schema_files
 from cdc_sidecar.config.secret import Secret, is_reference, parse_secret
 from cdc_sidecar.errors import ConfigInvalid, SecretUnavailable
 
-_READ_LATER = frozenset({("postgres", "dsn"), ("postgres", "password")})
+_READ_LATER = frozenset(
+    {
+        ("postgres", "dsn"),
+        ("postgres", "password"),
+        ("http", "username"),
+        ("http", "password"),
+        ("http", "bearer_token"),
+    }
+)
 """Secrets that are read again for every connection, as are all values of `[kafka.client]`."""
 _NOT_YET: dict[tuple[str, ...], str] = {
     ("registry",): "an external registry is not supported in this version; the built-in one is used"
@@ -46,10 +54,12 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
 
     """
     document = read_document(path)
-    mistakes = [*override(document, environment), *_resolve(document, ())]
+    mistakes = list(override(document, environment))
+    referenced = list(_references(document, ()))
+    mistakes += _resolve(document, ())
     mistakes += read_schema_files(document, path.parent)
     try:
-        config = Config.model_validate(document)
+        config = Config.model_validate(document).with_references(referenced)
     except ValidationError as error:
         mistakes += [_describe(detail) for detail in error.errors(include_url=False)]
     else:
@@ -76,6 +86,17 @@ def _resolve(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
         else:
             for below, item in _sections(value, here):
                 yield from _resolve(item, below)
+
+
+def _references(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of all values `{ file = … }` and `{ env = … }`."""
+    for key, value in section.items():
+        here = (*path, key)
+        if is_reference(value):
+            yield here
+        else:
+            for below, item in _sections(value, here):
+                yield from _references(item, below)
 
 
 def _sections(

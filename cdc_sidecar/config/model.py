@@ -7,16 +7,18 @@ A key has a default only if every user is safe with it. Only `cdc_sidecar.config
 import fnmatch
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from cdc_sidecar.config.fields import ColumnEntry, OnError, TableName, not_empty
 from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.config.process import Http, Log, Shutdown
 from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.section import Section
+from cdc_sidecar.config.tracing import Tracing
 from cdc_sidecar.config.units import Duration, Size
 
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
@@ -254,6 +256,18 @@ class Config(Section):
     http: Http = Http()
     log: Log = Log()
     shutdown: Shutdown = Shutdown()
+    tracing: Tracing = Tracing()
+    _referenced: frozenset[tuple[str, ...]] = PrivateAttr(default=frozenset())
+
+    @property
+    def referenced(self) -> frozenset[tuple[str, ...]]:
+        """The paths of the strings that were read from a file or a variable at the start."""
+        return self._referenced
+
+    def with_references(self, paths: Iterable[tuple[str, ...]]) -> Self:
+        """Note which strings were read from a file or a variable; return the configuration."""
+        self._referenced = frozenset(paths)
+        return self
 
     @property
     def transactional_id(self) -> str:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from cdc_sidecar.config.address import DEFAULT_LISTEN, Address, parse_address
+from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.section import Section
 from cdc_sidecar.config.units import Duration
 
@@ -16,9 +17,28 @@ def _address(text: str) -> str:
 
 
 class Http(Section):
-    """The address of the HTTP server for metrics, health, status and schemas."""
+    """The HTTP server for metrics, health, status and schemas: its address, and who may read."""
 
     listen: Annotated[str, AfterValidator(_address)] = DEFAULT_LISTEN
+    # PEM files, read again when they change
+    tls_certificate: Annotated[str, Field(min_length=1)] | None = None
+    tls_key: Annotated[str, Field(min_length=1)] | None = None
+    username: SecretString | None = None
+    password: SecretString | None = None
+    bearer_token: SecretString | None = None
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> "Http":
+        for one, other in (("tls_certificate", "tls_key"), ("username", "password")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                message = f"{one} and {other} belong together; set both, or neither"
+                raise ValueError(message)
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its URLs."""
+        return "https" if self.tls_certificate else "http"
 
     @property
     def address(self) -> Address:
@@ -37,7 +57,7 @@ class Http(Section):
 
     def page(self, port: int) -> str:
         """Return the URL of the status page as a person on this host opens it."""
-        return f"{replace(self.address, port=port).url}/"
+        return f"{replace(self.address, port=port).url(self.scheme)}/"
 
 
 class Log(Section):

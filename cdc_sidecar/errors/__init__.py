@@ -77,6 +77,7 @@ from cdc_sidecar.errors.usage import (
     ReloadRefused,
     SecretUnavailable,
     ServerFailed,
+    SidecarRefuses,
     TablesRefused,
 )
 
@@ -129,6 +130,7 @@ __all__ = [
     "ServerUnsupported",
     "ServiceEndangered",
     "SidecarError",
+    "SidecarRefuses",
     "SidecarRunning",
     "SlotAhead",
     "SlotBusy",

@@ -34,12 +34,18 @@ class ReloadRefused(UsageError, code="CDC-107", title="configuration needs a res
 class TablesRefused(UsageError, code="CDC-110", title="tables cannot be captured as configured"):
     """Tables cannot be captured as they are configured; the error lists every mistake."""
 
+    advice = "do what each line says, and run `cdc-sidecar check` again"
+
 
 class HttpUnavailable(UsageError, code="CDC-120", title="HTTP address cannot be bound"):
-    """The address of `[http] listen` cannot be bound."""
+    """The address of `[http] listen` cannot be bound, or its certificate cannot be used."""
 
 
-class HttpUnasked(UsageError, code="CDC-121", title="HTTP address cannot be asked"):
+class SidecarRefuses(UsageError, code="CDC-121", title="sidecar refuses the credentials"):
+    """A running sidecar answers a command, but requires other credentials."""
+
+
+class HttpUnasked(UsageError, code="CDC-122", title="HTTP address cannot be asked"):
     """The port of `[http] listen` is 0, so that no command can know the one that was taken."""
 
 

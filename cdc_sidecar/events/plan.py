@@ -113,11 +113,14 @@ def _key_columns(
     names = {column.name for column in relation.columns}
     for name in key:
         if name not in names:
-            mistakes.append(f"key column {name} is not published{_publish(name, known)}")
+            missing = f"key column {name} does not exist or is not published"
+            mistakes.append(missing + (_publish(name, known) or _choose_key(identified)))
         elif identified and name not in identified:
-            mistakes.append(f"key column {name} is not part of the replica identity")
+            mistakes.append(
+                f"key column {name} is not part of the replica identity{_choose_key(identified)}"
+            )
         elif not table.sends(name):
-            mistakes.append(f"key column {name} is missing in columns")
+            mistakes.append(f'key column {name} is missing in columns: add "{name}"')
     return key
 
 
@@ -192,6 +195,10 @@ def _help(names: tuple[str, ...], table: Table, there: list[str], known: Circums
 
 def _publish(name: str, known: Circumstances) -> str:
     return f": {known.unsent[name]}" if name in known.unsent else ""
+
+
+def _choose_key(identified: list[str]) -> str:
+    return f": set key = [{_list(identified)}], or remove key" if identified else ""
 
 
 def _renamed(names: tuple[str, ...], unlisted: list[str], meant: str | None) -> str:

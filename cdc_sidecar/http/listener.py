@@ -6,11 +6,14 @@ Clients that hold connections open could otherwise take the descriptors that the
 import errno
 import resource
 import socket
+import ssl
 import threading
 from collections import OrderedDict
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+
+from cdc_sidecar.http.certificates import Certificates
 
 FEWEST_CLIENTS: Final = 4
 """Connections that are kept in any case: probes, a scrape, and a person."""
@@ -20,6 +23,8 @@ SHARE: Final = 8
 """HTTP has one of so many descriptors: with the smallest usual limit, 1024, it has all it may."""
 CLOSE_TIMEOUT: Final = 1.0
 """Seconds to wait until the thread of a client that was dropped has closed its descriptor."""
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds that a client may be silent during the handshake of TLS."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -68,7 +73,8 @@ class Clients:
         if self._by_use:
             client, _ = self._by_use.popitem(last=False)
             with suppress(OSError):  # it has gone already
-                client.shutdown(socket.SHUT_RDWR)  # wakes its thread, which closes it
+                # wakes its thread, which closes it; TLS must not be ended by another thread
+                socket.socket.shutdown(client, socket.SHUT_RDWR)
 
     def closed(self, client: socket.socket) -> None:
         """Note that a client's descriptor is free."""
@@ -84,8 +90,14 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        """Bind the address."""
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        certificates: Certificates | None = None,
+    ) -> None:
+        """Bind the address; with certificates, speak TLS."""
+        self._certificates = certificates
         self.clients = Clients(client_limit())
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
@@ -94,16 +106,36 @@ class Listener(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a client; without a free descriptor make room, instead of trying without pause."""
         try:
-            return super().get_request()
+            client, address = super().get_request()
         except OSError as error:
             if error.errno in _EXHAUSTED:
                 self.clients.drop_oldest()
+            raise
+        return self._secured(client), address
+
+    def _secured(self, client: socket.socket) -> socket.socket:
+        """Return the socket of a client, with TLS if that is configured; nothing is sent yet."""
+        if self._certificates is None:
+            return client
+        try:
+            return self._certificates.context.wrap_socket(
+                client, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError:  # it has gone already
+            client.close()
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - its base's
         """Serve a client in a thread of its own."""
         self.clients.admit(request)
         super().process_request(request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
+        """Serve a client; its thread, not the one that accepts, waits for the handshake."""
+        if isinstance(request, ssl.SSLSocket):
+            request.settimeout(HANDSHAKE_TIMEOUT)
+            request.do_handshake()
+        super().finish_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as above
         """Close a client's connection."""

@@ -34,6 +34,8 @@ def _streaming(body: Body, now: float) -> str:
         return "is stalled: WAL grows, but nothing is published."
     if not body["ready"]:
         return "streams, but its slot is lost."
+    if (body.get("slot") or {}).get("wal_status") == "unreserved":
+        return "streams, but its slot is about to be lost."
     behind = float(body.get("lag_seconds") or 0.0)
     if behind < 1:
         return "streams and is up to date."

@@ -12,6 +12,7 @@ _OF_BROKER: Final = {
     "cleanup.policy": "log.cleanup.policy",
     "max.message.bytes": "message.max.bytes",
     "min.insync.replicas": "min.insync.replicas",
+    "unclean.leader.election.enable": "unclean.leader.election.enable",
 }
 """The broker's name of each setting of a topic that matters here."""
 

@@ -12,6 +12,8 @@ from cdc_sidecar.events.catalog import TopicFacts
 DEFAULT_SEGMENT: Final = 1_073_741_824
 """Kafka's default of segment.bytes: a batch must fit into one segment."""
 
+_UNCLEAN: Final = "unclean.leader.election.enable"
+
 REQUEST_LIMIT: Final = "socket.request.max.bytes"
 """The brokers' setting of the longest request; they close a connection that sends a longer one."""
 
@@ -39,6 +41,7 @@ class Topic:
     cleanup_policy: str
     min_insync_replicas: int
     segment_bytes: int
+    unclean_leader_election: bool = False
     exists: bool = True
 
     def facts(self, largest_request: int | None) -> TopicFacts:
@@ -79,6 +82,7 @@ class Topic:
             settings["cleanup.policy"],
             int(settings.get("min.insync.replicas", "1")),
             int(settings.get("segment.bytes", str(DEFAULT_SEGMENT))),
+            settings.get(_UNCLEAN) == "true",
         )
 
     @classmethod
@@ -93,5 +97,6 @@ class Topic:
             settings.get("cleanup.policy", "delete"),
             int(settings.get("min.insync.replicas", "1")),
             int(settings.get("segment.bytes", str(DEFAULT_SEGMENT))),
+            settings.get(_UNCLEAN) == "true",
             exists=False,
         )

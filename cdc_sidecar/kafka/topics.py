@@ -186,6 +186,10 @@ class TopicCatalog:
         """Return those of the topics that were described, or made sure of, before."""
         return {name: self._known[name] for name in names if name in self._known}
 
+    def existing(self, names: Iterable[str]) -> list[str]:
+        """Return those of the topics that were described and not only planned."""
+        return [name for name, topic in self.known(names).items() if topic.exists]
+
     def facts(self, name: str) -> TopicFacts | None:
         """Return what is known of a topic; None if it was not described yet."""
         topic = self._known.get(name)

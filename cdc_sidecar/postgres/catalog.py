@@ -43,7 +43,7 @@ FROM pg_publication WHERE pubname = %s
 
 _TABLES: Final = """
 SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relreplident::text,
-       has_table_privilege(c.oid, 'SELECT') AS may_select,
+       has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS may_select,
        array_agg(a.attname::text ORDER BY a.attnum),
        array_agg(a.atttypid::bigint ORDER BY a.attnum),
        array_agg(a.atttypmod ORDER BY a.attnum),

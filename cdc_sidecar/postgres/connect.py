@@ -20,7 +20,7 @@ __all__ = ["SLOT_LOST_HINT", "translate", "translated"]
 
 APPLICATION_NAME: Final = "cdc-sidecar"
 """The name that `pg_stat_activity` and the server's log show, unless the dsn sets another."""
-CONNECT_TIMEOUT: Final = 10
+CONNECT_TIMEOUT: Final = 8
 """Seconds. Enough for the handshake with a busy server; a host that does not answer is still
 reported before an operator gives up waiting.
 """

@@ -48,10 +48,14 @@ class Prepared:
 _SCHEMAS_LISTED: Final = 150000
 """`server_version_num` since which a publication can list schemas."""
 _ROLE: Final = """
-SELECT rolcanlogin, rolreplication OR rolsuper,
+SELECT rolcanlogin,
+       rolreplication OR rolsuper OR EXISTS (
+           SELECT FROM pg_roles m
+           WHERE m.rolname = 'rds_replication' AND pg_has_role(r.oid, m.oid, 'MEMBER')),
        has_database_privilege(oid, current_database(), 'CONNECT')
-FROM pg_roles WHERE rolname = %s
+FROM pg_roles r WHERE rolname = %s
 """
+"""On Amazon RDS and Aurora, membership of a role takes the place of the attribute REPLICATION."""
 _SCHEMAS: Final = """
 SELECT nspname::text FROM pg_namespace, pg_roles r
 WHERE r.rolname = %s AND has_schema_privilege(r.oid, pg_namespace.oid, 'USAGE')

@@ -7,6 +7,7 @@ does. It also finds the replica identity under which the statements work.
 """
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -109,9 +110,13 @@ class Member:
 
     def cure_of_column(self, column: str) -> str:
         """Return the SQL after which the publication sends a column too."""
+        return self.cure_of_columns({column})
+
+    def cure_of_columns(self, columns: AbstractSet[str]) -> str:
+        """Return the SQL after which the publication sends some columns too."""
         if self.column_list is None:
             return "; ".join(_statements(self, _generated_sent(self)))
-        wider = replace(self, column_list=self.column_list | {column})
+        wider = replace(self, column_list=self.column_list | columns)
         return "; ".join(_statements(self, wider))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import dict_row
 
-from cdc_sidecar.errors import SlotLost, SlotUnfit
+from cdc_sidecar.errors import SlotBusy, SlotLost, SlotUnfit
 from cdc_sidecar.postgres.connect import SLOT_LOST_HINT
 from cdc_sidecar.postgres.lsn import Lsn, parse_lsn
 
@@ -45,6 +45,13 @@ class SlotStatus:
         """Whether the server has invalidated the slot: no change can be read from it any more."""
         return self.wal_status == "lost" or self.invalidation_reason is not None
 
+    @property
+    def limit_bytes(self) -> int | None:
+        """The WAL that the server keeps for the slot at most, about; None without a limit."""
+        if self.safe_wal_size is None or self.retained_bytes is None:
+            return None
+        return self.retained_bytes + max(0, self.safe_wal_size)
+
     def check(self, database: str) -> None:
         """Check that changes can be read from the slot.
 
@@ -62,6 +69,21 @@ class SlotStatus:
                 f" database {database} can have its name",
             )
         self.check_kept()
+
+    def check_reader(self, *, is_ours: bool) -> None:
+        """Check that no other program reads the slot; a sidecar that does holds its lock.
+
+        Raises:
+            SlotBusy: another one does.
+
+        """
+        if self.active_pid is not None and not is_ours:
+            raise SlotBusy(
+                f"slot {self.name} is read by process {self.active_pid}, which is no sidecar",
+                cause="another program has the same slot in its configuration",
+                hint="stop this program, or give each a slot of its own: SELECT"
+                f" pg_terminate_backend({self.active_pid}) ends its connection",
+            )
 
     def check_kept(self) -> None:
         """Check that the server has kept the changes that were not read.

@@ -24,6 +24,7 @@ from cdc_sidecar.errors import (
     Unrepresentable,
     WalLevelTooLow,
 )
+from cdc_sidecar.postgres.sql_names import quoted
 from cdc_sidecar.postgres.verdicts import Verdict, verdict_on, verdict_on_connection
 
 SLOT_LOST_HINT: Final = (
@@ -46,6 +47,8 @@ _BUSY_HINTS: Final[Mapping[str, str]] = {
     "53100": "free space on the server's disk",
     "53200": "give the server more memory, or fewer connections",
 }
+_NAMED: Final = re.compile(r'(?:role|database) "([^"]*)"')
+"""The role or the database in libpq's texts about one."""
 _READER: Final = re.compile(r"active for PID (\d+)")
 _BUSY_HINT: Final = "look at the server's log; a running sidecar retries by itself"
 
@@ -84,8 +87,10 @@ def translate(sqlstate: str | None, message: str, routine: str | None = None) ->
 
 def _translate_connection(fact: str) -> SidecarError:
     verdict, hint = verdict_on_connection(fact)
+    if named := _NAMED.search(fact):
+        hint = hint.replace("…", quoted(named[1]))
     if verdict is Verdict.FULL:
-        return _full(fact)
+        return PostgresUnavailable(fact, hint=hint or _FULL_HINT)
     if verdict is Verdict.AWAY:
         return PostgresUnavailable(fact, hint=hint)
     refused = PostgresRefused(fact, hint=hint)
@@ -137,7 +142,7 @@ def _unsupported(fact: str) -> SidecarError:
     if "recovery" in fact or "standby" in fact:
         return _away(fact)
     return ServerUnsupported(
-        fact, hint="use PostgreSQL 14 to 18 itself, without a pooler before it"
+        fact, hint="use PostgreSQL itself, 14 or newer, without a pooler before it"
     )
 
 

@@ -92,6 +92,12 @@ _TEXTS: Final[tuple[tuple[str, Verdict, str], ...]] = (
     # the network, before all others: a broken connection may be one in a TLS handshake
     ("SSL SYSCALL error", Verdict.AWAY, ""),
     ("SSL connection has been closed unexpectedly", Verdict.AWAY, ""),
+    ("could not translate host name|failed to resolve host", Verdict.AWAY,
+     "correct host in postgres.dsn, or the name server"),
+    ("too many connections for role", Verdict.FULL,
+     "end other connections of the role, or run ALTER ROLE … CONNECTION LIMIT -1"),
+    ("too many connections for database", Verdict.FULL,
+     "end other connections, or run ALTER DATABASE … CONNECTION LIMIT -1"),
     ("too many clients|remaining connection slots|too many connections|max_wal_senders",
      Verdict.FULL, ""),
     ("password authentication failed|no password supplied|empty password returned",
@@ -121,10 +127,8 @@ _TEXTS: Final[tuple[tuple[str, Verdict, str], ...]] = (
      Verdict.REFUSED, _NOT_POSTGRES),
     ("server sent an error response during SSL|protocol version", Verdict.REFUSED, _NOT_POSTGRES),
     ("SSL error:|tlsv1 alert|sslv3 alert", Verdict.CREDENTIALS, _CERTIFICATE),
-    ('invalid .*(?:port|value)|invalid connection option|missing ""|could not parse',
+    (r'\binvalid (?:\S+ ){0,3}(?:port|value)|invalid connection option|missing ""|could not parse',
      Verdict.REFUSED, _DSN),
-    ("could not translate host name", Verdict.AWAY,
-     "correct host in postgres.dsn, or the name server"),
 )  # fmt: skip
 """Parts of libpq's texts, in the order in which they are looked for."""
 

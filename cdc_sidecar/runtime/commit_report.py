@@ -1,5 +1,6 @@
 """Reports of committed Kafka transactions: to the metrics, the rates and the log."""
 
+import time
 from typing import Final
 
 from cdc_sidecar.events.batch import Batch
@@ -9,7 +10,9 @@ from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.runtime.minute import Minute
-from cdc_sidecar.runtime.status import StatusBoard
+from cdc_sidecar.runtime.open_transaction import OpenTransaction
+from cdc_sidecar.runtime.status_board import StatusBoard
+from cdc_sidecar.tracing import Tracer
 
 _EVENTS: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
 
@@ -18,16 +21,23 @@ class CommitReport:
     """Used by the publisher thread, after Kafka has committed."""
 
     def __init__(
-        self, board: StatusBoard, metrics: Metrics, log: Logger, minute: Minute | None
+        self,
+        board: StatusBoard,
+        metrics: Metrics,
+        log: Logger,
+        minute: Minute | None,
+        tracer: Tracer,
     ) -> None:
         self._board = board
         self._metrics = metrics
         self._log = log
         self._minute = minute
+        self._tracer = tracer
 
-    def count(self, batch: Batch, now: float, seconds: float, produced: int) -> None:
-        """Count a transaction of `produced` records that took `seconds` and was committed `now`."""
-        metrics = self._metrics
+    def count(self, transaction: OpenTransaction, now: float, seconds: float) -> None:
+        """Count a transaction whose commit took `seconds`, until `now`."""
+        metrics, batch = self._metrics, transaction.batch
+        produced = transaction.records + 1  # the position
         metrics.kafka_transactions.labels("committed").inc()
         metrics.commit_seconds.observe(seconds)
         metrics.records.inc(produced)
@@ -38,9 +48,23 @@ class CommitReport:
         metrics.position.set(batch.position.end_lsn)
         events = sum(n for (counted, *_), n in batch.counts.items() if counted in _EVENTS)
         self._board.rates.add(events, batch.size, batch.transactions)
+        self._board.activity.committed(batch, now)
         if self._minute:
             self._minute.add(events, batch.transactions)
         self._observe(batch, now)
+        self._trace(transaction, events)
+
+    def _trace(self, transaction: OpenTransaction, events: int) -> None:
+        batch = transaction.batch
+        facts: dict[str, str | int] = {
+            "cdc.position": format_lsn(batch.position.end_lsn),
+            "cdc.source_transactions": batch.transactions,
+            "cdc.events": events,
+            "cdc.bytes": batch.size,
+            "messaging.system": "kafka",
+            "messaging.batch.message_count": transaction.records + 1,
+        }
+        self._tracer.committed(time.monotonic() - transaction.began, facts)
 
     def _observe(self, batch: Batch, now: float) -> None:
         """Observe the latency of every source transaction."""

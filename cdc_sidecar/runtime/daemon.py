@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Final
 
 from cdc_sidecar import __version__, failpoints
-from cdc_sidecar.config.identity import config_fingerprint
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import (
     Disposition,
@@ -25,11 +24,11 @@ from cdc_sidecar.errors import (
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.logs import get_logger, is_console, set_level
 from cdc_sidecar.postgres.catalog import PublishedTable
-from cdc_sidecar.postgres.connect import Database, server_of
-from cdc_sidecar.runtime.backlog import Backlog
+from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.runtime.control import ControlSocket
 from cdc_sidecar.runtime.crash import CrashGuard, crash_error, end_error
 from cdc_sidecar.runtime.exposure import metrics_of
+from cdc_sidecar.runtime.first_board import first_board, host_of
 from cdc_sidecar.runtime.guardian import Guardian
 from cdc_sidecar.runtime.memory import (
     calm_allocator,
@@ -46,9 +45,10 @@ from cdc_sidecar.runtime.runs import RunKeeper
 from cdc_sidecar.runtime.session import Session
 from cdc_sidecar.runtime.signals import SignalThread
 from cdc_sidecar.runtime.snapshot_requests import SnapshotRequests
-from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.status import Phase
 from cdc_sidecar.runtime.stop_request import StopRequest
 from cdc_sidecar.runtime.telemetry import Telemetry
+from cdc_sidecar.tracing import tracer_of
 
 _LASTING: Final = frozenset({"guardian", "http", "log", "signals"})
 """The threads that live as long as the process: when one of them ends, so does the process."""
@@ -82,13 +82,12 @@ class Daemon:
         calm_allocator()
         calm_collector()
         self._armed = failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
-        self.board = StatusBoard(_first_status(config))
-        self.board.backlog = Backlog(idle_since=self.board.now.started_at)
+        self.board = first_board(config)
         self.served = Subjects()
         self.metrics = metrics_of(config, self.board, self.served)
         self._log = get_logger(service=config.service.name)
-        minute = Minute() if is_console(config.log) else None
-        self._telemetry = Telemetry(self.board, self.metrics, self._log, minute=minute)
+        self._tracer = tracer_of(config.tracing, config.service.name, __version__)
+        self._telemetry = self._make_telemetry(config)
         self._resources = Resources(
             config=config,
             version=__version__,
@@ -135,6 +134,7 @@ class Daemon:
             endpoint.stop()
             control.stop()
             resources.database.close()
+            self._tracer.close()
 
     def _start(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         """Start a thread that lives as long as the process."""
@@ -148,6 +148,7 @@ class Daemon:
 
     def _beat(self) -> None:
         self.board.beats.note({"signals": time.monotonic()})
+        self.board.sample()
         self._telemetry.minute_passed()
 
     def _stop(self, signal: str) -> None:
@@ -182,6 +183,10 @@ class Daemon:
     def _captured(self) -> Sequence[PublishedTable]:
         session = self._session
         return session.captured if session else ()
+
+    def _make_telemetry(self, config: Config) -> Telemetry:
+        minute = Minute() if is_console(config.log) else None
+        return Telemetry(self.board, self.metrics, self._log, minute=minute, tracer=self._tracer)
 
     def _make_signal_thread(self, grace: float) -> SignalThread:
         return SignalThread(self._stop, self._ask_reload, self._beat, grace, self._log)
@@ -311,7 +316,7 @@ class Daemon:
             return
         self.board.update(error=str(error), error_code=error.code)
         self._telemetry.phase_entered(Phase.BACKING_OFF)
-        host = _host_of(self._resources.config)
+        host = host_of(self._resources.config)
         self._telemetry.session_ended(error, host=host, retry=seconds)
         self._resources.stopping.wait(seconds)
         self.board.update(error=None, error_code="")
@@ -324,17 +329,3 @@ class Daemon:
         seconds = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
         self._backoff = min(self._backoff * 2, LAST_BACKOFF)
         return seconds
-
-
-def _host_of(config: Config) -> str | None:
-    try:
-        return server_of(config.postgres) or None
-    except SidecarError:
-        return None
-
-
-def _first_status(config: Config) -> Status:
-    name, slot = config.service.name, config.postgres.slot
-    status = Status(name, slot, config.transactional_id, __version__, time.time())
-    fingerprint = config_fingerprint(config)
-    return replace(status, config_fingerprint=fingerprint, config_loaded_at=status.started_at)

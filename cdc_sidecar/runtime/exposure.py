@@ -17,7 +17,8 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.logs import lines_by_level, lines_dropped
 from cdc_sidecar.metrics import Metrics, SidecarState
-from cdc_sidecar.runtime.status import Phase, StatusBoard
+from cdc_sidecar.runtime.status import Phase
+from cdc_sidecar.runtime.status_board import StatusBoard
 
 _PHASES: Final = tuple(phase.value for phase in Phase)
 _VERSION: Final = re.compile(r"\.v[^.]*$")

@@ -47,9 +47,9 @@ class PublisherTelemetry(Protocol):
     """Receives the reports of the publisher."""
 
     def transaction_committed(
-        self, batch: Batch, record: PositionRecord, seconds: float, produced: int, queued: int
+        self, transaction: OpenTransaction, record: PositionRecord, seconds: float, queued: int
     ) -> None:
-        """Report a commit of `seconds`: `produced` records; `queued` bytes still wait."""
+        """Report a transaction whose commit took `seconds`; `queued` bytes still wait."""
 
     def position_acknowledged(self, position: Position) -> None:
         """Report the position that may be acknowledged to Postgres."""
@@ -280,19 +280,18 @@ class Publisher:
         self._record, self._open = record, None
         self._backlog.committing_since = None
         self._committed_at = time.monotonic()
-        self._report(batch, self._committed_at - started, open_.records + 1)
+        self._report(open_, self._committed_at - started)
         failpoints.reach(Failpoint.BEFORE_ACKNOWLEDGE)
         self._acknowledgement.advance(batch.position.end_lsn)
         self._telemetry.position_acknowledged(batch.position)
         if not reusable and not self._queue.broken:
             self._recycle()
 
-    def _report(self, batch: Batch, seconds: float, produced: int) -> None:
+    def _report(self, open_: OpenTransaction, seconds: float) -> None:
         """Report a commit to the telemetry, and its schemas to the model that HTTP serves."""
-        for key, value in batch.schemas:
+        for key, value in open_.batch.schemas:
             self._publishing.serve_schema(key, value)
-        queued = self._queue.size
-        self._telemetry.transaction_committed(batch, self._record, seconds, produced, queued)
+        self._telemetry.transaction_committed(open_, self._record, seconds, self._queue.size)
 
     def _insist(self) -> None:
         """Check that the session may still begin a transaction or wait for one.

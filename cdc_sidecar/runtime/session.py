@@ -20,6 +20,7 @@ from cdc_sidecar.kafka.topics import TopicCatalog
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.replication import ReplicationConnection
+from cdc_sidecar.runtime.activity import origins
 from cdc_sidecar.runtime.crash import end_error
 from cdc_sidecar.runtime.exposure import expect_published
 from cdc_sidecar.runtime.memory import give_back
@@ -117,6 +118,8 @@ class Session:
         """Show that the stream flows, and tell the guardian which tables to watch."""
         self.captured = preflight.captured(started.view.tables, self._capture)
         self.streaming_since = time.monotonic()
+        found = origins(self._config, self._capture, started.view.tables)
+        self._telemetry.board.activity.expect(found)
         self._telemetry.stream_began(stream.backlog)
         self._telemetry.phase_entered(Phase.STREAMING, self._number)
         self._resources.runs.streaming()

@@ -1,19 +1,14 @@
 """The status of the daemon: one immutable snapshot that any thread may read."""
 
 import math
-import threading
-import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
 from cdc_sidecar.events import twin
+from cdc_sidecar.kafka.position import instance
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.postgres.slot import SlotActivity, SlotStatus
-from cdc_sidecar.runtime.backlog import Backlog
-from cdc_sidecar.runtime.beats import Beats
-from cdc_sidecar.runtime.rates import Rates
-from cdc_sidecar.runtime.snapshot_board import SnapshotBoard
 
 STUCK_AFTER = 90.0
 """Seconds without a beat of the replication thread after which the process counts as hung. The
@@ -44,12 +39,15 @@ class Status:
     transactional_id: str
     version: str
     started_at: float
+    instance: str = field(default_factory=instance)  # host and process
+    host: str | None = None  # host and port of Postgres as the dsn has them
     server_version: str | None = None  # None until a session has examined the source
     database: str | None = None
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     kafka_reachable: bool = False
     kafka_since: float | None = None  # when that last changed
+    kafka_reason: str | None = None  # why it is not, as far as the client library knows
     session: int = 0
     position: int = 0  # LSN
     acknowledged: int = 0  # LSN
@@ -101,6 +99,7 @@ class Status:
         if self.slot is None or self.slot_seen_at is None:
             return "not looked at yet"
         word = "lost" if self.slot.lost else self.slot.wal_status
+        word = f"{word}, about to be lost" if word == "unreserved" else word
         age = now - self.slot_seen_at
         return f"{word}, as seen {age:.0f} s ago" if age > OLD_AFTER else word
 
@@ -118,7 +117,12 @@ class Status:
             "started_at": self.started_at,
             "session": self.session,
             "transactional_id": self.transactional_id,
-            "server": {"version": self.server_version, "database": self.database},
+            "instance": self.instance,
+            "server": {
+                "host": self.host,
+                "version": self.server_version,
+                "database": self.database,
+            },
             "position": format_lsn(self.position) if self.position else None,
             "acknowledged": format_lsn(self.acknowledged) if self.acknowledged else None,
             "kafka": {
@@ -131,6 +135,7 @@ class Status:
             "stalled": self.stalled,
             "slot": self._slot_as_json(),
             "walsender": self._walsender_as_json(),
+            "backend_pid": self.slot.active_pid if self.slot else None,
             "warnings": list(self.warnings),
             "error": self.error,
             "error_code": self.error_code or None,
@@ -147,6 +152,7 @@ class Status:
             "inactive_since": slot.inactive_since if slot else None,
             "retained_bytes": slot.retained_bytes if slot else None,
             "safe_wal_size": slot.safe_wal_size if slot else None,
+            "limit_bytes": slot.limit_bytes if slot else None,
             "seconds_left": None if math.isinf(self.seconds_left) else self.seconds_left,
             "confirmed_lag_bytes": slot.confirmed_lag_bytes if slot else None,
             "decoded": asdict(sums) if sums else None,
@@ -165,68 +171,3 @@ class Status:
             "sent": None if sent is None else format_lsn(sent),
             "flushed": None if flush is None else format_lsn(flush),
         }
-
-
-class StatusBoard:
-    """Holds the newest snapshot; threads write through `update`, the HTTP thread reads."""
-
-    def __init__(self, status: Status) -> None:
-        self._status = status
-        self._lock = threading.Lock()
-        self.backlog = Backlog()
-        """The backlog of the present stream, or of none; replaced when a stream begins or ends."""
-        self.rates = Rates()
-        self.snapshots = SnapshotBoard()
-        self.beats = Beats()
-        """The beats of the other threads; that of the replication thread is in the status."""
-
-    @property
-    def now(self) -> Status:
-        """The newest snapshot."""
-        return self._status
-
-    def stuck(self) -> tuple[str, ...]:
-        """Return the names of the threads that are needed and make no progress."""
-        alive = self.now.alive(time.time())
-        return (*(() if alive else ("replication",)), *self.beats.stuck)
-
-    def beat_ages(self) -> dict[str, float]:
-        """Return the seconds since the last beat of each thread, for `/status`."""
-        now = self.now
-        streaming = now.phase is Phase.STREAMING
-        own = {"replication": max(0.0, time.time() - now.beat)} if streaming else {}
-        return {name: round(age, 1) for name, age in {**own, **self.beats.ages}.items()}
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the body of `/status`: the newest snapshot, and what is read when it is asked."""
-        return {
-            **self.now.as_json(),
-            "lag_seconds": self.known_lag(3),
-            "rates": self.rates.as_json(),
-            "threads": self.beat_ages(),
-            "snapshot": self.snapshots.as_json(),
-        }
-
-    def queue_bytes(self) -> float:
-        """Return the bytes that wait between the threads of the present stream."""
-        return self.backlog.queue_bytes
-
-    def lag(self) -> float:
-        """Return the age in seconds of the oldest change not yet published; see `Backlog`."""
-        return self.backlog.lag()
-
-    def known_lag(self, digits: int) -> float | None:
-        """Return the lag, rounded; None on a standby, which does not know it."""
-        lag = self.lag()
-        return None if math.isnan(lag) else round(lag, digits)
-
-    def update(self, **changes: object) -> None:
-        """Replace fields of the snapshot by their names.
-
-        A change of `kafka_reachable` also sets `kafka_since`.
-        """
-        with self._lock:
-            before = self._status.kafka_reachable
-            if changes.get("kafka_reachable", before) != before:
-                changes["kafka_since"] = time.time()
-            self._status = replace(self._status, **changes)  # type: ignore[arg-type] # fields by name

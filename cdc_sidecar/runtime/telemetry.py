@@ -11,8 +11,8 @@ from typing import Final
 
 from cdc_sidecar.config.identity import config_fingerprint
 from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.shown import shown_config
 from cdc_sidecar.errors import SidecarError
-from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.position import PositionRecord
@@ -25,10 +25,13 @@ from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.commit_report import CommitReport
 from cdc_sidecar.runtime.exposure import expect_configured
 from cdc_sidecar.runtime.minute import Minute
+from cdc_sidecar.runtime.open_transaction import OpenTransaction
 from cdc_sidecar.runtime.outage import Outages
 from cdc_sidecar.runtime.session_log import report_end
-from cdc_sidecar.runtime.status import Phase, Status, StatusBoard
+from cdc_sidecar.runtime.status import Phase, Status
+from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
+from cdc_sidecar.tracing import NoTracer, Tracer
 
 _WITHOUT_LOCK: Final = (
     *(Phase.STARTING, Phase.WAITING, Phase.BACKING_OFF, Phase.STOPPED, Phase.HALTED),
@@ -45,19 +48,21 @@ class Telemetry:
         log: Logger,
         outages: Outages | None = None,
         minute: Minute | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """Report to these; all sessions of a daemon share its outages, and the minute if any."""
+        """Report to these; all sessions of a daemon share its outages, and what else there is."""
         self.board = board
         self.metrics = metrics
         self.log = log
         self._outages = outages or Outages()
         self._minute = minute
-        self._committed = CommitReport(board, metrics, log, minute)
+        self._tracer = tracer or NoTracer()
+        self._committed = CommitReport(board, metrics, log, minute, self._tracer)
 
     def of_session(self, number: int) -> "Telemetry":
         """Return the telemetry of a session: its log lines carry the number."""
         log = self.log.bind(session=number)
-        return Telemetry(self.board, self.metrics, log, self._outages, self._minute)
+        return Telemetry(self.board, self.metrics, log, self._outages, self._minute, self._tracer)
 
     @property
     def now(self) -> Status:
@@ -70,6 +75,7 @@ class Telemetry:
         """Show a configuration that was loaded anew."""
         fingerprint = config_fingerprint(config)
         self.board.update(config_fingerprint=fingerprint, config_loaded_at=time.time())
+        self.board.configuration = shown_config(config)
         expect_configured(self.metrics, config)
         self.log.info("configuration_loaded", fingerprint=fingerprint)
 
@@ -155,7 +161,9 @@ class Telemetry:
         self._outages.kafka.begin()
         self.log.warning("kafka_awaited", reason=reason)
         self.board.update(
-            kafka_reachable=False, error=f"no Kafka broker answers, the sidecar waits: {reason}"
+            kafka_reachable=False,
+            kafka_reason=reason,
+            error=f"no Kafka broker answers, the sidecar waits: {reason}",
         )
 
     def brokers_reached(self) -> None:
@@ -205,11 +213,11 @@ class Telemetry:
     # --- PublisherTelemetry
 
     def transaction_committed(
-        self, batch: Batch, record: PositionRecord, seconds: float, produced: int, queued: int
+        self, transaction: OpenTransaction, record: PositionRecord, seconds: float, queued: int
     ) -> None:
         """Count a committed Kafka transaction and show its position."""
-        now, end = time.time(), batch.position.end_lsn
-        self._committed.count(batch, now, seconds, produced)
+        now, end = time.time(), transaction.batch.position.end_lsn
+        self._committed.count(transaction, now, seconds)
         self._end_kafka_outage()
         self.board.update(
             position=end,
@@ -219,7 +227,7 @@ class Telemetry:
             queue_bytes=queued,
             kafka_reachable=True,
         )
-        self._committed.log(batch, seconds)
+        self._committed.log(transaction.batch, seconds)
 
     def position_acknowledged(self, position: Position) -> None:
         """Show what is reported to Postgres as flushed."""
@@ -252,12 +260,12 @@ class Telemetry:
         """Report, once, that the brokers have not answered for some seconds."""
         if self.now.kafka_reachable:
             self._begin_kafka_outage(waiting_seconds=round(seconds, 1))
-            self.board.update(kafka_reachable=False)
+            self.board.update(kafka_reachable=False, kafka_reason=last_reason())
 
     def brokers_away(self) -> None:
         """Report, once, that no broker answers."""
         self._begin_kafka_outage()
-        self.board.update(kafka_reachable=False)
+        self.board.update(kafka_reachable=False, kafka_reason=last_reason())
 
     def _begin_kafka_outage(self, **facts: float) -> None:
         if self._outages.kafka.begin():

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from cdc_sidecar.errors import ServerFailed
 from cdc_sidecar.servers.host import free_port, server_user
 from cdc_sidecar.servers.managed import ManagedServer
-from cdc_sidecar.servers.postgres_installation import embedded_postgres
+from cdc_sidecar.servers.postgres_installation import default_postgres
 from cdc_sidecar.servers.process import Program, run_tool
 from cdc_sidecar.servers.scratch import reachable_folder, scratch_folder
 
@@ -65,7 +65,7 @@ class PostgresServer(ManagedServer):
         (`installed_postgres`).
         """
         super().__init__("Postgres", folder and reachable_folder(folder))
-        self._bin_folder = bin_folder or embedded_postgres()
+        self._bin_folder = bin_folder or default_postgres()
         self.settings: dict[str, Setting] = {**_DEFAULTS, "fsync": fsync, **(settings or {})}
         self.port = port or free_port()
 

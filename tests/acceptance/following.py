@@ -20,7 +20,7 @@ _REMOVED = re.compile(r"remove (logical = false) from \[tables")
 
 def follow(service: Service, fault: dict[str, Any]) -> None:
     """Do what one fault of `check --json` says: run its SQL, or change the configuration."""
-    text = "\n".join(fault[key] or "" for key in ("detail", "cause", "hint"))
+    text = "\n".join(fault[key] or "" for key in ("fact", "cause", "hint"))
     statements = _SQL.findall(text)
     if statements:
         service.sql(*statements)

@@ -29,7 +29,7 @@ def faults_of(service: Service) -> list[dict[str, Any]]:
     assert "Traceback" not in run.stderr
     report = json.loads(run.stdout)
     assert run.returncode == (0 if report["ok"] else 1)
-    return [check for check in report["checks"] if not check["ok"]]
+    return [check for check in report["checks"] if check["severity"] == "error"]
 
 
 def codes_of(service: Service) -> set[str]:
@@ -62,7 +62,7 @@ def test_topics_that_could_not_be_created_or_written_are_refused(
     faults = faults_of(service)
     topics = AdminClient({"bootstrap.servers": service.kafka}).list_topics(timeout=20).topics
     assert not [name for name in topics if service.name in name]
-    assert any(named in fault["detail"] for fault in faults), faults
+    assert any(named in fault["fact"] for fault in faults), faults
     assert refusal_of(service) in {fault["code"] for fault in faults}
 
 
@@ -88,7 +88,7 @@ def test_a_glob_that_matches_nothing_is_a_fault_with_a_suggestion(
     service.sql(*_ITEMS)
     (fault,) = faults_of(service)
     assert fault["code"] == "CDC-208"
-    assert "public.item_* matches no table" in fault["detail"]
+    assert "public.item_* matches no table" in fault["fact"]
     assert "public.items" in fault["hint"]
     service.sidecar.start_and_stream()
     assert "public.item_*" in service.sidecar.events("source_questionable")[-1]["fact"]
@@ -161,11 +161,11 @@ def test_tables_that_are_not_published_yet_are_examined_as_though_they_were(
         "CREATE TABLE shop_a.orders (id int PRIMARY KEY, place pair)",
         *publication,
     )
-    faults = {fault["check"]: fault for fault in faults_of(service)}
+    faults = {fault["subject"]: fault for fault in faults_of(service)}
     unfit = faults["keys and types of unpublished tables"]
     assert unfit["code"] == "CDC-110"
     for mistake in ("column shape", "nmae", "public.logs", "shop_a.orders: column place"):
-        assert mistake in unfit["detail"], unfit
+        assert mistake in unfit["fact"], unfit
     away = faults["configured tables" if publication else "publication exists"]
     assert away["code"] == ("CDC-208" if publication else "CDC-207")
     assert "UPDATE and DELETE on public.logs would fail" in away["cause"]

@@ -61,7 +61,7 @@ def test_topics_that_may_not_be_created_or_written_are_refused(
     _deny(admin, ResourceType.BROKER, "kafka-cluster", AclOperation.CREATE)
     _deny(admin, ResourceType.TOPIC, items, AclOperation.CREATE)
     _deny(admin, ResourceType.TOPIC, notes, AclOperation.WRITE)
-    faults = {fault["check"]: fault for fault in faults_of(service)}
+    faults = {fault["subject"]: fault for fault in faults_of(service)}
     assert faults.keys() == {f"topic {items}", "privileges on 1 topic(s)"}
     assert {fault["code"] for fault in faults.values()} == {"CDC-402"} == {refusal_of(service)}
-    assert f"Write on topic {notes}" in faults["privileges on 1 topic(s)"]["detail"]
+    assert f"Write on topic {notes}" in faults["privileges on 1 topic(s)"]["fact"]

@@ -57,7 +57,7 @@ def test_after_the_hint_about_port_0_it_finds_the_sidecar_also_over_ipv6(
     status, printed = _health(service)
     assert status == 2
     error = Person(service, kafka, postgres).error(printed)
-    assert error["code"] == "CDC-121"
+    assert error["code"] == "CDC-122"
     assert "set another port than 0 in [http] listen" in error["hint"]
     service.sidecar.kill()
     port = free_port()

@@ -115,6 +115,7 @@ def test_every_alert_asks_for_series_that_a_sidecar_has_and_status_answers(
     operator: Operator,
 ) -> None:
     page = Page("monitor-it")
+    operator.configure(page.take("toml", "otlp_endpoint"))
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1)")
     operator.rows("orders", 1)
@@ -206,18 +207,13 @@ def test_the_configuration_beside_a_service_streams_and_its_graces_fit(operator:
     (toml,) = page.take_all("toml")
     operator.config.write_text(toml, encoding="utf-8")
     build, run = page.take_all("bash")
-    (pod,) = page.take_all("yaml")
     assert " 0 faults" in operator.sh("cdc-sidecar check --config orders.toml")
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1, 'placed')")
     assert operator.rows("orders", 1) == [("c", 1)]
-    for path, port in re.findall(r"path: (\S+), port: (\S+)", pod):
-        assert operator.sidecar.get(path.rstrip(","))[0] == 200
-        assert f"name: {port}, containerPort: 9464" in pod
     operator.stop()
     (grace,) = re.findall(r'grace = "(\d+)s"', toml)
-    (platform,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", pod)
     (container,) = re.findall(r"--stop-timeout (\d+)", run)
-    assert int(grace) + 10 < min(int(platform), int(container))
+    assert int(grace) + 10 < int(container)
     assert "docker build" in build
     page.assert_taken()

@@ -68,7 +68,7 @@ def test_a_schema_that_cannot_follow_is_refused_by_check_and_run_until_it_is_all
     _write_schema(service, {"name": "by", "type": "string"})
     (fault,) = faults_of(service)
     assert fault["code"] == "CDC-308"
-    assert "com.example.Noted cannot follow its version 1" in fault["detail"]
+    assert "com.example.Noted cannot follow its version 1" in fault["fact"]
     service.sidecar.start()
     halt = halt_of(service.sidecar)
     assert halt["code"] == "CDC-308"

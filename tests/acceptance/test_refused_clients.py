@@ -169,9 +169,9 @@ def test_check_tells_the_same_at_once(
     service = _service(make_service, secured, "sasl", wrong)
     run = service.sidecar.run("check", "--json")
     assert run.returncode == 1, run.stderr
-    faults = [each for each in json.loads(run.stdout)["checks"] if each["check"] == "brokers"]
+    faults = [each for each in json.loads(run.stdout)["checks"] if each["subject"] == "brokers"]
     assert [fault["code"] for fault in faults] == ["CDC-402"]
-    assert "Invalid username or password" in faults[0]["detail"]
+    assert "Invalid username or password" in faults[0]["fact"]
 
 
 def test_brokers_that_are_away_are_waited_for_with_the_reason(

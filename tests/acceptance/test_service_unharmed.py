@@ -99,7 +99,7 @@ def test_check_finds_tables_that_the_sidecar_does_not_capture_too(
         "CREATE PUBLICATION cdc FOR ALL TABLES",
     )
     (fault,) = faults_of(service)
-    assert (fault["code"], '"Audit log"' in fault["detail"]) == ("CDC-214", True)
+    assert (fault["code"], '"Audit log"' in fault["fact"]) == ("CDC-214", True)
     service.sql(fault["hint"])
     service.sql("INSERT INTO \"Audit log\" VALUES ('x')", 'DELETE FROM "Audit log"')
     assert codes_of(service) == set()

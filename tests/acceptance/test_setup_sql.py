@@ -2,11 +2,12 @@
 
 import re
 import secrets
+import tomllib
 from collections.abc import Callable
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service
@@ -47,6 +48,7 @@ class Setup:
 
     def __init__(self, service: Service, postgres: PostgresServer) -> None:
         self.service = service
+        self.dsn = tomllib.loads(service.sidecar.config.read_text())["postgres"]["dsn"]
         self._postgres = postgres
 
     def diff(self, *words: str, status: int = 0) -> str:
@@ -99,6 +101,18 @@ def test_the_difference_prepares_a_database_from_nothing_and_is_then_empty(setup
     assert _statements(setup.diff()) == []
     assert "No statement is missing" in setup.diff()
     assert " 0 faults" in setup.check()
+
+
+def test_a_role_that_replicates_by_membership_as_on_rds_needs_no_attribute(setup: Setup) -> None:
+    setup.apply(setup.diff(*setup.as_owner()))
+    role = conninfo_to_dict(setup.dsn)["user"]
+    setup.service.sql(f"ALTER ROLE {role} NOREPLICATION", "CREATE ROLE rds_replication")
+    assert _statements(setup.diff(*setup.as_owner())) == [f"ALTER ROLE {role} LOGIN REPLICATION;"]
+    try:
+        setup.service.sql(f"GRANT rds_replication TO {role}")
+        assert _statements(setup.diff(*setup.as_owner())) == []
+    finally:
+        setup.service.sql("DROP ROLE rds_replication")
 
 
 def test_a_glob_over_schemas_becomes_the_tables_that_the_database_has(setup: Setup) -> None:

@@ -103,9 +103,9 @@ def test_check_names_tables_whose_rows_cannot_be_told_apart(
         "INSERT INTO lines VALUES ('a'), ('a'), ('b')",
     )
     fault = next(each for each in faults_of(service) if each["code"] == "CDC-110")
-    assert "public.lines" in fault["detail"]
-    assert "public.notes" in fault["detail"]
-    assert "public.items" not in fault["detail"]
+    assert "public.lines" in fault["fact"]
+    assert "public.notes" in fault["fact"]
+    assert "public.items" not in fault["fact"]
     assert 'snapshot = "duplicates"' in fault["hint"]
     service.reconfigure("unkeyed = true", 'unkeyed = true\nsnapshot = "duplicates"')
     assert [fault for fault in faults_of(service) if fault["code"] == "CDC-110"] == []

@@ -167,7 +167,7 @@ def test_check_says_which_rows_would_be_sent_and_how_long_that_takes(
 
 def _said_of_snapshots(service: Service) -> str:
     checks = json.loads(service.sidecar.run("check", "--json").stdout)["checks"]
-    (said,) = [str(check["detail"]) for check in checks if check["check"] == "snapshots"]
+    (said,) = [str(check["fact"]) for check in checks if check["subject"] == "snapshots"]
     return said
 
 

@@ -78,7 +78,7 @@ def test_a_globbed_table_with_a_type_of_its_own_that_came_and_went(
     assert "column p is of a type that the catalog no longer has" in halt["fact"]
     assert 'name = "public.gone"' in halt["hint"]
     assert "tombstones = false" in halt["hint"]
-    assert faults_of(service)[0]["detail"].startswith("public.* matches no table")
+    assert faults_of(service)[0]["fact"].startswith("public.* matches no table")
     rows = _rows(service, f"{service.name}.public.gone")
     assert rows == [({"a": 1, "b": "b"}, {"a": 1, "b": "b", "p": "(2,3)"})]
 
@@ -197,7 +197,7 @@ def test_an_outbox_column_that_was_renamed_has_both_names(
         f"INSERT INTO outbox VALUES (2, '{service.name}', '1', 'A', 'new')",
     )
     (fault,) = faults_of(service)
-    assert '[outboxes.columns] payload = ["payload", "body"]' in fault["detail"]
+    assert '[outboxes.columns] payload = ["payload", "body"]' in fault["fact"]
     config = service.sidecar.config
     both = '[outboxes.columns]\npayload = ["payload", "body"]\n'
     config.write_text(config.read_text() + both)

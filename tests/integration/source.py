@@ -38,6 +38,11 @@ class Source:
         self._writer = writer
         self.reader = reader
 
+    @property
+    def major(self) -> int:
+        """The major version of the server."""
+        return self.reader.info.server_version // 10_000
+
     def run(self, *statements: str) -> None:
         """Run statements, each in its own transaction."""
         for statement in statements:

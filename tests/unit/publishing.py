@@ -17,7 +17,8 @@ from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.handover import Acknowledgement, BatchQueue, Handover
 from cdc_sidecar.runtime.publisher import PositionedProducer, Publisher, Publishing
-from cdc_sidecar.runtime.status import Status, StatusBoard
+from cdc_sidecar.runtime.status import Status
+from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.runtime.telemetry import Telemetry
 
 

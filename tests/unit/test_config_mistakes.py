@@ -148,6 +148,8 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
             "topic may contain only letters",
         ),
         ('[http]\nlisten = "localhost:65536"', "http.listen: must be host:port"),
+        ('[http]\ntls_key = "k"', "http: tls_certificate and tls_key belong together"),
+        ('[http]\npassword = "p"', "http: username and password belong together"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_reported(loader: Loader, text: str, mistake: str) -> None:

@@ -24,8 +24,10 @@ from tests.unit.test_example_config import keys_of
 from tests.unit.test_watch import SLOT
 
 ROOT = Path(__file__).parents[2]
-_TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), *(ROOT / name for name in _TOP)])
+_TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = sorted(
+    [*ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md"), *(ROOT / name for name in _TOP)]
+)
 REFERENCE = ROOT / "docs" / "reference"
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -35,6 +37,8 @@ _CODE = re.compile(r"CDC-\d{3}")
 _METRIC = re.compile(r"cdc_sidecar_(?!client\b)[a-z_]+")  # the client is a package
 _INLINE_COMMAND = re.compile(r"`((?:cdc-sidecar|python -m cdc_sidecar) [^`]+)`")
 _TABLE_KEYS = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
+_WORD = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
+_OF_POSTGRES = {"pg_replslot", "synchronized_standby_slots"}
 _SUFFIXES = ("_bucket", "_count", "_sum")
 
 everywhere = pytest.mark.parametrize(
@@ -98,10 +102,35 @@ def test_no_page_names_a_place_of_somebodys_machine(page: Path) -> None:
     assert not re.search(r"/(work|root|home|tmp)/", text)
 
 
+@everywhere
+def test_every_row_of_a_table_has_the_cells_of_its_head(page: Path) -> None:
+    columns = 0
+    for line in _without_blocks(page).splitlines():
+        cells = re.sub(r"`[^`]*`", "", line).count("|") if line.startswith("|") else 0
+        assert not (columns and cells) or cells == columns, line
+        columns = cells
+
+
+@pytest.mark.parametrize("name", ["monitor-it", "troubleshoot"])
+def test_every_event_of_the_log_that_an_operator_looks_for_exists(name: str) -> None:
+    sources = (ROOT / "cdc_sidecar").rglob("*.py")
+    known = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    named = set(_WORD.findall(_without_blocks(ROOT / "docs" / "how-to" / f"{name}.md")))
+    metrics = {_exposed(metric) for metric in _metrics()}
+    assert {word for word in named - metrics - _OF_POSTGRES if word not in known} == set()
+
+
 def test_every_page_is_in_the_index() -> None:
     index = _LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/*/**/*.md")}
-    assert pages == set(index)
+    assert pages == {link for link in index if not link.startswith("../")}
+
+
+def test_every_page_about_deployment_is_in_its_index() -> None:
+    deploy = ROOT / "deploy"
+    index = _LINK.findall((deploy / "README.md").read_text(encoding="utf-8"))
+    pages = {str(page.relative_to(deploy)) for page in deploy.glob("*/**/*.md")}
+    assert {page for page in pages if not page.startswith("monitoring")} <= set(index)
 
 
 @pytest.mark.parametrize("error", every_error(), ids=lambda error: error.code)

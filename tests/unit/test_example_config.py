@@ -57,7 +57,7 @@ def test_the_example_shows_every_key() -> None:
 
 def test_the_example_shows_the_real_defaults(complete: Config) -> None:
     plain = load_config(EXAMPLE, environment={})
-    assert complete.http == plain.http
+    assert complete.http.listen == plain.http.listen
     assert complete.log == plain.log
     assert complete.messages == plain.messages
     assert complete.shutdown == plain.shutdown

@@ -82,7 +82,7 @@ _NO_EVENT_KEYS = {
 
 _NO_EVENTS = {
     *("postgres", "kafka", "topics", "publish", "snapshot", "notifications"),
-    *("http", "log", "shutdown"),
+    *("http", "log", "shutdown", "tracing"),
 }
 """Sections whose keys change no event: how the source and Kafka are reached, and when."""
 

@@ -7,12 +7,13 @@ import pytest
 
 from cdc_sidecar.errors import SlotLost
 from cdc_sidecar.events.registry.subjects import Subjects
-from cdc_sidecar.http.server import Pages
-from cdc_sidecar.http.status_page import render_status
+from cdc_sidecar.http.pages import Pages
 from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.slot import DecodedSums, SlotActivity, Walsender
-from cdc_sidecar.runtime.status import STUCK_AFTER, Phase, Status, StatusBoard
+from cdc_sidecar.runtime.beats import LIMITS
+from cdc_sidecar.runtime.status import STUCK_AFTER, Phase, Status
+from cdc_sidecar.runtime.status_board import StatusBoard
 from tests.unit.test_watch import SLOT
 
 
@@ -80,22 +81,42 @@ def test_only_a_loop_that_stands_still_is_not_alive() -> None:
     assert _get(board, "/livez")[0] == 503
 
 
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_main_thread_that_stands_still_is_not_alive_in_any_phase(phase: Phase) -> None:
+    board = _board()
+    board.update(phase=phase)
+    board.beats.note({"main": time.monotonic() - LIMITS["main"] + 5})
+    assert _get(board, "/livez")[0] == 200
+    board.beats.note({"main": time.monotonic() - LIMITS["main"] - 1})
+    assert _get(board, "/livez") == (503, "no progress in the main thread\n")
+
+
+def test_a_slot_that_is_about_to_be_lost_is_not_called_good() -> None:
+    slot = replace(SLOT, wal_status="unreserved")
+    board = _board(slot=slot, slot_seen_at=time.time())
+    status, text = _get(board, "/readyz")
+    assert status == 200
+    assert "slot: unreserved, about to be lost" in text
+    page = _get(board, "/")[1]
+    assert "Streams, but its slot is about to be lost." in page
+    assert 'class="verdict bad"' in page
+
+
 def test_the_status_page_shows_what_was_seen_of_slot_and_walsender() -> None:
     activity = SlotActivity(
         DecodedSums(12, 3400, 5, 6, 7), Walsender(99, "streaming", Lsn(0x10), None, None)
     )
-    board = _board(slot=SLOT, slot_activity=activity, warnings=("the slot <is> in danger",))
-    page = render_status(board.as_json(), time.time())
-    for part in (
-        "12 transactions, 3.4 kB, 7 B of 5 transactions written to disk",
-        "process 99, streaming, has sent up to 0/10",
-        "the slot &lt;is&gt;",
-    ):
+    board = _board(
+        slot=SLOT, slot_seen_at=1.0, slot_activity=activity, warnings=("the slot <is> in danger",)
+    )
+    status, page = _get(board, "/")
+    assert status == 200
+    for part in ("12 transactions", "Spilled to disk", "the slot &lt;is&gt; in danger"):
         assert part in page
-    assert f"{board.now.service} streams and is up to date." in page
-    status = board.now.as_json()
-    assert status["slot"]["decoded"]["transactions"] == 12
-    assert status["slot"]["seconds_left"] is None
+    assert "Streams and is up to date." in page
+    shown = board.now.as_json()
+    assert shown["slot"]["decoded"]["transactions"] == 12
+    assert shown["slot"]["seconds_left"] is None
 
 
 def test_sums_of_the_server_are_counters_and_absent_before_the_first_look() -> None:

@@ -24,7 +24,9 @@ from cdc_sidecar.runtime import minute as module
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.changes import changed_keys, changed_settings
 from cdc_sidecar.runtime.minute import Minute
-from cdc_sidecar.runtime.status import Status, StatusBoard
+from cdc_sidecar.runtime.open_transaction import OpenTransaction
+from cdc_sidecar.runtime.status import Status
+from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.runtime.telemetry import Telemetry
 from tests.unit.config_file import Loader
 
@@ -44,7 +46,7 @@ def _telemetry(minute: Minute | None = None) -> Telemetry:
 def _commit(telemetry: Telemetry, *, events: int = 0) -> None:
     batch = Batch(Position(Lsn(2)), transactions=1)
     batch.counts[Count(Counted.EVENTS, "public.items", "c")] = events
-    telemetry.transaction_committed(batch, RECORD, 0.0, 1, 0)
+    telemetry.transaction_committed(OpenTransaction(0.0, batch, alone=False), RECORD, 0.0, 0)
 
 
 def test_an_outage_of_kafka_has_one_line_at_its_begin_with_the_reason_and_one_at_its_end() -> None:

@@ -69,14 +69,22 @@ def test_with_full_identity_the_primary_key_is_the_key() -> None:
 
 def test_a_key_beyond_the_replica_identity_is_a_mistake() -> None:
     assert _mistakes(_LINES, key=["order", "note"]) == [
-        "public.lines: key column note is not part of the replica identity"
+        (
+            "public.lines: key column note is not part of the replica identity:"
+            ' set key = ["line", "order"], or remove key'
+        )
     ]
 
 
 def test_a_key_that_is_not_published_or_not_sent_is_a_mistake() -> None:
-    assert _mistakes(_LINES, key=["gone"]) == ["public.lines: key column gone is not published"]
+    assert _mistakes(_LINES, key=["gone"]) == [
+        (
+            "public.lines: key column gone does not exist or is not published:"
+            ' set key = ["line", "order"], or remove key'
+        )
+    ]
     assert _mistakes(_LINES, columns=["note", "order"]) == [
-        "public.lines: key column line is missing in columns"
+        'public.lines: key column line is missing in columns: add "line"'
     ]
 
 
@@ -262,7 +270,7 @@ def test_a_column_that_is_not_published_is_named_with_its_cure() -> None:
     known = Circumstances(unsent={"note": "ALTER PUBLICATION p …", "nr": "ALTER PUBLICATION q …"})
     _, mistakes = compile_plan(_BEFORE.relation, _BEFORE.facts, config, known)
     assert mistakes == [
-        "public.tasks: key column nr is not published: ALTER PUBLICATION q …",
+        "public.tasks: key column nr does not exist or is not published: ALTER PUBLICATION q …",
         "public.tasks: column note does not exist or is not published: ALTER PUBLICATION p …",
     ]
 

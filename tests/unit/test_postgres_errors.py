@@ -126,3 +126,25 @@ def test_what_may_pass_is_tried_again(text: str) -> None:
     error = translate(None, f"{_SERVER}{text}")
     assert isinstance(error, PostgresUnavailable)
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('FATAL:  role "Odd" is not permitted to log in', 'ALTER ROLE "Odd" LOGIN'),
+        ('FATAL:  too many connections for role "cdc"', "ALTER ROLE cdc CONNECTION LIMIT -1"),
+        (
+            'FATAL:  too many connections for database "shop"',
+            "ALTER DATABASE shop CONNECTION LIMIT -1",
+        ),
+    ],
+)
+def test_a_hint_about_a_role_or_a_database_names_it(text: str, hint: str) -> None:
+    assert hint in translate(None, f"{_SERVER}{text}").hint
+
+
+def test_a_host_that_is_not_found_is_tried_again_even_if_it_is_called_invalid() -> None:
+    text = "failed to resolve host 'db.invalid': Name or service not known (host=db.invalid port=1)"
+    error = translate(None, text)
+    assert isinstance(error, PostgresUnavailable)
+    assert "correct host in postgres.dsn" in error.hint

@@ -37,7 +37,10 @@ def outbox_mistakes(relation: Relation, facts: LayoutFacts, config: Outbox) -> l
 
 
 def _renamed(names: tuple[str, ...], relation: Relation, config: Outbox, role: str) -> str:
-    """Return a hint that a missing column may have been renamed to one that has no role."""
+    """Return which column may be meant: one that has no role, as after a renaming."""
+    if role.startswith("topic "):
+        there = ", ".join(column.name for column in relation.columns)
+        return f": name one of the columns {there} in the braces of topic"
     known = {name for entry in config.wanted.values() for name in entry}
     others = [column.name for column in relation.columns if column.name not in known]
     if not others:

@@ -1,9 +1,11 @@
 """The inspection of Kafka: brokers, topics as they are or would be created, and transactions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from cdc_sidecar.checks.advice import advise_on_topics
 from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.capture import Capture
@@ -13,14 +15,16 @@ from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.privileges import READ_BACK, WRITTEN, Operations, check_allowed
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
+from cdc_sidecar.kafka.reach import reach
 from cdc_sidecar.kafka.topic import Topic
 from cdc_sidecar.kafka.topics import DEFAULT_LIMIT, TopicCatalog
-from cdc_sidecar.operations.inspection.report import Report
+from cdc_sidecar.operations.inspection.report import Group, Report
 from cdc_sidecar.operations.inspection.source import SeenSource
 from cdc_sidecar.postgres.lsn import format_lsn
 
-_FENCE_TIMEOUT = 20.0
-"""Seconds for the trial transaction: a person waits for `check`, and no earlier one is open."""
+_PATIENCE: Final = 8.0
+"""Seconds for the first answer, and for the trial transaction: a person waits for `check`, which
+promises each fault within ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class BrokerInspection:
 
     def inspect(self, source: SeenSource) -> SeenPosition:
         """Make every check of Kafka."""
+        self._report.begin(Group.KAFKA)
         topics = self._report.attempt(
             "brokers", self._open_topics, lambda _: self._config.kafka.bootstrap_servers
         )
@@ -66,7 +71,9 @@ class BrokerInspection:
         return SeenPosition(record, is_known=not self._report.failed)
 
     def _open_topics(self) -> TopicCatalog:
-        topics = TopicCatalog(admin_client(self._config.kafka), self._config.topics, dry_run=True)
+        admin = admin_client(self._config.kafka)
+        reach(admin, _PATIENCE)
+        topics = TopicCatalog(admin, self._config.topics, dry_run=True)
         topics.describe([])
         return topics
 
@@ -76,16 +83,16 @@ class BrokerInspection:
         internal = (position_topic(service), schemas_topic(service))
         tables = view.configured if view else []
         events = event_topics(tables, self._config, self._capture) if view else []
-        existing = topics.describe([*internal, *events])
         for name in internal:
-            self._ensure(topics, name, existing.get(name), internal=True)
+            self._ensure(topics.ensure_internal, topics, name)
         for name in events:
-            self._ensure(topics, name, existing.get(name), internal=False)
-        self._check_privileges([name for name in internal if name in existing], READ_BACK)
-        self._check_privileges([name for name in events if name in existing], WRITTEN)
+            self._ensure(topics.ensure, topics, name)
+        known = topics.known([*internal, *events])
+        self._check_privileges(topics.existing(internal), READ_BACK)
+        self._check_privileges(topics.existing(events), WRITTEN)
         if view:
-            known = topics.known([*internal, *events])
             self._report.judge(OF_TOPICS, TopicView(known, view, tables))
+        self._report.warn(advise_on_topics(list(known.values()), self._config))
 
     def _check_privileges(self, topics: list[str], operations: Operations) -> None:
         if topics:
@@ -96,11 +103,11 @@ class BrokerInspection:
                 lambda _: names,
             )
 
-    def _ensure(
-        self, topics: TopicCatalog, name: str, existing: Topic | None, *, internal: bool
-    ) -> None:
-        ensure = topics.ensure_internal if internal else topics.ensure
-        self._report.attempt(f"topic {name}", partial(ensure, [name]), lambda _: _say(existing))
+    def _ensure(self, ensure: Callable[[list[str]], None], topics: TopicCatalog, name: str) -> None:
+        def say(_: None) -> str:
+            return _say(topics.known([name])[name])
+
+        self._report.attempt(f"topic {name}", partial(ensure, [name]), say)
 
     def _try_transactions(self) -> str:
         """Begin and end an empty transaction under an id that no sidecar uses."""
@@ -109,14 +116,14 @@ class BrokerInspection:
             self._config.kafka, self._config.publish, name, smallest=DEFAULT_LIMIT
         )
         producer = TransactionalProducer(settings)
-        producer.fence(lambda: False, deadline=_FENCE_TIMEOUT)
+        producer.fence(lambda: False, deadline=_PATIENCE)
         producer.begin()
         producer.commit()
         return name
 
 
-def _say(topic: Topic | None) -> str:
-    if topic is None:
+def _say(topic: Topic) -> str:
+    if not topic.exists:
         return "none yet: the brokers would create it when it is needed"
     return (
         f"{topic.partitions} partition(s), {topic.replication_factor} replica(s), "

@@ -15,7 +15,7 @@ from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.schemas import read_log
 from cdc_sidecar.operations.inspection.brokers import SeenPosition
-from cdc_sidecar.operations.inspection.report import Report
+from cdc_sidecar.operations.inspection.report import Group, Report
 from cdc_sidecar.operations.inspection.source import SeenSource
 from cdc_sidecar.operations.snapshot_plan import plan_tables
 from cdc_sidecar.postgres.lsn import format_lsn
@@ -29,6 +29,7 @@ def inspect_history(
     """Make every check that needs both sides; each one only if both answered."""
     if not position.is_known:
         return
+    report.begin(Group.PUBLISHED)
     view, read = source.view, cache(lambda: read_log(config))
     if view:
         report.attempt(

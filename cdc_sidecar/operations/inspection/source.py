@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cdc_sidecar.checks import preflight
+from cdc_sidecar.checks.advice import Advice, advise_on_server, advise_on_slot
 from cdc_sidecar.checks.large_values import advise_on_large_values
 from cdc_sidecar.checks.source_view import (
     CONFIGURED,
@@ -16,17 +17,19 @@ from cdc_sidecar.checks.source_view import (
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PermissionMissing, SidecarError, SlotMissing
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.operations.inspection.report import Report
+from cdc_sidecar.operations.inspection.report import Group, Report
 from cdc_sidecar.postgres.catalog import Publication
 from cdc_sidecar.postgres.connect import Database
 from cdc_sidecar.postgres.large_columns import read_large_columns
+from cdc_sidecar.postgres.lock import holds_lock
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
 from cdc_sidecar.postgres.outbox_rows import OutboxRows
 from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import SlotStatus, read_slot
 from cdc_sidecar.postgres.sql_names import quoted, quoted_table
+from cdc_sidecar.postgres.surroundings import Surroundings, read_surroundings
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
-from cdc_sidecar.wording import size
+from cdc_sidecar.wording import number, size
 
 
 @dataclass(slots=True)
@@ -52,22 +55,28 @@ class SourceInspection:
         self._database = database
         self._report = report
         self._seen = SeenSource()
+        self._surroundings: Surroundings | None = None
 
     def inspect(self) -> SeenSource:
         """Make every check of the source."""
+        self._report.begin(Group.POSTGRES)
         server = self._report.attempt("connection", self._read_server, _say_server)
         if server is None:
             return self._seen
         self._seen.server = server
-        self._inspect_server(server)
+        around = self._surroundings
+        assert around is not None  # noqa: S101 - read with the server
+        self._inspect_server(server, around)
         self._inspect_publication()
-        self._seen.slot = self._report.attempt("slot", self._check_slot, _say_slot)
-        self._seen.slot_is_known = not self._report.failed
+        slot = self._report.attempt("slot", self._check_slot, _say_slot)
+        self._seen.slot, self._seen.slot_is_known = slot, not self._report.failed
+        if self._seen.slot_is_known:
+            self._report.warn(advise_on_slot(server, around, slot, self._config.postgres.slot))
         return self._seen
 
-    def _inspect_server(self, server: SourceServer) -> None:
+    def _inspect_server(self, server: SourceServer, around: Surroundings) -> None:
         self._report.judge(OF_SERVER, server)
-        self._warn_of_wal(server)
+        self._report.warn(advise_on_server(server, around))
         self._seen.system = self._report.attempt("replication", self._identify, _say_system)
 
     def _inspect_publication(self) -> None:
@@ -90,24 +99,19 @@ class SourceInspection:
             self._report.attempt("pruning", self._try_pruning, ", ".join)
         self._report.attempt("grants", self._check_grants, lambda _: "SELECT on every table")
 
-    def _warn_of_wal(self, server: SourceServer) -> None:
-        if server.max_slot_wal_keep_size == "-1":
-            self._report.warn(
-                "retained WAL",
-                "max_slot_wal_keep_size is not set",
-                "while the sidecar is down, the slot retains WAL until the server's disk is full:"
-                " set max_slot_wal_keep_size to what the disk can hold",
-            )
-
     def _warn_of_large_values(self, view: SourceView) -> None:
+        advice = self._report.attempt("large values", lambda: self._large_values(view), _say_large)
+        self._report.warn(advice or [])
+
+    def _large_values(self, view: SourceView) -> list[Advice]:
         with self._database.connection() as connection:
             large = read_large_columns(connection, self._config.postgres.publication)
         members = view.changed_members
-        for advice in advise_on_large_values(view.captured, members, large, self._capture):
-            self._report.warn("large values", "some are not sent again", advice)
+        return list(advise_on_large_values(view.captured, members, large, self._capture))
 
     def _read_server(self) -> SourceServer:
         with self._database.connection() as connection:
+            self._surroundings = read_surroundings(connection, self._config.postgres.slot)
             return read_server(connection)
 
     def _identify(self) -> SystemIdentity:
@@ -173,8 +177,11 @@ class SourceInspection:
         assert server is not None  # noqa: S101 - as above
         with self._database.connection() as connection:
             slot = read_slot(connection, config.slot)
+            reader = slot.active_pid if slot else None
+            is_ours = reader is None or holds_lock(connection, reader)
         if slot:
             slot.check(server.database)
+            slot.check_reader(is_ours=is_ours)
         elif config.create_slot:
             preflight.check_free_slot(server)
         else:
@@ -192,6 +199,10 @@ def _say_server(server: SourceServer) -> str:
 
 def _say_system(system: SystemIdentity) -> str:
     return f"at {format_lsn(system.flushed_lsn)}"
+
+
+def _say_large(advice: list[Advice]) -> str:
+    return f"{number(len(advice), 'table')} may send a key without them" if advice else "are sent"
 
 
 def _say_slot(slot: SlotStatus | None) -> str:

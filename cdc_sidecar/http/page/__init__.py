@@ -1,0 +1,1 @@
+"""The status page: `/status` for people, without a build step and without external assets."""

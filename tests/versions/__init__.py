@@ -1,0 +1,1 @@
+"""Other versions of Postgres, Kafka, Python and the dependencies: `make test-versions`."""
