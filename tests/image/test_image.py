@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.conftest import Service
-from tests.acceptance.events import read_events
+from tests.acceptance.events import read_topics
 from tests.image.bases import BASES
 from tests.image.contents import weigh
 from tests.image.engine import Engine
@@ -87,7 +87,7 @@ def test_it_streams_as_nobody_on_a_read_only_root_and_stops_in_order(
     service.sql(f"INSERT INTO items SELECT n, 'item' FROM generate_series(1, {_ROWS}) n")
     topics = service.topics("items")
     await_true(
-        lambda: sum(map(len, read_events(service.kafka, service.name, topics).values())) == _ROWS,
+        lambda: sum(map(len, read_topics(service.kafka, topics).values())) == _ROWS,
         what="the events in Kafka",
     )
     assert service.assert_exactly_once(oracle, "items") == _ROWS
