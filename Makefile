@@ -8,14 +8,14 @@ DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS
 ENVIRONMENT = .venv/.installed
 NATIVE = .venv/.native
 RUN = .venv/bin/
-SOURCES = cdc_sidecar client/cdc_sidecar_client deploy/image examples tests benchmarks
+SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks deploy/image deploy/monitoring
 
 # Some environments set it. Each of the thousand processes that the tests start would then compile the
 # whole package, which takes a third of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint prepare check test test-long test-versions interop deploy-test browser-test screenshots sanitize
+.PHONY: help demo lint prepare check test test-long test-versions interop deploy-test monitoring-test browser-test screenshots sanitize
 .PHONY: soak bench image-test image-lock clean
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo 'make test-versions       the core of the tests on Postgres 14 to 18, Kafka 3.3 to 4.3 and other Pythons: an hour'
 	@echo 'make interop             programs of others read our topics: downloads 300 MB, once'
 	@echo 'make deploy-test         the manifests of deploy/, with kubectl, helm and others: 60 MB, once'
+	@echo 'make monitoring-test     every alert fires in a real Prometheus: 10 minutes; downloads 30 MB, once'
 	@echo 'make sanitize            tests of the compiled code under AddressSanitizer (needs gcc)'
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         random changes, kills and cuts of the network, as long as you like'
@@ -60,6 +61,7 @@ screenshots: prepare
 # One process, because sizes and times are measured.
 test-long: lint
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200
+	@CDC_SIDECAR_LONG=1 $(RUN)pytest --timeout 7200 tests/monitoring
 
 # AXIS=servers or AXIS=pythons takes one part of it.
 test-versions: $(NATIVE)
@@ -88,6 +90,12 @@ image-lock:
 deploy-test: $(NATIVE)
 	@$(RUN)python -m tests.deploy.tools
 	@CDC_SIDECAR_LONG=1 $(RUN)pytest tests/deploy
+
+# Debian's packages of Prometheus and Alertmanager, unpacked into .cache/monitoring-tools. `make test` uses
+# them too if they are there.
+monitoring-test: $(NATIVE)
+	@$(RUN)python -m tests.monitoring.tools
+	@$(RUN)pytest -s tests/monitoring
 
 # In a copy, so that the slow code is not used later. Python allocates with malloc, so that the sanitizer
 # knows the end of each frame.

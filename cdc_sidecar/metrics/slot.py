@@ -67,6 +67,9 @@ class SlotMetrics:
         self._flushed = make.unknown(
             "walsender_flushed_lsn_bytes", "LSN that was reported to the server as flushed"
         )
+        self._clock_offset = make.unknown(
+            "postgres_clock_offset_seconds", "clock of the server minus that of the sidecar"
+        )
         for state in _WAL_STATES:
             self._status.labels(state)
         self._decoded = DecodedCounters()
@@ -84,6 +87,7 @@ class SlotMetrics:
         self._time_left.set(seconds_left)
         since = slot.inactive_since
         self._inactive_since.set(UNKNOWN if since is None else since)
+        self._clock_offset.set(UNKNOWN if slot.clock_offset is None else slot.clock_offset)
         self._show_activity(activity)
 
     def _show_activity(self, activity: SlotActivity) -> None:

@@ -16,7 +16,7 @@ class SidecarState:
     phases: tuple[str, ...] = ()  # all that there are
     phase: str = ""
     ready: bool = False
-    kafka_reachable: bool = False
+    kafka_reachable: bool | None = None  # None while nobody asks
     leader: bool = False  # it holds the lock of the slot
     halted: str = ""  # the code of the error; empty unless halted
     last_commit: float | None = None
@@ -41,7 +41,7 @@ class StateMetrics(Collector):
             {phase: float(phase == now.phase) for phase in now.phases},
         )
         yield _gauge("ready", "1 while /readyz answers 200", now.ready)
-        yield _gauge("kafka_reachable", "1 while Kafka answers", now.kafka_reachable)
+        yield _gauge("kafka_reachable", "1 while Kafka answers", _known(now.kafka_reachable))
         yield _gauge("leader", "1 while it holds the lock of the slot", now.leader)
         halted = "1 once a person must decide, with the code of the error"
         yield _by_label("halted", halted, "reason", {now.halted: float(bool(now.halted))})

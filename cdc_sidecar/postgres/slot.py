@@ -1,5 +1,6 @@
 """The replication slot as the catalog and the statistics views of the server show it."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -39,6 +40,7 @@ class SlotStatus:
     retained_bytes: int | None
     confirmed_lag_bytes: int | None
     inactive_since: float | None  # seconds since 1970; None while it is read, and before 17
+    clock_offset: float | None = None  # seconds by which the clock of the server is ahead of ours
 
     @property
     def lost(self) -> bool:
@@ -146,7 +148,8 @@ SELECT slot_name::text AS name, coalesce(plugin::text, '') AS plugin,
        coalesce(wal_status, '') AS wal_status, {reason} AS invalidation_reason, safe_wal_size,
        pg_wal_lsn_diff(w.lsn, restart_lsn)::bigint AS retained_bytes,
        pg_wal_lsn_diff(w.lsn, confirmed_flush_lsn)::bigint AS confirmed_lag_bytes,
-       {since} AS inactive_since
+       {since} AS inactive_since,
+       extract(epoch FROM clock_timestamp())::float8 AS clock
 FROM pg_replication_slots,
      (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
                   ELSE pg_current_wal_lsn() END AS lsn) w
@@ -175,7 +178,9 @@ def read_slot(connection: psycopg.Connection, name: str) -> SlotStatus | None:
         row = cursor.execute(query.encode(), (name,)).fetchone()
     if row is None:
         return None
-    return SlotStatus(**{**row, "confirmed_flush_lsn": parse_lsn(row["confirmed_flush_lsn"])})
+    offset = row.pop("clock") - time.time()
+    confirmed = parse_lsn(row["confirmed_flush_lsn"])
+    return SlotStatus(**{**row, "confirmed_flush_lsn": confirmed, "clock_offset": offset})
 
 
 def read_activity(connection: psycopg.Connection, name: str) -> SlotActivity:

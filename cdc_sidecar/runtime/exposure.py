@@ -45,7 +45,7 @@ def _state(board: StatusBoard, served: Subjects) -> SidecarState:
         phases=_PHASES,
         phase=now.phase.value,
         ready=now.ready,
-        kafka_reachable=now.kafka_reachable,
+        kafka_reachable=now.kafka_answers,
         leader=now.leader,
         halted=now.error_code if now.phase is Phase.HALTED else "",
         last_commit=now.last_commit_at,

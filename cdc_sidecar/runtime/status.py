@@ -46,6 +46,7 @@ class Status:
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     kafka_reachable: bool = False
+    kafka_asked: bool = False  # whether anything is known of Kafka yet
     kafka_since: float | None = None  # when that last changed
     kafka_reason: str | None = None  # why it is not, as far as the client library knows
     session: int = 0
@@ -66,6 +67,12 @@ class Status:
     config_fingerprint: str = ""
     config_loaded_at: float | None = None
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def kafka_answers(self) -> bool | None:
+        """Whether Kafka answers; None while it is not asked: before a session, or in none."""
+        asked = self.kafka_asked and self.phase not in (Phase.WAITING, Phase.HALTED, Phase.STOPPED)
+        return self.kafka_reachable if asked else None
 
     @property
     def ready(self) -> bool:

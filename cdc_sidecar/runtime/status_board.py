@@ -115,10 +115,12 @@ class StatusBoard:
     def update(self, **changes: object) -> None:
         """Replace fields of the snapshot by their names.
 
-        A change of `kafka_reachable` also sets `kafka_since`, and ends the reason of an outage.
+        `kafka_reachable` also sets `kafka_asked`. A change of it sets `kafka_since`, and ends the
+        reason of an outage.
         """
         with self._lock:
             before, now = self._status, time.time()
+            changes["kafka_asked"] = before.kafka_asked or "kafka_reachable" in changes
             reachable = changes.get("kafka_reachable", before.kafka_reachable)
             if reachable != before.kafka_reachable:
                 changes["kafka_since"] = now

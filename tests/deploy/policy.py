@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 from collections.abc import Iterator
 from typing import Any, Final
 
+from cdc_sidecar.config.process import Http
 from cdc_sidecar.runtime.signals import OVERTIME
 from tests.deploy.manifests import Document, Pod
 
@@ -55,23 +56,25 @@ def _container_faults(container: Document, context: dict[str, Any]) -> Iterator[
         yield "hostPort"
 
 
-def sidecar_faults(pod: Pod, grace: float, port: int = 9464) -> list[str]:
+def sidecar_faults(pod: Pod, grace: float, http: Http = Http()) -> list[str]:  # noqa: B008 - frozen
     """Return what is wrong with the sidecar in a pod.
 
-    `grace` is its shutdown.grace in seconds, and `port` that of its http.listen.
+    `grace` is its shutdown.grace in seconds, and `http` the section of its configuration.
     """
     sidecar = pod.sidecar
     assert sidecar is not None
-    return [*_probe_faults(sidecar, port), *_place_faults(pod, sidecar), *_grace_faults(pod, grace)]
+    return [*_probe_faults(sidecar, http), *_place_faults(pod, sidecar), *_grace_faults(pod, grace)]
 
 
-def _probe_faults(sidecar: Document, port: int) -> Iterator[str]:
-    if sidecar["livenessProbe"]["httpGet"] != {"path": "/livez", "port": "cdc-metrics"}:
+def _probe_faults(sidecar: Document, http: Http) -> Iterator[str]:
+    scheme = {"scheme": "HTTPS"} if http.tls_certificate else {}
+    wanted = {"path": "/livez", "port": "cdc-metrics", **scheme}
+    if sidecar["livenessProbe"]["httpGet"] != wanted:
         yield "liveness is not /livez"
     yield from (name for name in ("readinessProbe", "startupProbe") if name in sidecar)
     if sidecar.get("terminationMessagePolicy") != "FallbackToLogsOnError":
         yield "its last words are not kept"
-    if {"name": "cdc-metrics", "containerPort": port} not in sidecar["ports"]:
+    if {"name": "cdc-metrics", "containerPort": http.port} not in sidecar["ports"]:
         yield "no port for metrics"
 
 

@@ -19,7 +19,8 @@ _CONFIG: Final = KUBERNETES / "standalone" / "config.toml"
 _BLOCK: Final = re.compile(r"^```yaml\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _EVERY_VALUE: Final = {
     "config": _CONFIG.read_text("utf-8").replace('grace = "25s"', 'grace = "50s"')
-    + '[http]\nlisten = "0.0.0.0:9465"\n',
+    + '[http]\nlisten = "0.0.0.0:9465"\ntls_certificate = "/run/cdc-sidecar/tls.crt"\n'
+    + 'tls_key = "/run/cdc-sidecar/tls.key"\n',
     "nameOverride": "events",
     "image": {
         "repository": "registry.example.com/cdc-sidecar",
@@ -30,6 +31,7 @@ _EVERY_VALUE: Final = {
     "secrets": [
         {"name": "orders-cdc", "items": {"password": "kafka-password"}},
         {"name": "events-cluster-ca-cert", "items": {"ca.crt": "kafka-ca.crt"}},
+        {"name": "orders-cdc-tls"},
     ],
     "environment": {"CDC_SIDECAR__LOG__LEVEL": "debug"},
     "shutdownGrace": 60,

@@ -161,6 +161,7 @@ def test_the_job_knows_the_names_of_the_configuration() -> None:
     postgres = tomllib.loads((_EXAMPLE / "config.toml").read_text("utf-8"))["postgres"]
     words = psycopg.conninfo.conninfo_to_dict(postgres["dsn"])
     assert (literals["PGHOST"], literals["PGDATABASE"]) == (words["host"], words["dbname"])
+    assert literals["PGSSLMODE"] == words["sslmode"] == "verify-full"
     assert (literals["ROLE"], literals["PUBLICATION"]) == (words["user"], postgres["publication"])
 
 

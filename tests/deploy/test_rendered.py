@@ -102,7 +102,7 @@ def test_the_rendered_sidecar_loads_its_configuration_and_may_end_by_itself(
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     variables = {each["name"]: each["value"] for each in pod.sidecar.get("env", [])}
     config = load_config(tmp_path / "config.toml", variables)
-    assert sidecar_faults(pod, config.shutdown.grace, config.http.port) == []
+    assert sidecar_faults(pod, config.shutdown.grace, config.http) == []
     shares = {each["name"] for each in pod.containers} != {SIDECAR}
     assert config.shutdown.on_halt == ("stay" if shares else "exit")
 
@@ -162,6 +162,16 @@ def test_selectors_find_the_pods_and_nothing_is_named_that_is_missing(name: str)
     kinds = {each["kind"] for each in documents(rendering(name))}
     alone = {"Service", "PodDisruptionBudget"}
     assert (alone <= kinds) == (name in ("standalone", "helm", "helm, every value"))
+
+
+@pytest.mark.parametrize("name", ["example", "standalone", "helm"])
+def test_only_prometheus_and_readers_of_schemas_may_ask_a_sidecar(name: str) -> None:
+    (policy,) = objects(name, "NetworkPolicy")
+    (rule,) = (each for each in policy["spec"]["ingress"] if each["ports"] == [{"port": 9464}])
+    assert [each["namespaceSelector"]["matchLabels"] for each in rule["from"]] == [
+        {"kubernetes.io/metadata.name": "monitoring"},
+        {"cdc-sidecar/reads-schemas": "true"},
+    ]
 
 
 @pytest.mark.parametrize("name", ["component", "component/container", "example", "standalone"])

@@ -100,7 +100,6 @@ def test_the_variables_lead_to_the_credentials(tmp_path: Path) -> None:
     assert config.postgres.password is not None
     assert config.postgres.password.read() == "the postgres-password"
     assert config.kafka.client["sasl.password"].read() == "the kafka-password"
-    assert config.kafka.client["ssl.ca.location"].read() == str(tmp_path / "kafka-ca.crt")
     assert str(config.snapshot.socket) == "/run/cdc-sidecar/orders/control.sock"
 
 

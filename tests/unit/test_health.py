@@ -70,6 +70,18 @@ def test_a_waiting_standby_is_ready_unless_the_slot_is_lost() -> None:
     assert _get(board, "/readyz")[0] == 503
 
 
+def test_kafka_answers_or_not_only_while_somebody_asks() -> None:
+    board = StatusBoard(Status("orders", "orders_cdc", "cdc.orders", "0", 0.0))
+    assert board.now.kafka_answers is None, "it was not asked yet"
+    board.update(phase=Phase.STREAMING, kafka_reachable=True)
+    assert board.now.kafka_answers is True
+    board.update(phase=Phase.BACKING_OFF, kafka_reachable=False)
+    assert board.now.kafka_answers is False
+    for phase in (Phase.WAITING, Phase.HALTED, Phase.STOPPED):
+        board.update(phase=phase)
+        assert board.now.kafka_answers is None
+
+
 def test_why_a_session_ended_stands_below() -> None:
     board = _board(error=str(SlotLost("gone", hint="look")))
     assert _get(board, "/readyz")[1].splitlines()[3].startswith("CDC-205")

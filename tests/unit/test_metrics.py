@@ -1,11 +1,15 @@
 """What a scrape holds: labels, series that start at 0, and histograms of weighted values."""
 
+from dataclasses import replace
+
 import pytest
 
 from cdc_sidecar.events.commit_times import CommitTimes
 from cdc_sidecar.metrics import Metrics, SidecarState
 from cdc_sidecar.metrics.durations import WeightedHistogram
 from cdc_sidecar.metrics.registry import Bound
+from cdc_sidecar.postgres.slot import SlotActivity
+from tests.unit.test_watch import SLOT
 
 
 def _lines(metrics: Metrics, accept: str = "") -> list[str]:
@@ -72,6 +76,17 @@ def test_the_state_is_shown_as_it_is_at_the_scrape() -> None:
         assert f"cdc_sidecar_{line}" in lines
     metrics.state.read = SidecarState
     assert 'cdc_sidecar_halted{reason=""} 0.0' in _lines(metrics)
+
+
+def test_what_is_not_known_is_not_a_number() -> None:
+    metrics = Metrics()
+    metrics.state.read = SidecarState
+    assert "cdc_sidecar_kafka_reachable NaN" in _lines(metrics)
+    assert "cdc_sidecar_postgres_clock_offset_seconds NaN" in _lines(metrics)
+    metrics.state.read = lambda: SidecarState(kafka_reachable=False)
+    metrics.slot.show(replace(SLOT, clock_offset=-1.5), SlotActivity(None, None), 1.0)
+    assert "cdc_sidecar_kafka_reachable 0.0" in _lines(metrics)
+    assert "cdc_sidecar_postgres_clock_offset_seconds -1.5" in _lines(metrics)
 
 
 def test_a_value_counts_as_often_as_it_weighs() -> None:

@@ -66,6 +66,9 @@ livenessProbe:
   httpGet:
     path: /livez
     port: cdc-metrics
+    {{- if regexMatch "(?m)^\\s*tls_certificate\\s*=" .Values.config }}
+    scheme: HTTPS
+    {{- end }}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
