@@ -8,7 +8,7 @@ DURATION = $(if $(findstring command line,$(origin SECONDS)),--seconds $(SECONDS
 ENVIRONMENT = .venv/.installed
 NATIVE = .venv/.native
 RUN = .venv/bin/
-SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks deploy/monitoring
+SOURCES = cdc_sidecar client/cdc_sidecar_client examples tests benchmarks deploy/image deploy/monitoring
 
 # Some environments set it. Each of the thousand processes that the tests start would then compile the
 # whole package, which takes a third of its start.
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lint prepare check test test-long test-versions interop deploy-test monitoring-test browser-test screenshots sanitize
-.PHONY: soak bench clean
+.PHONY: soak bench image-test image-lock clean
 
 help:
 	@echo 'make demo [SECONDS=20]   a small shop whose changes reach Kafka exactly once, on real servers'
@@ -33,6 +33,8 @@ help:
 	@echo 'make soak [SECONDS=60] [SEED=7]'
 	@echo '                         random changes, kills and cuts of the network, as long as you like'
 	@echo 'make bench [QUICK=1]     the speed compared with pg_recvlogical and Debezium: 40 minutes, or 5'
+	@echo 'make image-test          the image is built and run, with tools from Debian packages (as root)'
+	@echo 'make image-lock          renew the hashes of what the image installs'
 	@echo 'make clean               remove the files of all other targets: .venv, .cache, scratch folders'
 	@echo 'PYTHON=python3.13        the interpreter of .venv'
 
@@ -68,6 +70,21 @@ test-versions: $(NATIVE)
 # Kafka Connect with Confluent's converter and Debezium's sink, beside a second database.
 interop: lint
 	@$(RUN)pytest tests/interop
+
+# Buildah, Podman and the base images come from Debian packages. It needs root, and 3 GB for a while.
+image-test: $(NATIVE)
+	@$(RUN)pytest -s --timeout 1800 tests/image
+
+# After constraints.txt has changed, or to renew what writes the bill of materials.
+PIN = build/uv/bin/uv pip compile --quiet --native-tls --upgrade --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --python-platform linux \
+	--custom-compile-command 'make image-lock'
+image-lock:
+	@$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check uv
+	@$(PIN) pyproject.toml -c constraints.txt --python-version 3.11 -o deploy/image/requirements.txt
+	@printf 'cython\nsetuptools\n' | \
+		$(PIN) - -c constraints.txt --python-version 3.11 -o deploy/image/build.txt
+	@echo cyclonedx-bom | $(PIN) - --python-version 3.13 -o deploy/image/sbom.txt
 
 # The tools go to .cache/tools. `make test` uses them too if they are there.
 deploy-test: $(NATIVE)

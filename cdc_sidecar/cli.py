@@ -228,6 +228,19 @@ def status(
     raise typer.Exit(command.status(config, url=url, as_json=as_json))
 
 
+@app.command(epilog=examples("health"))
+def health(
+    config: ConfigOption = CONFIG,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Ask whether it streams or stands by (/readyz).")
+    ] = False,
+) -> None:
+    """Ask the sidecar on this host whether it works (/livez), as a HEALTHCHECK does."""
+    from cdc_sidecar.commands import health as command  # noqa: PLC0415 - fast start
+
+    raise typer.Exit(command.health(config, ready=ready))
+
+
 @position.command("show", epilog=examples("position show"))
 def position_show(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Show the position, the slot and the source, and whether the sidecar can continue."""

@@ -34,6 +34,10 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, str]]] = {
         "cdc-sidecar status --json | jq .slot": "the same for programs",
         "cdc-sidecar status > /dev/null || echo down": "exit status 0: it streams or stands by",
     },
+    "health": {
+        "cdc-sidecar health": "exit status 0: the process works, even while it waits",
+        "cdc-sidecar health --ready": "exit status 0: it streams or stands by",
+    },
     "position show": {"cdc-sidecar position show": "show whether the sidecar can continue"},
     "position accept-gap": {
         "cdc-sidecar position accept-gap": "show the gap",

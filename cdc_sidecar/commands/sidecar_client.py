@@ -18,8 +18,6 @@ from cdc_sidecar.errors import SidecarRefuses
 
 TIMEOUT: Final = 5.0
 """Seconds to wait for the sidecar, which answers from memory; then it counts as down."""
-_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
-"""Addresses that mean every interface, which a client cannot connect to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +30,7 @@ class Answer:
 
 def address_of(config: Config) -> str:
     """Return the URL of the configured HTTP address, as seen from this host."""
-    http = config.http
-    host = "127.0.0.1" if http.host in _EVERYWHERE else http.host
-    return f"{http.scheme}://{f'[{host}]' if ':' in host else host}:{http.port}"
+    return config.http.address.url(config.http.scheme)
 
 
 def ask(config: Config, path: str, url: str | None = None) -> Answer | None:

@@ -3,7 +3,6 @@
 import difflib
 import os
 import re
-import tomllib
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from cdc_sidecar.config.document import override, read_document
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.schema_files import read_schema_files
 from cdc_sidecar.config.secret import Secret, is_reference, parse_secret
-from cdc_sidecar.errors import ConfigInvalid, ConfigUnreadable, SecretUnavailable
+from cdc_sidecar.errors import ConfigInvalid, SecretUnavailable
 
-PREFIX = "CDC_SIDECAR__"
-"""The beginning of the variables that override a key. Levels are separated by "__", because keys
-contain a single "_". `CDC_SIDECAR_FAILPOINTS` is not an override.
-"""
 _READ_LATER = frozenset(
     {
         ("postgres", "dsn"),
@@ -31,8 +27,6 @@ _READ_LATER = frozenset(
     }
 )
 """Secrets that are read again for every connection, as are all values of `[kafka.client]`."""
-_DOTTED = frozenset({("kafka", "client"), ("topics", "config")})
-"""Tables whose keys contain dots; the name of a variable cannot contain a dot."""
 _NOT_YET: dict[tuple[str, ...], str] = {
     ("registry",): "an external registry is not supported in this version; the built-in one is used"
 }
@@ -59,8 +53,8 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         ConfigInvalid: keys or values are wrong; the error lists all of them.
 
     """
-    document = _read(path)
-    mistakes = list(_override(document, environment))
+    document = read_document(path)
+    mistakes = list(override(document, environment))
     referenced = list(_references(document, ()))
     mistakes += _resolve(document, ())
     mistakes += read_schema_files(document, path.parent)
@@ -76,52 +70,6 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         + "\n".join(f"  - {mistake}" for mistake in mistakes),
         hint="correct the file or the variables; config.example.toml shows every key",
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigUnreadable(
-            f"{path} does not exist",
-            hint="name the file with --config or CDC_SIDECAR_CONFIG, or write one with"
-            " `cdc-sidecar init`",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigUnreadable(
-            f"{path}: {type(error).__name__}",
-            hint="the file must be UTF-8, and the sidecar's user must be allowed to read it",
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigUnreadable(
-            f"{path} is not valid TOML: {error}",
-            hint="correct or remove the line that the message names; a text is in quotes:"
-            ' name = "orders"',
-        ) from error
-
-
-def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Write the variables `CDC_SIDECAR__A__B` into the document; yield mistakes."""
-    for name in sorted(name for name in environment if name.startswith(PREFIX)):
-        keys = tuple(name.removeprefix(PREFIX).lower().split("__"))
-        table, setting = keys[:2], keys[2:]
-        if setting and table in _DOTTED:
-            keys = (*table, "__".join(setting).replace("_", "."))
-        section = document
-        for key in keys[:-1]:
-            section = section.setdefault(key, {})
-            if not isinstance(section, dict):
-                yield f"{name}: a variable cannot override an entry of the list {key}"
-                break
-        else:
-            section[keys[-1]] = _parse_variable(environment[name])
-
-
-def _parse_variable(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _resolve(section: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:

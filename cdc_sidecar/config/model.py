@@ -282,8 +282,13 @@ class Config(Section):
     @property
     def control_socket(self) -> Path:
         """The configured socket, or one in the folder for temporary files."""
-        default = Path(tempfile.gettempdir()) / f"cdc-sidecar-{self.service.name}.sock"
-        return Path(self.snapshot.socket or default)
+        if self.snapshot.socket:
+            return Path(self.snapshot.socket)
+        try:
+            folder = tempfile.gettempdir()
+        except FileNotFoundError:  # nothing can be written anywhere
+            folder = "/tmp"  # noqa: S108 - the attempt to make the socket says why it fails
+        return Path(folder) / f"cdc-sidecar-{self.service.name}.sock"
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "Config":

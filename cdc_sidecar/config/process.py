@@ -1,32 +1,25 @@
 """How the process itself behaves: its HTTP server, its log, and how it ends."""
 
-import re
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cdc_sidecar.config.address import DEFAULT_LISTEN, Address, parse_address
 from cdc_sidecar.config.secret import SecretString
 from cdc_sidecar.config.section import Section
 from cdc_sidecar.config.units import Duration
 
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})")
-"""A host or an IPv6 address in brackets, and a port."""
-_MAX_PORT = 65535  # TCP has 16 bits for it
-
 
 def _address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[2]) > _MAX_PORT:
-        message = 'must be host:port, such as "0.0.0.0:9464"'
-        raise ValueError(message)
+    parse_address(text)
     return text
 
 
 class Http(Section):
     """The HTTP server for metrics, health, status and schemas: its address, and who may read."""
 
-    # the port that OpenTelemetry's Prometheus exporters use
-    listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0:9464"
+    listen: Annotated[str, AfterValidator(_address)] = DEFAULT_LISTEN
     # PEM files, read again when they change
     tls_certificate: Annotated[str, Field(min_length=1)] | None = None
     tls_key: Annotated[str, Field(min_length=1)] | None = None
@@ -48,19 +41,23 @@ class Http(Section):
         return "https" if self.tls_certificate else "http"
 
     @property
+    def address(self) -> Address:
+        """The address as host and port."""
+        return parse_address(self.listen)
+
+    @property
     def host(self) -> str:
         """The host of the address, without brackets."""
-        return self.listen.rpartition(":")[0].strip("[]")
+        return self.address.host
 
     @property
     def port(self) -> int:
         """The port of the address; 0 means any free port."""
-        return int(self.listen.rpartition(":")[2])
+        return self.address.port
 
     def page(self, port: int) -> str:
         """Return the URL of the status page as a person on this host opens it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read
-        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
+        return f"{replace(self.address, port=port).url(self.scheme)}/"
 
 
 class Log(Section):

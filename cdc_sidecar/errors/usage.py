@@ -45,6 +45,10 @@ class SidecarRefuses(UsageError, code="CDC-121", title="sidecar refuses the cred
     """A running sidecar answers a command, but requires other credentials."""
 
 
+class HttpUnasked(UsageError, code="CDC-122", title="HTTP address cannot be asked"):
+    """The port of `[http] listen` is 0, so that no command can know the one that was taken."""
+
+
 class DemoUnavailable(UsageError, code="CDC-130", title="demo cannot run"):
     """The extra `demo` is not installed, or the folder of the demo cannot be used."""
 

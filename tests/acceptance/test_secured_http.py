@@ -73,6 +73,7 @@ def test_commands_use_the_certificate_and_credentials_of_their_configuration_and
         assert secret not in client.get("/status", "token one")[1]
     assert sidecar.run("status").stdout.startswith(f"{secured.name} streams")
     assert sidecar.run("snapshot status").returncode == 1  # there was none
+    assert sidecar.run("health").stdout.startswith("healthy: https://")
     (tmp_path / "token").write_text("token two\n")
     assert client.get("/status", "token one")[0] == 401
     authority.issue("page")

@@ -223,7 +223,7 @@ FAMILIES: dict[str, list[Case]] = {
             "'2000-01-01 UTC'::timestamptz + %s::interval",
             since=15,
         ),
-        Case("timestamp(3)", _SINCE_2000, (), "'2000-01-01'::timestamp + %s::interval"),
+        Case("timestamp(3)", _SINCE_2000, (), "'2000-01-01'::timestamp + %s::interval", since=15),
         Case("interval", _INTERVAL, _INTERVAL_EDGES, since=15),
         Case("interval day to second(3)", _INTERVAL, _INTERVAL_EDGES, since=15),
     ],

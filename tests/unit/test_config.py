@@ -1,5 +1,6 @@
 """A file and the environment make a configuration."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,19 @@ def test_a_column_can_be_listed_by_all_the_names_that_it_has_had(loader: Loader)
 def test_a_transactional_id_can_be_chosen(loader: Loader) -> None:
     environment = {"CDC_SIDECAR__KAFKA__TRANSACTIONAL_ID": "mine"}
     assert loader.load(environment=environment).transactional_id == "mine"
+
+
+def test_a_root_on_which_nothing_can_be_written_has_a_path_for_the_socket(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", _find_none)
+    assert loader.load().control_socket == Path("/tmp/cdc-sidecar-orders.sock")  # noqa: S108
+    assert loader.load('[snapshot]\nsocket = "/run/x"').control_socket == Path("/run/x")
+
+
+def _find_none() -> str:
+    raise FileNotFoundError
 
 
 def test_an_ipv6_address_can_be_listened_on(loader: Loader) -> None:

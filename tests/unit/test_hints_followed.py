@@ -20,6 +20,7 @@ _FOLLOWED = {
     "CDC-110": "test_hints.py",
     "CDC-120": "test_hints_start.py",
     "CDC-121": "test_secured_http.py",
+    "CDC-122": "test_health_command.py",
     "CDC-201": "test_interfaces.py",
     "CDC-202": "test_refused_sources.py",
     "CDC-203": "test_sessions.py",

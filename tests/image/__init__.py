@@ -1,0 +1,1 @@
+"""The image, built from the unmodified Dockerfile and run with real servers: `make image-test`."""
