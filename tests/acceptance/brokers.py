@@ -27,6 +27,7 @@ _LEADER_CHANGED = {
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError._NOENT,  # noqa: SLF001 - the code of a partition of a new topic without a leader
     KafkaError.OFFSET_NOT_AVAILABLE,  # the new leader does not know its high watermark yet
 }
 IMPATIENT = """
