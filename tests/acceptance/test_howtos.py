@@ -11,6 +11,7 @@ from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import remove_topics
 from tests.acceptance.howto import DOCS, Operator, Page, prepared_operator
+from tests.monitoring.scaling import alerts
 
 
 @pytest.fixture
@@ -115,14 +116,16 @@ def test_every_alert_asks_for_series_that_a_sidecar_has_and_status_answers(
     operator: Operator,
 ) -> None:
     page = Page("monitor-it")
+    assert len(page.take_all("yaml")) == 2, "tests/monitoring/test_rules.py checks them"
+    assert [text.split()[0] for text in page.take_all("bash")] == ["kubectl", "promtool"]
     operator.configure(page.take("toml", "otlp_endpoint"))
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1)")
     operator.rows("orders", 1)
     metrics = operator.sidecar.scrape()
-    for expression in page.take_all("promql"):
-        for name in re.findall(r"cdc_sidecar_\w+", expression):
-            assert name in metrics, expression
+    for alert in alerts().values():
+        for name in re.findall(r"cdc_sidecar_\w+", alert["expr"]):
+            assert name in metrics, alert["expr"]
     text, as_json = page.take("sh", "cdc-sidecar status").splitlines()
     assert "streams and is up to date" in operator.sh(text)
     assert json.loads(operator.sh(as_json))["ready"] is True
