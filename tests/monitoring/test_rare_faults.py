@@ -3,47 +3,44 @@
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import psycopg
-import pytest
 
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, TABLES, Service, Services
 from tests.acceptance.own_postgres import ITEMS, metric
-from tests.monitoring.tools import fake_clock, needed
+from tests.monitoring.tools import needed
 from tests.monitoring.watching import Watching, watching
 from tests.waiting import await_true
 
 pytestmark = needed
 _ONLY_ITEMS: Final = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n'
+_AHEAD: Final = "import time\nreal = time.time\ntime.time = lambda: real() + 15.0\n"
+"""Python runs this when it starts: the clock of the process is 15 s ahead."""
 _LARGE: Final = (
     "SELECT count(pg_logical_emit_message(true, 'noise', repeat('x', 1000000)))"
     " FROM generate_series(1, 1100)"
 )
 
 
-@pytest.mark.skipif(fake_clock() is None, reason="libfaketime not installed: make monitoring-test")
 def test_a_wrong_clock_fires_and_so_does_the_latency_that_it_pretends(
-    watch: Watching, limited: PostgresServer, services: Services
+    watch: Watching, limited: PostgresServer, services: Services, tmp_path: Path
 ) -> None:
     service = services(limited, "clock")
     service.sql(*ITEMS)
-    ahead = {
-        "LD_PRELOAD": str(fake_clock()),
-        "FAKETIME": "+15s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    (tmp_path / "sitecustomize.py").write_text(_AHEAD)
+    service.sidecar.start(environment={"PYTHONPATH": str(tmp_path)})
+    service.sidecar.await_phase("streaming")
+    numbers = itertools.count()
+
+    def late() -> bool:
+        service.sql(f"INSERT INTO items VALUES ({next(numbers)}, 1, 'x')")
+        return "EventsLate" in watch.firing("clock")
+
     with watch.fires("EventsLate", "clock"), watch.fires("ClockSkewed", "clock"):
-        service.sidecar.start(environment={**ahead, "LD_PRELOAD": str(fake_clock())})
-        service.sidecar.await_phase("streaming")
         watch.watch(service.sidecar)
-        numbers = itertools.count()
-
-        def late() -> bool:
-            service.sql(f"INSERT INTO items VALUES ({next(numbers)}, 1, 'x')")
-            return "EventsLate" in watch.firing("clock")
-
         await_true(late, deadline=60, what="EventsLate fires")
     assert -16 < metric(service.sidecar, "postgres_clock_offset_seconds") < -14
 

@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager, their tools and libfaketime: installed ones, or those in `.cache`.
+"""Prometheus, Alertmanager and their tools: installed ones, or Debian's packages in `.cache`.
 
 `python -m tests.monitoring.tools` fetches Debian's packages of what is missing. Nothing is
 installed into the system.
@@ -25,7 +25,6 @@ _WITH_TEMPLATES: Final = (
 )
 """Starts a program that sees the unpacked files there; the system does not change."""
 _PACKAGES: Final = ("prometheus", "prometheus-alertmanager")
-_CLOCK: Final = "libfaketime"
 _NAMES: Final = {
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
@@ -66,14 +65,6 @@ def _starts(name: str) -> bool:
     return done.returncode == 0
 
 
-def fake_clock() -> Path | None:
-    """Return the library that gives a process another clock, or None if it is missing."""
-    for root in (_UNPACKED, Path("/")):
-        for path in root.glob("usr/lib/*/faketime/libfaketimeMT.so.1"):
-            return path
-    return None
-
-
 needed = pytest.mark.skipif(
     bool(missing()),
     reason=f"{', '.join(missing())} not installed: make monitoring-test fetches Debian's packages,"
@@ -83,8 +74,7 @@ needed = pytest.mark.skipif(
 
 def fetch() -> None:
     """Download the packages and unpack them; do nothing where apt-get is missing."""
-    wanted = [*(_PACKAGES if missing() else ()), *(() if fake_clock() else (_CLOCK,))]
-    if not wanted:
+    if not missing():
         return
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         print("no apt-get here: install Prometheus and Alertmanager, or these tests are skipped")
@@ -92,8 +82,8 @@ def fetch() -> None:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_FOLDER) as name:
         folder = Path(name)
-        print("fetching", *wanted)
-        subprocess.run(["apt-get", "download", "--quiet", *wanted], cwd=folder, check=True)
+        print("fetching", *_PACKAGES, "(30 MB)")
+        subprocess.run(["apt-get", "download", "--quiet", *_PACKAGES], cwd=folder, check=True)
         for package in folder.glob("*.deb"):
             subprocess.run(["dpkg", "--extract", package, _UNPACKED], check=True)
 
