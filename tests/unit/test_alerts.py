@@ -37,6 +37,13 @@ def test_every_alert_is_tested_to_fire_and_to_stay_silent(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _ALERTS)
+def test_every_alert_is_caused_on_real_servers(name: str) -> None:
+    short = f'"{name.removeprefix("CdcSidecar")}"'
+    live = (ROOT / "tests" / "monitoring").glob("test_*.py")
+    assert any(short in path.read_text(encoding="utf-8") for path in live)
+
+
+@pytest.mark.parametrize("name", _ALERTS)
 def test_every_alert_has_a_runbook(name: str) -> None:
     text = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
     assert text.startswith(f"# {name}\n")
