@@ -48,6 +48,9 @@ def test_nothing_fires_while_all_is_well(
     maker = services_in(tmp_path, own_kafka)
     make = next(maker)
     pair = [make(limited, "well", TABLES + MARKS + IMPATIENT) for _ in range(2)]
+    for service in pair:
+        socket = service.sidecar.config.with_suffix(".sock")
+        service.reconfigure("[snapshot]\n", f'[snapshot]\nsocket = "{socket}"\n')
     pair[0].sql(*ITEMS, "INSERT INTO items SELECT -n, n, 'old' FROM generate_series(1, 1000) n")
     with watching(_FACTOR) as watch:
         for service in pair:
