@@ -1,5 +1,6 @@
 """The metrics of snapshots; the rows are among the events, with op `r`."""
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -34,11 +35,19 @@ class SnapshotMetrics:
         registry.register(self._seconds)
         self._eta = make.unknown("snapshot_eta_seconds", "seconds until everything is read")
         self._waiting = make.gauge("snapshot_waiting", "1 while nothing is read, and why", "reason")
+        self.reading_since: float | None = None
+        """When the transaction began that reads rows now, on the monotonic clock."""
+        oldest = make.gauge("snapshot_oldest_xmin_seconds", "age of a transaction that reads rows")
+        oldest.set_function(self._age)
         self._reason: str | None = None
         for state in _CHUNKS:
             self._chunks.labels(state)
         for reason in _REASONS:
             self._waiting.labels(reason)
+
+    def _age(self) -> float:
+        since = self.reading_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def expect(self, table: str) -> None:
         """Show a table before its first chunk."""

@@ -41,6 +41,14 @@ class SnapshotReport:
         self._show_table(TableProgress(state))
         self._show_all()
 
+    def chunk_begun(self) -> None:
+        """Show since when a transaction reads rows, and holds back vacuum."""
+        self._metrics.reading_since = time.monotonic()
+
+    def chunk_ended(self) -> None:
+        """Show that none does."""
+        self._metrics.reading_since = None
+
     def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
         """Report, once, why nothing is read now."""
         self._metrics.wait(reason)

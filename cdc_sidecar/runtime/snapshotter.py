@@ -38,6 +38,12 @@ _BACK_OFF: Final = 2.0
 class SnapshotTelemetry(Protocol):
     """Receives the reports of the snapshot thread."""
 
+    def chunk_begun(self) -> None:
+        """Report that a transaction is about to begin that reads rows."""
+
+    def chunk_ended(self) -> None:
+        """Report that it has ended."""
+
     def snapshot_waits(self, reason: str, whom: Sequence[str] = ()) -> None:
         """Report why nothing is read now: `fence` or `lag`; `whom` it waits for."""
 
@@ -168,6 +174,7 @@ class Snapshotter:
     ) -> Chunk:
         self._throttle()
         began = time.monotonic()
+        self._telemetry.chunk_begun()
         try:
             chunk = reading.read(state)
             self._fact = ""
@@ -177,6 +184,8 @@ class Snapshotter:
             if final is None and (error.disposition is Disposition.RETRY or error.may_mend):
                 raise
             chunk = announce(reader, self._window, state, failed(state, final or error))
+        finally:
+            self._telemetry.chunk_ended()
         rate = state.rate or self._settings.max_rows_per_second
         if rate:
             self._stopping.wait(began + len(chunk.rows) / rate - time.monotonic())

@@ -53,6 +53,7 @@ def test_rows_older_than_the_slot_are_sent_once(make_service: Callable[..., Serv
     assert (snapshot["running"], snapshot["phases"]) == (False, {"done": 1})
     assert snapshot["tables"][0]["rows"] == 1000
     assert metric(service.sidecar, 'snapshot_tables{state="done"}') == 1
+    assert metric(service.sidecar, "snapshot_oldest_xmin_seconds") == 0
     assert {event.snapshot for event in rows} == {"true"}
     assert {event.snapshot for event in seen if event.op == "u"} == {"false"}
     service.sidecar.process.send_signal(signal.SIGTERM)

@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 
 from cdc_sidecar.events.commit_times import CommitTimes
+from cdc_sidecar.logs import get_logger
 from cdc_sidecar.metrics import Metrics, SidecarState
 from cdc_sidecar.metrics.durations import WeightedHistogram
 from cdc_sidecar.metrics.registry import Bound
 from cdc_sidecar.postgres.slot import SlotActivity
+from cdc_sidecar.runtime.snapshot_board import SnapshotBoard
+from cdc_sidecar.runtime.snapshot_report import SnapshotReport
 from tests.unit.test_watch import SLOT
 
 
@@ -123,3 +126,16 @@ def test_transactions_of_one_millisecond_are_one_moment_and_all_are_counted() ->
     assert list(times)[-2:] == [(1_000_500, 1), (5_000_000, 4)]
     assert times.first == 1_000_000
     assert CommitTimes().first is None
+
+
+def test_the_age_of_a_reading_transaction_grows_until_it_ends() -> None:
+    metrics = Metrics()
+    report = SnapshotReport(get_logger(), metrics.snapshot, SnapshotBoard())
+    name = "cdc_sidecar_snapshot_oldest_xmin_seconds"
+    assert f"{name} 0.0" in _lines(metrics)
+    report.chunk_begun()
+    (first,) = [line for line in _lines(metrics) if line.startswith(f"{name} ")]
+    (second,) = [line for line in _lines(metrics) if line.startswith(f"{name} ")]
+    assert 0 < float(first.split()[1]) < float(second.split()[1])
+    report.chunk_ended()
+    assert f"{name} 0.0" in _lines(metrics)
