@@ -19,7 +19,7 @@ _LONGEST: Final = (
     *("test_snapshot", "test_status", "test_hints_brokers", "test_interfaces"),
     *("test_snapshot_stalled", "test_snapshot_tables", "test_leftovers", "test_check"),
     *("test_unreported_gaps", "test_failover", "test_snapshot_gaps", "test_ways_through"),
-    *("test_demo", "test_outage", "test_wheel", "test_cluster"),
+    *("test_demo", "test_outage", "test_wheel", "test_cluster", "test_mistakes"),
 )
 """The acceptance tests that take longest, by file and in that order."""
 SLOTS = {"max_replication_slots": 50, "max_wal_senders": 50}  # for all tests of a process

@@ -1,5 +1,6 @@
 """The sidecar as a user runs it: a process, a configuration file and an HTTP port."""
 
+import http.client
 import json
 import os
 import re
@@ -105,7 +106,7 @@ class Sidecar:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):  # it is gone, or ends while it answers
             return 0, ""
 
     def scrape(self) -> str:

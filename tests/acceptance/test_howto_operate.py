@@ -42,7 +42,7 @@ def test_the_checklist_names_lines_of_the_check_and_its_commands_work(operator: 
     operator.sidecar.start_and_stream()
     printed = operator.sh(page.take("sh", "cdc-sidecar check"))
     assert " 0 faults" in printed
-    subjects = {line[6:].partition(":")[0] for line in printed.splitlines()}
+    subjects = [line.strip().partition(" ")[2].strip() for line in printed.splitlines()]
     for wanted in _CHECKED.findall(text):
         assert any(subject.startswith(wanted) for subject in subjects), wanted
     for command in _COMMAND.findall(text):

@@ -209,7 +209,7 @@ def test_the_configuration_beside_a_service_streams_and_its_graces_fit(operator:
     page = Page("deploy-beside-a-service")
     (toml,) = page.take_all("toml")
     operator.config.write_text(toml, encoding="utf-8")
-    build, run = page.take_all("bash")
+    build, bill, run = page.take_all("bash")
     assert " 0 faults" in operator.sh("cdc-sidecar check --config orders.toml")
     operator.sidecar.start_and_stream()
     operator.sql("INSERT INTO orders VALUES (1, 'placed')")
@@ -219,4 +219,5 @@ def test_the_configuration_beside_a_service_streams_and_its_graces_fit(operator:
     (container,) = re.findall(r"--stop-timeout (\d+)", run)
     assert int(grace) + 10 < int(container)
     assert "docker build" in build
+    assert "sbom.cdx.json" in bill
     page.assert_taken()

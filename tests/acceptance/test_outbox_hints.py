@@ -125,7 +125,7 @@ def test_all_schemas_that_are_wrong_are_reported_at_once(
     (folder / "noted.avsc").write_text('{"type": "record", "name": "Noted"}')
     refused = service.sidecar.run("check")
     assert refused.returncode == 2
-    assert refused.stderr.count("events.Noted.schema") == 2
+    assert refused.stdout.count("events.Noted.schema") == 2
     (folder / "noted.avsc").unlink()
     missing = service.sidecar.run("check")
-    assert missing.stderr.count("noted.avsc does not exist") == 2
+    assert missing.stdout.count("noted.avsc does not exist") == 2

@@ -38,7 +38,7 @@ def _follow_halt(service: Service) -> dict[str, Any]:
     """Start the sidecar, and follow the hint with which it halts."""
     service.sidecar.start()
     halt = halt_of(service.sidecar)
-    follow(service, {"detail": halt["fact"], "cause": "", "hint": halt["hint"]})
+    follow(service, {"fact": halt["fact"], "cause": "", "hint": halt["hint"]})
     return halt
 
 
