@@ -36,7 +36,7 @@ CORE = (
 )
 """Delivery, events, outboxes, snapshots, faults of transactions, take-over, schemas, types."""
 _ROOT = Path(__file__).parents[2]
-_PROCESSES = "3"
+_PROCESSES = "4"
 
 
 @dataclass(frozen=True, slots=True)
