@@ -11,6 +11,17 @@ from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
 _CA = x509.BasicConstraints(ca=True, path_length=None)
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 _HERE = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
 
 
@@ -22,11 +33,17 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("authority")
         builder = _builder("authority", self._name, self._key).add_extension(_CA, critical=True)
+        subject = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        builder = builder.add_extension(subject, critical=False)
+        builder = builder.add_extension(_SIGNS, critical=True)
         self.certificate_path = folder / "kafka_ca.pem"
         self.certificate_path.write_bytes(self._sign(builder))
 
     def _sign(self, builder: x509.CertificateBuilder) -> bytes:
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        """Sign a certificate; Python 3.13 insists on the identifier of the authority's key."""
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        signed = builder.add_extension(issuer, critical=False).sign(self._key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, name: str, password: bytes | None = None) -> tuple[Path, Path]:
         """Write a certificate and its key; return the paths of both."""
