@@ -128,8 +128,9 @@ lint: $(NATIVE)
 
 # Without a C compiler nothing is built, and the plain Python twins are used.
 $(NATIVE): $(wildcard cdc_sidecar/events/*.pyx cdc_sidecar/events/*.pxd) setup.py | $(ENVIRONMENT)
-	@for source in $?; do \
-		[ -n "$$(find cdc_sidecar/events -name '*.so' -newer $$source)" ] && continue; \
+	@binaries="*$$($(RUN)python -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')"; \
+	for source in $?; do \
+		[ -n "$$(find cdc_sidecar/events -name "$$binaries" -newer $$source)" ] && continue; \
 		$(RUN)python setup.py -q build_ext --inplace; break; \
 	done
 	@touch $@

@@ -1,6 +1,7 @@
 """Builds the compiled hot path if there is a C compiler; everything else is in pyproject.toml."""
 
 from pathlib import Path
+from sysconfig import get_config_var
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -19,12 +20,13 @@ NATIVE = [
 
 
 class FreshBuild(build_ext):
-    """Removes earlier builds: without a compiler no stale binary may remain."""
+    """Removes earlier builds for this Python: without a compiler no stale binary may remain."""
 
     def run(self) -> None:
         """Build."""
         self.force = True
-        for stale in (*PACKAGE.glob("*.so"), *Path("build").rglob("*.so")):
+        binaries = f"*{get_config_var('EXT_SUFFIX')}"
+        for stale in (*PACKAGE.glob(binaries), *Path("build").glob(f"lib.*/**/{binaries}")):
             stale.unlink()
         super().run()
 

@@ -176,8 +176,8 @@ def check(
 ) -> None:
     """Check the configuration against the running Postgres and Kafka.
 
-    Prints one line for each check, and a hint for each fault and each warning. The exit status is
-    1 if there is a fault, and 2 if the configuration cannot be used.
+    Prints one line for each check, and a hint for each fault and each warning.
+    The exit status is 1 if there is a fault, and 2 if the configuration cannot be used.
     """
     from cdc_sidecar.commands import check as command  # noqa: PLC0415 - fast start
 

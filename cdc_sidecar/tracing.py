@@ -7,7 +7,7 @@ it. Nothing is done for a row. The packages are imported only if tracing is conf
 import threading
 import time
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from cdc_sidecar.config.tracing import Tracing
 
@@ -17,35 +17,15 @@ _FLUSH_TIMEOUT: Final = 1.0
 """Seconds that the end of the process waits for the last spans."""
 
 
-class Tracer(Protocol):
-    """Makes a span of each transaction that is in the sample."""
-
-    def committed(self, seconds: float, facts: Mapping[str, str | int]) -> None:
-        """Record a transaction that took `seconds` and was committed just now."""
-
-    def close(self) -> None:
-        """Send what waits, but do not wait long."""
-
-
-class NoTracer:
-    """Makes no span."""
-
-    def committed(self, seconds: float, facts: Mapping[str, str | int]) -> None:
-        """Record nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def tracer_of(config: Tracing, service: str, version: str) -> Tracer:
-    """Return the tracer of a configuration; `service` and `version` are those of the resource."""
+def tracer_of(config: Tracing, service: str, version: str) -> "Tracer | None":
+    """Return the tracer that is configured; `service` and `version` are those of the resource."""
     if config.otlp_endpoint is None:
-        return NoTracer()
-    return _OtlpTracer(config.otlp_endpoint, config.sample_ratio, service, version)
+        return None
+    return Tracer(config.otlp_endpoint, config.sample_ratio, service, version)
 
 
-class _OtlpTracer:
-    """Sends spans to a collector by OTLP over HTTP."""
+class Tracer:
+    """Makes a span of each transaction in the sample, and sends it by OTLP over HTTP."""
 
     def __init__(self, endpoint: str, ratio: float, service: str, version: str) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra

@@ -15,6 +15,7 @@ from typing import Any, Final
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.process import Http
 from cdc_sidecar.errors import SidecarRefuses
+from cdc_sidecar.http.probe import accepting_only
 
 TIMEOUT: Final = 5.0
 """Seconds to wait for the sidecar, which answers from memory; then it counts as down."""
@@ -92,12 +93,12 @@ def _opener(http: Http, *, given: bool) -> urllib.request.OpenerDirector:
 def _trust(certificate: str, *, given: bool) -> ssl.SSLContext:
     """Return the context that trusts the configured certificate itself.
 
-    At the configured address, no other certificate is accepted, and it may name any host: this host
-    is asked by an address that it need not name. At a given URL, the usual authorities count too,
-    and the name is checked.
+    At the configured address, no other certificate is accepted. At a given URL, the usual
+    authorities count too, and the name is checked.
     """
-    context = ssl.create_default_context() if given else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = given
+    if not given:
+        return accepting_only(certificate)
+    context = ssl.create_default_context()
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(certificate)
     return context

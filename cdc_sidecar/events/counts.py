@@ -1,7 +1,7 @@
 """Counts of events and of other changes; they are added to the metrics after Kafka's commit."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Counted(StrEnum):
@@ -13,6 +13,10 @@ class Counted(StrEnum):
     UNCHANGED = "column values that the server did not send"
     SKIPPED_TRUNCATES = "truncates that are not sent"
     OUTBOX_UPDATES = "updates of outbox rows"
+
+
+PUBLISHED: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
+"""The kinds of counts that are events on Kafka."""
 
 
 class Count(NamedTuple):

@@ -47,10 +47,10 @@ class Handler(BaseHTTPRequestHandler):
         if path_of(self.path) == EVENTS and self._is_allowed():
             self._stream()
         else:
-            self._serve(lambda path, _: self.pages.get(path, self.headers.get("Accept", "")))
+            self.do_HEAD()
 
     def do_HEAD(self) -> None:
-        """Answer a HEAD."""
+        """Answer a HEAD, or any GET but that of a stream; `_answer` leaves the body out."""
         self._serve(lambda path, _: self.pages.get(path, self.headers.get("Accept", "")))
 
     def do_POST(self) -> None:

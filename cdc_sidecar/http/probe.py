@@ -48,8 +48,6 @@ class Target:
     def connect(self) -> HTTPConnection:
         """Return a connection that is not open yet.
 
-        Only the configured certificate is accepted, whatever host it names.
-
         Raises:
             OSError: the certificate cannot be read.
 
@@ -57,11 +55,24 @@ class Target:
         host, port = self.address.reachable_host, self.address.port
         if self.certificate is None:
             return HTTPConnection(host, port, timeout=_TIMEOUT)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(self.certificate)
+        context = accepting_only(self.certificate)
         return HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
+
+
+def accepting_only(certificate: str) -> ssl.SSLContext:
+    """Return a context that accepts this certificate, whatever host it names, and no other.
+
+    A command asks its own host by an address that the certificate need not name.
+
+    Raises:
+        OSError: the certificate cannot be read.
+
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(certificate)
+    return context
 
 
 def configured_target(path: Path, environment: Mapping[str, str] = os.environ) -> Target:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from cdc_sidecar.runtime.watch import SOON
 from cdc_sidecar.wording import span
 
 Body = Mapping[str, Any]
@@ -129,13 +130,11 @@ def _slot(body: Body) -> Situation | None:
     if _lost(body):
         return _lost(body)
     left = body["slot"].get("seconds_left")
-    if left is not None and left < _SOON:
+    if left is not None and left < SOON:
         return Situation(Tone.BAD, _IN_DANGER, Alert.SLOT_TIME_LEFT)
     return _SLOT.get(body["slot"]["wal_status"])
 
 
-_SOON: Final = 3600.0
-"""Seconds left from which the slot is in danger, as in the warnings."""
 _IN_DANGER: Final = (
     "The server may remove WAL that was not read. Raise max_slot_wal_keep_size and reload the"
     " server now; then find out why the sidecar is behind."

@@ -10,7 +10,7 @@ from cdc_sidecar.checks.preflight import captured
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.capture import Capture
-from cdc_sidecar.events.counts import Counted
+from cdc_sidecar.events.counts import PUBLISHED
 from cdc_sidecar.events.message import COLLECTION
 from cdc_sidecar.events.names import message_topic, table_topic
 from cdc_sidecar.postgres.catalog import PublishedTable
@@ -24,7 +24,6 @@ _TYPES: Final = 20
 """Event types of one outbox that are counted apart."""
 OTHER: Final = "other"
 """The event types beyond them."""
-_KINDS: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
 _SPANS: Final = 6
 _SPAN: Final = 10.0
 """Seconds: the rate of a table is that of the last six spans, the present one included."""
@@ -101,15 +100,12 @@ class Activity:
         """Add a committed Kafka transaction; `now` is seconds since 1970."""
         span = int(self._clock() / _SPAN)
         for (counted, name, detail), count in batch.counts.items():
-            if counted in _KINDS:
+            if counted in PUBLISHED:
                 self.events += count
                 tally = self._tallies.get(name)
                 if tally:
                     tally.add(detail, count, span, now)
         self.bytes += batch.size
-        for moment, transactions in batch.commits:
-            if transactions:
-                self.latencies.add(max(0.0, now - moment / 1e6), transactions)
 
     def as_json(self) -> dict[str, Any]:
         """Return the origins for `/status`: the most active ones, and how many are left out."""

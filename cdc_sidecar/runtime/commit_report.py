@@ -1,10 +1,9 @@
 """Reports of committed Kafka transactions: to the metrics, the rates and the log."""
 
 import time
-from typing import Final
 
 from cdc_sidecar.events.batch import Batch
-from cdc_sidecar.events.counts import Counted
+from cdc_sidecar.events.counts import PUBLISHED, Counted
 from cdc_sidecar.events.registry.records import LAYOUT
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
@@ -13,8 +12,6 @@ from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.open_transaction import OpenTransaction
 from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.tracing import Tracer
-
-_EVENTS: Final = (Counted.EVENTS, Counted.OUTBOX_EVENTS)
 
 
 class CommitReport:
@@ -26,7 +23,7 @@ class CommitReport:
         metrics: Metrics,
         log: Logger,
         minute: Minute | None,
-        tracer: Tracer,
+        tracer: Tracer | None,
     ) -> None:
         self._board = board
         self._metrics = metrics
@@ -46,15 +43,17 @@ class CommitReport:
         metrics.bytes.inc(batch.size)
         metrics.events.count(batch.counts)
         metrics.position.set(batch.position.end_lsn)
-        events = sum(n for (counted, *_), n in batch.counts.items() if counted in _EVENTS)
+        events = sum(n for (counted, *_), n in batch.counts.items() if counted in PUBLISHED)
         self._board.rates.add(events, batch.size, batch.transactions)
         self._board.activity.committed(batch, now)
         if self._minute:
             self._minute.add(events, batch.transactions)
         self._observe(batch, now)
-        self._trace(transaction, events)
+        if self._tracer:
+            self._trace(self._tracer, transaction, events)
 
-    def _trace(self, transaction: OpenTransaction, events: int) -> None:
+    @staticmethod
+    def _trace(tracer: Tracer, transaction: OpenTransaction, events: int) -> None:
         batch = transaction.batch
         facts: dict[str, str | int] = {
             "cdc.position": format_lsn(batch.position.end_lsn),
@@ -64,15 +63,16 @@ class CommitReport:
             "messaging.system": "kafka",
             "messaging.batch.message_count": transaction.records + 1,
         }
-        self._tracer.committed(time.monotonic() - transaction.began, facts)
+        tracer.committed(time.monotonic() - transaction.began, facts)
 
     def _observe(self, batch: Batch, now: float) -> None:
-        """Observe the latency of every source transaction."""
+        """Observe the latency of every source transaction, for a scrape and for the page."""
         late = 0.0
         for moment, transactions in batch.commits:
             late = max(0.0, now - moment / 1e6)
             if transactions:
                 self._metrics.latency.observe(late, transactions)
+                self._board.activity.latencies.add(late, transactions)
         if batch.transactions:
             self._metrics.outbox.late(batch.counts, late)
 

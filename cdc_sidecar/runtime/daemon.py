@@ -134,7 +134,8 @@ class Daemon:
             endpoint.stop()
             control.stop()
             resources.database.close()
-            self._tracer.close()
+            if self._tracer:
+                self._tracer.close()
 
     def _start(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         """Start a thread that lives as long as the process."""

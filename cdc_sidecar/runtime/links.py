@@ -8,14 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 from cdc_sidecar.errors import PostgresRefused, PostgresUnavailable
-from cdc_sidecar.runtime.status import Phase, Status
+from cdc_sidecar.runtime.status import WITHOUT_KAFKA, Phase, Status
 from cdc_sidecar.wording import first_line
 
 _POSTGRES_AWAY = frozenset({PostgresUnavailable.code, PostgresRefused.code})
 _CONNECTED = frozenset({Phase.WAITING, Phase.CLAIMING, Phase.STREAMING})
 """Phases that a session enters only on a connection to Postgres."""
-_WITHOUT_KAFKA = frozenset({Phase.WAITING, Phase.HALTED, Phase.STOPPED})
-"""Phases in which nothing is asked of Kafka."""
 
 
 class LinkState(StrEnum):
@@ -65,9 +63,9 @@ class Links:
 
 
 def _kafka(status: Status) -> tuple[LinkState, str | None]:
-    if status.phase in _WITHOUT_KAFKA:
+    if status.phase in WITHOUT_KAFKA:
         return LinkState.UNUSED, None
     if status.kafka_reachable:
         return LinkState.CONNECTED, None
-    asked = status.kafka_since is not None or status.kafka_reason is not None
-    return LinkState.AWAY if asked else LinkState.UNKNOWN, status.kafka_reason
+    state = LinkState.AWAY if status.kafka_asked else LinkState.UNKNOWN
+    return state, status.kafka_reason

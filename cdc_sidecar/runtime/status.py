@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from cdc_sidecar.events import twin
 from cdc_sidecar.kafka.position import instance
@@ -30,6 +30,10 @@ class Phase(Enum):
     HALTED = "halted"
 
 
+WITHOUT_KAFKA: Final = frozenset({Phase.WAITING, Phase.HALTED, Phase.STOPPED})
+"""Phases in which nothing is asked of Kafka."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """One snapshot; times are seconds since 1970."""
@@ -47,7 +51,7 @@ class Status:
     phase_since: float = 0.0
     kafka_reachable: bool = False
     kafka_asked: bool = False  # whether anything is known of Kafka yet
-    kafka_since: float | None = None  # when that last changed
+    kafka_since: float | None = None  # when kafka_reachable last changed
     kafka_reason: str | None = None  # why it is not, as far as the client library knows
     session: int = 0
     position: int = 0  # LSN
@@ -71,7 +75,7 @@ class Status:
     @property
     def kafka_answers(self) -> bool | None:
         """Whether Kafka answers; None while it is not asked: before a session, or in none."""
-        asked = self.kafka_asked and self.phase not in (Phase.WAITING, Phase.HALTED, Phase.STOPPED)
+        asked = self.kafka_asked and self.phase not in WITHOUT_KAFKA
         return self.kafka_reachable if asked else None
 
     @property

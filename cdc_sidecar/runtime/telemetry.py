@@ -31,7 +31,7 @@ from cdc_sidecar.runtime.session_log import report_end
 from cdc_sidecar.runtime.status import Phase, Status
 from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.runtime.watch import Assessment, Reading
-from cdc_sidecar.tracing import NoTracer, Tracer
+from cdc_sidecar.tracing import Tracer
 
 _WITHOUT_LOCK: Final = (
     *(Phase.STARTING, Phase.WAITING, Phase.BACKING_OFF, Phase.STOPPED, Phase.HALTED),
@@ -56,7 +56,7 @@ class Telemetry:
         self.log = log
         self._outages = outages or Outages()
         self._minute = minute
-        self._tracer = tracer or NoTracer()
+        self._tracer = tracer
         self._committed = CommitReport(board, metrics, log, minute, self._tracer)
 
     def of_session(self, number: int) -> "Telemetry":

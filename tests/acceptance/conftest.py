@@ -12,8 +12,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker
-from cdc_sidecar.servers.postgres import PostgresServer
+from cdc_sidecar.servers.postgres import PostgresServer, Setting
 from tests.acceptance.events import Oracle, assert_same_events, read_events
+from tests.acceptance.howto import Operator, prepared_operator
 from tests.acceptance.sidecar import CONFIG, Sidecar
 from tests.waiting import await_true
 
@@ -128,6 +129,25 @@ def service(make_service: Callable[..., Service]) -> Service:
         "CREATE PUBLICATION cdc FOR ALL TABLES",
     )
     return made
+
+
+@pytest.fixture
+def untuned() -> Iterator[PostgresServer]:
+    """Yield a server as it is installed, whose only slot is in use."""
+    settings: dict[str, Setting] = {"wal_level": "replica", "max_replication_slots": 1}
+    with PostgresServer(settings=settings, fsync=False) as server:
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("SELECT pg_create_physical_replication_slot('other')")
+        yield server
+
+
+@pytest.fixture
+def operator(
+    database: str, postgres: PostgresServer, kafka: KafkaBroker, tmp_path: Path
+) -> Iterator[Operator]:
+    """Yield an operator who has followed the README; no sidecar runs yet."""
+    with prepared_operator(tmp_path, database, kafka.bootstrap_servers, postgres) as made:
+        yield made
 
 
 Services = Callable[..., Service]

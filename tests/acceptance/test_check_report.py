@@ -118,16 +118,6 @@ def _follow(service: Service, admin: AdminClient, hint: str) -> None:
         admin.incremental_alter_configs([resource])[resource].result(20)
 
 
-@pytest.fixture
-def untuned() -> Iterator[PostgresServer]:
-    """Yield a server as it is installed, whose only slot is in use."""
-    settings: dict[str, Setting] = {"wal_level": "replica", "max_replication_slots": 1}
-    with PostgresServer(settings=settings, fsync=False) as server:
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute("SELECT pg_create_physical_replication_slot('other')")
-        yield server
-
-
 def test_every_setting_of_a_server_that_is_wrong_is_told_in_one_run(
     services: Services, untuned: PostgresServer
 ) -> None:

@@ -1,26 +1,15 @@
 """The hints of errors about the server, slots and publications work when they are followed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psycopg
-import pytest
 
 from cdc_sidecar.servers.kafka import KafkaBroker
-from cdc_sidecar.servers.postgres import PostgresServer, Setting
+from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, TABLES, Service, Services
 from tests.acceptance.obeying import Person
 from tests.acceptance.own_postgres import ITEMS
 from tests.conftest import new_database
-
-
-@pytest.fixture
-def untuned() -> Iterator[PostgresServer]:
-    """Yield a server as it is installed, whose only slot is in use."""
-    settings: dict[str, Setting] = {"wal_level": "replica", "max_replication_slots": 1}
-    with PostgresServer(settings=settings, fsync=False) as server:
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute("SELECT pg_create_physical_replication_slot('other')")
-        yield server
 
 
 def test_after_the_hints_about_the_servers_settings_it_runs(

@@ -4,15 +4,12 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from cdc_sidecar_client.inbox import Inbox
 
-from cdc_sidecar.servers.kafka import KafkaBroker
-from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import remove_topics
-from tests.acceptance.howto import Operator, Page, prepared_operator
+from tests.acceptance.howto import Operator, Page
 from tests.waiting import await_true
 
 _OUTBOX = """
@@ -30,20 +27,17 @@ _PLACED = {"customer": "Ada", "total": 10.25, "placed_at": "2026-01-02T03:04:05Z
 
 
 @pytest.fixture
-def operator(
-    database: str, postgres: PostgresServer, kafka: KafkaBroker, tmp_path: Path
-) -> Iterator[Operator]:
-    """Yield an operator whose sidecar publishes an outbox; billing uses the same database."""
-    with prepared_operator(tmp_path, database, kafka.bootstrap_servers, postgres) as made:
-        remove_topics(made.kafka, "outbox.event.")
-        made.sql(_OUTBOX)
-        made.configure(_CONFIG)
-        made.sh("cdc-sidecar setup-sql --config orders.toml --diff > outbox.sql")
-        made.sql((tmp_path / "outbox.sql").read_text())
-        made.sidecar.start_and_stream()
-        registry = f"http://127.0.0.1:{made.sidecar.port}"
-        made.environment.update(KAFKA=made.kafka, REGISTRY=registry, BILLING=made.dsn)
-        yield made
+def operator(operator: Operator) -> Operator:
+    """Return an operator whose sidecar publishes an outbox; billing uses the same database."""
+    remove_topics(operator.kafka, "outbox.event.")
+    operator.sql(_OUTBOX)
+    operator.configure(_CONFIG)
+    operator.sh("cdc-sidecar setup-sql --config orders.toml --diff > outbox.sql")
+    operator.sql((operator.config.parent / "outbox.sql").read_text())
+    operator.sidecar.start_and_stream()
+    registry = f"http://127.0.0.1:{operator.sidecar.port}"
+    operator.environment.update(KAFKA=operator.kafka, REGISTRY=registry, BILLING=operator.dsn)
+    return operator
 
 
 @contextmanager

@@ -1,16 +1,12 @@
 """The pages for those who run the sidecar are right: checklist, sizes, troubles, upgrade, move."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
-import pytest
 from psycopg.conninfo import make_conninfo
 
-from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
-from tests.acceptance.howto import DOCS, ROLE, Operator, Page, prepared_operator
+from tests.acceptance.howto import DOCS, ROLE, Operator, Page
 from tests.waiting import await_true
 
 _COMMAND = re.compile(r'`(psql "\$OWNER" [^`]+)`')
@@ -22,15 +18,6 @@ SELECT pg_create_logical_replication_slot('debezium', 'pgoutput');
 INSERT INTO orders VALUES (1), (2);
 INSERT INTO orders VALUES (3);
 """
-
-
-@pytest.fixture
-def operator(
-    database: str, postgres: PostgresServer, kafka: KafkaBroker, tmp_path: Path
-) -> Iterator[Operator]:
-    """Yield an operator who has followed the README; no sidecar runs yet."""
-    with prepared_operator(tmp_path, database, kafka.bootstrap_servers, postgres) as made:
-        yield made
 
 
 def _text(name: str) -> str:

@@ -1,25 +1,18 @@
 """The how-to about snapshots works as it is written."""
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.servers.kafka import KafkaBroker
-from cdc_sidecar.servers.postgres import PostgresServer
-from tests.acceptance.howto import Operator, Page, prepared_operator
+from tests.acceptance.howto import Operator, Page
 from tests.waiting import await_true
 
 
 @pytest.fixture
-def operator(
-    database: str, postgres: PostgresServer, kafka: KafkaBroker, tmp_path: Path
-) -> Iterator[Operator]:
-    """Yield an operator who has followed the README; no sidecar runs yet."""
-    with prepared_operator(tmp_path, database, kafka.bootstrap_servers, postgres) as made:
-        made.sql("INSERT INTO orders VALUES (1, 'new'), (2, 'paid')")
-        yield made
+def operator(operator: Operator) -> Operator:
+    """Return an operator who has followed the README, and whose table has rows."""
+    operator.sql("INSERT INTO orders VALUES (1, 'new'), (2, 'paid')")
+    return operator
 
 
 def _start(operator: Operator) -> None:

@@ -2,25 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cdc_sidecar.servers.kafka import KafkaBroker
-from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.brokers import remove_topics
-from tests.acceptance.howto import DOCS, Operator, Page, prepared_operator
+from tests.acceptance.howto import DOCS, Operator, Page
 from tests.monitoring.scaling import alerts
-
-
-@pytest.fixture
-def operator(
-    database: str, postgres: PostgresServer, kafka: KafkaBroker, tmp_path: Path
-) -> Iterator[Operator]:
-    """Yield an operator who has followed the README; no sidecar runs yet."""
-    with prepared_operator(tmp_path, database, kafka.bootstrap_servers, postgres) as made:
-        yield made
 
 
 def test_a_table_is_added_and_removed_without_losing_a_row(operator: Operator) -> None:
