@@ -106,10 +106,15 @@ _NO_FEEDBACK: Final = Advice(
 )
 
 
-def advise_on_server(server: SourceServer, around: Surroundings) -> Iterator[Advice]:
-    """Yield the warnings about settings of the server."""
+def advise_on_version(server: SourceServer) -> Iterator[Advice]:
+    """Yield the warning about a version that is newer than those that were tested."""
     if server.version > NEWEST_VERSION:
         yield _NOT_TESTED.of(release=server.release)
+
+
+def advise_on_server(server: SourceServer, around: Surroundings) -> Iterator[Advice]:
+    """Yield the warnings about the version and the settings of the server."""
+    yield from advise_on_version(server)
     if server.max_slot_wal_keep_size == "-1":
         yield _WITHOUT_LIMIT
     if around.idle_slot_timeout:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from cdc_sidecar.checks.advice import advise_on_version
 from cdc_sidecar.config.identity import config_fingerprint
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.config.shown import shown_config
@@ -105,9 +106,12 @@ class Telemetry:
         self.board.backlog = Backlog(idle_since=time.time() - (0.0 if math.isnan(lag) else lag))
 
     def source_examined(self, server: SourceServer) -> None:
-        """Show the server and the database that a session reads."""
+        """Show the server and the database that a session reads; warn of an untested version."""
         self.main_beat()
         self.postgres_reached()
+        if server.release != self.now.server_version:
+            for advice in advise_on_version(server):
+                self.log.warning(advice.name, fact=advice.fact, hint=advice.hint)
         self.board.update(server_version=server.release, database=server.database)
 
     def position_claimed(self, record: PositionRecord) -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from cdc_sidecar.checks.advice import (
     Advice,
@@ -14,10 +16,14 @@ from cdc_sidecar.checks.advice import (
 )
 from cdc_sidecar.errors import ServerUnsupported
 from cdc_sidecar.kafka.topic import Topic
+from cdc_sidecar.metrics import Metrics
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.server import SourceServer, check_version
 from cdc_sidecar.postgres.slot import SlotStatus
 from cdc_sidecar.postgres.surroundings import Surroundings
+from cdc_sidecar.runtime.status import Status
+from cdc_sidecar.runtime.status_board import StatusBoard
+from cdc_sidecar.runtime.telemetry import Telemetry
 from tests.unit.config_file import Loader
 
 _SERVER: Final = SourceServer(
@@ -112,3 +118,15 @@ def test_a_newer_server_is_no_reason_to_refuse_and_an_older_one_is() -> None:
     check_version(replace(_SERVER, version=190000))
     with pytest.raises(ServerUnsupported, match=r"PostgreSQL 13\.9 is too old"):
         check_version(replace(_SERVER, version=130009))
+
+
+def test_the_log_of_run_says_once_that_the_version_was_not_tested() -> None:
+    board = StatusBoard(Status("s", "slot", "id", "0", 0.0))
+    telemetry = Telemetry(board, Metrics(), structlog.get_logger())
+    newer = replace(_SERVER, version=190000)
+    with capture_logs() as logged:
+        for server in (_SERVER, newer, newer):
+            telemetry.source_examined(server)
+    (warning,) = (line for line in logged if line["log_level"] == "warning")
+    assert warning["event"] == "postgres_not_tested"
+    assert "PostgreSQL 19.0 is newer" in warning["fact"]
