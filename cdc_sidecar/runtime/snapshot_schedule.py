@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from cdc_sidecar.checks.snapshots import check_request
@@ -56,15 +56,14 @@ class SnapshotSchedule:
             )
 
     @property
-    def next_table(self) -> int | None:
-        """The next table that is to be read."""
-        open_ = (oid for oid in self._tables if _is_due(self._window.state(oid)))
-        return next(open_, None)
+    def due(self) -> Iterator[int]:
+        """The tables that are to be read, in their order."""
+        return (oid for oid in self._tables if _is_due(self._window.state(oid)))
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
-        return self.next_table is None and not self.has_request
+        return next(self.due, None) is None and not self.has_request
 
     @property
     def has_request(self) -> bool:

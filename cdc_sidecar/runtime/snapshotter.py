@@ -5,7 +5,6 @@ few chunks may be under way.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -14,7 +13,6 @@ from cdc_sidecar.config.model import Postgres, Snapshot
 from cdc_sidecar.errors import Disposition, SidecarError
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import PREFIX, Chunk
-from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.window import SnapshotWindow, failed
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.postgres.chunks import ChunkReader
@@ -22,9 +20,8 @@ from cdc_sidecar.runtime.crash import CrashGuard
 from cdc_sidecar.runtime.markers import announce
 from cdc_sidecar.runtime.snapshot_schedule import SnapshotSchedule
 from cdc_sidecar.runtime.table_reading import TableReading
+from cdc_sidecar.runtime.under_way import UnderWay
 
-_IN_FLIGHT: Final = 2
-"""Chunks under way: one is read while the other one passes through the stream."""
 _POLL: Final = 0.1
 """Seconds between two looks at something that must pass: transactions, lag, a settled chunk."""
 _IDLE: Final = 5.0
@@ -55,7 +52,7 @@ class SnapshotTelemetry(Protocol):
 
 
 class Snapshotter:
-    """Reads the open tables one after the other, and serves requests; `run` is its thread."""
+    """Reads the open tables in their order, and serves requests; `run` is its thread."""
 
     def __init__(
         self,
@@ -77,6 +74,7 @@ class Snapshotter:
         self._fail = fail
         self._stopping = schedule.stopping
         self._fact = ""  # of the last error; some are final if they come twice
+        self._not_before: dict[int, float] = {}  # when owed rows of a table may be read again
         self._fenced = False  # once is enough: the window knows all changes since then
 
     def stop(self) -> None:
@@ -107,8 +105,7 @@ class Snapshotter:
                     if not self._fenced:
                         self._fence(reader)
                         self._fenced = True
-                    while self._read_next(reader):
-                        pass
+                    self._read_tables(reader)
             finally:
                 reader.close()
         except SidecarError as error:
@@ -134,40 +131,43 @@ class Snapshotter:
                 self._stopping.wait(_POLL)
         failpoints.reach(Failpoint.AFTER_FENCE)
 
-    def _read_next(self, reader: ChunkReader) -> bool:
-        """Read the next open table; return whether another may follow without a new fence."""
-        oid = self._schedule.next_table
-        if oid is None or self._stopping.is_set() or self._schedule.has_request:
-            return False
-        table = self._schedule.config(oid)
-        reading = TableReading(reader, self._window, self._settings, table, oid)
-        self._read_table(reader, reading, oid)
-        return True
+    def _read_tables(self, reader: ChunkReader) -> None:
+        """Read the open tables chunk by chunk until all are published, or a request waits.
 
-    def _read_table(self, reader: ChunkReader, reading: TableReading, oid: int) -> None:
-        """Read a table chunk by chunk until the stream has published the last one.
-
-        A request ends this sooner, once nothing is under way.
+        Then nothing is under way.
         """
-        under_way: deque[Chunk] = deque()
+        under_way = UnderWay(self._window, self._settings)
+        readings: dict[int, TableReading] = {}
         try:
-            state = self._window.state(oid)
-            while state.phase.is_open and not self._stopping.is_set():
-                asked = self._schedule.has_request
-                if asked and not under_way:
+            while not self._stopping.is_set():
+                table = None if self._schedule.has_request else self._next_table(under_way)
+                if table is not None:
+                    reading = readings.get(table.oid) or self._reading(reader, table.oid)
+                    readings[table.oid] = reading
+                    under_way.add(self._read_chunk(reader, reading, table))
+                elif under_way:
+                    self._settle(under_way, readings)
+                elif self._schedule.is_idle or self._schedule.has_request:
                     return
-                if not asked:
-                    chunk = self._read_chunk(reader, reading, state)
-                    under_way.append(chunk)
-                    state = chunk.after
-                full = len(under_way) >= _IN_FLIGHT
-                if asked or full or state.phase is not SnapshotPhase.READING:
-                    state = self._settle(under_way, oid)
-                if not asked and chunk.asked and len(state.owed) >= len(chunk.before.owed):
-                    self._stopping.wait(_OWED)
+                else:  # owed rows
+                    self._stopping.wait(_POLL)
         finally:
-            for chunk in under_way:
-                self._window.withdraw(chunk)
+            under_way.withdraw()
+
+    def _next_table(self, under_way: UnderWay) -> TableSnapshot | None:
+        """Return the first table of which a chunk can be read now, with the progress before it."""
+        if under_way.is_full:
+            return None
+        now = time.monotonic()
+        for oid in self._schedule.due:
+            before = under_way.begun_from(oid)
+            if before is not None and self._not_before.get(oid, now) <= now:
+                return before
+        return None
+
+    def _reading(self, reader: ChunkReader, oid: int) -> TableReading:
+        table = self._schedule.config(oid)
+        return TableReading(reader, self._window, self._settings, table, oid)
 
     def _read_chunk(
         self, reader: ChunkReader, reading: TableReading, state: TableSnapshot
@@ -197,18 +197,15 @@ class Snapshotter:
             self._telemetry.snapshot_waits("lag")
             self._stopping.wait(_POLL)
 
-    def _settle(self, under_way: deque[Chunk], oid: int) -> TableSnapshot:
-        """Wait for the oldest chunk, or for all of them where nothing can follow the last one yet.
-
-        Return the state that comes next: what was published, or what is under way.
-        """
-        while under_way and not self._stopping.is_set():
-            chunk = under_way[0]
-            if not chunk.settled.wait(_POLL):
-                continue
-            under_way.popleft()
-            self._telemetry.chunk_settled(chunk, self._window.state(oid))
-            last = under_way[-1] if under_way else None
-            if chunk.published and last and last.after.phase is SnapshotPhase.READING:
-                return last.after
-        return self._window.state(oid)
+    def _settle(self, under_way: UnderWay, readings: dict[int, TableReading]) -> None:
+        """Wait for the oldest chunk, and report what became of it."""
+        chunk = under_way.await_oldest(_POLL, self._stopping.is_set)
+        if chunk is None:
+            return
+        oid, state = chunk.oid, self._window.state(chunk.oid)
+        self._telemetry.chunk_settled(chunk, state)
+        self._not_before.pop(oid, None)
+        if chunk.asked and len(state.owed) >= len(chunk.before.owed):
+            self._not_before[oid] = time.monotonic() + _OWED
+        if not state.phase.is_open:
+            readings.pop(oid, None)
