@@ -95,6 +95,12 @@ def make_service(
         yield make
 
 
+@pytest.fixture
+def fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start every process of the sidecar from its command, not forked from one that is ready."""
+    monkeypatch.setattr(Sidecar, "is_fresh", True)
+
+
 @contextmanager
 def service_maker(dsn: str, kafka: str, folder: Path) -> Iterator[Callable[..., Service]]:
     """Yield a function that makes services; end their sidecars after the test."""

@@ -7,12 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.forked import Forked, fork, may_fork
+from tests.effort import LONG
 from tests.waiting import await_true
 
 _CONSTANT_LABELS = re.compile(r'\b(?:service|slot)="[^"]*",?')
@@ -52,6 +55,8 @@ level = "debug"
 class Sidecar:
     """One configured sidecar, which a test can start and end several times."""
 
+    is_fresh = LONG  # whether each process imports everything itself
+
     def __init__(self, config: Path, port: int) -> None:
         self.config = config
         self.port = port
@@ -59,18 +64,20 @@ class Sidecar:
         self.program: tuple[str, ...] = ("cdc_sidecar",)  # the module and its first arguments
         self.wrapper: tuple[str, ...] = ()  # a command that starts the one after it
         self.stderr: int | None = None  # where it logs to, instead of its file
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """Start the process."""
-        command = [*self.wrapper, sys.executable, "-m", *self.program, "run", "--config"]
+        words = ["run", "--config", str(self.config), *arguments]
+        variables = {**os.environ, **(environment or {})}
+        usual = not self.wrapper and self.program == ("cdc_sidecar",)
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, str(self.config), *arguments],
-                stdout=log,
-                stderr=log if self.stderr is None else self.stderr,
-                env={**os.environ, **(environment or {})},
-            )
+            stderr = log.fileno() if self.stderr is None else self.stderr
+            if usual and not self.is_fresh and may_fork(variables):
+                self._process = fork(words, log.fileno(), stderr, variables)
+            else:
+                command = [*self.wrapper, sys.executable, "-m", *self.program, *words]
+                self._process = subprocess.Popen(command, stdout=log, stderr=stderr, env=variables)
 
     def start_and_stream(self, *arguments: str) -> None:
         """Start the process and wait until it streams."""
@@ -78,7 +85,7 @@ class Sidecar:
         self.await_phase("streaming")
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | Forked:
         """The last process that was started."""
         assert self._process is not None
         return self._process
@@ -145,13 +152,19 @@ class Sidecar:
         """Run another command with the same configuration."""
         command, *rest = arguments
         words = [*command.split(), "--config", str(self.config), *rest]
-        return subprocess.run(
-            [sys.executable, "-m", "cdc_sidecar", *words],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            process: subprocess.Popen[bytes] | Forked
+            if self.is_fresh:
+                whole = [sys.executable, "-m", "cdc_sidecar", *words]
+                process = subprocess.Popen(whole, stdout=output, stderr=errors)
+            else:
+                process = fork(words, output.fileno(), errors.fileno())
+            try:
+                status = process.wait(90)
+            finally:
+                process.kill()
+            texts = [(file.seek(0), file.read())[1] for file in (output, errors)]
+        return subprocess.CompletedProcess(words, status, *texts)
 
     def close(self) -> None:
         """End the process if it still runs."""

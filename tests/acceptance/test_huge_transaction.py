@@ -21,6 +21,8 @@ from tests.acceptance.sidecar import Sidecar
 from tests.effort import LONG
 from tests.waiting import await_true
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 ROWS = 10_000_000 if LONG else 1_000_000  # far more than fit into the memory below
 MEMORY = 150_000_000  # bytes that are promised, at any moment
 _PATIENCE = 3600.0 if LONG else 300.0  # seconds until everything is published

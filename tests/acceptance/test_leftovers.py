@@ -19,6 +19,8 @@ from tests.acceptance.own_postgres import ITEMS, frozen
 from tests.effort import LONG
 from tests.waiting import await_true
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 ROUNDS = 34 if LONG else 1  # of six sessions each (five of them in CI), after one that warms up
 _TIMEOUT = "6s" if LONG else "3s"  # a throttled transaction must not fail twice before it may go on
 _LATER = 20 if LONG else 1  # of these rounds, over which memory is compared

@@ -12,6 +12,8 @@ from tests.acceptance.conftest import Service
 from tests.acceptance.own_postgres import metric
 from tests.waiting import await_true
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 DROPPED = "log_lines_dropped_total"
 EVENTS = 'events_total{op="c",table="public.items"}'
 ROWS = 30

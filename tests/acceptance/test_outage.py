@@ -22,6 +22,8 @@ from tests.acceptance.own_postgres import (
 from tests.effort import LONG
 from tests.waiting import await_true
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 OUTAGE = 600.0 if LONG else 15.0  # seconds: in the short one all queues are full for a while
 ROW_BYTES = 5000  # so that few rows fill the queues
 _WRITE = (

@@ -11,6 +11,8 @@ import pytest
 from tests.acceptance.conftest import Service
 from tests.waiting import await_true
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 STOPS = [("SIGTERM", "typer"), ("SIGINT", "confluent_kafka")]
 FEW = 64  # descriptors
 
