@@ -13,12 +13,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import structlog
-from structlog.typing import EventDict
-
 from cdc_sidecar.config.process import Log
 from cdc_sidecar.log_limit import Limiter
 from cdc_sidecar.log_writer import Event, LogWriter
+from cdc_sidecar.process import without
+
+with without("rich"):  # structlog imports it for tracebacks in color: 4 MB, and 60 ms of each start
+    import structlog
+    from structlog.typing import EventDict
 
 Logger = structlog.typing.FilteringBoundLogger
 

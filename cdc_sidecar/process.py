@@ -1,4 +1,4 @@
-"""The start and the end of the process: descriptors, garbage collector, signals and the exit.
+"""The start and the end of the process: descriptors, garbage, imports, signals and the exit.
 
 `cdc_sidecar.__main__` calls this module before any slow import, so it imports nothing slow.
 """
@@ -8,8 +8,9 @@ import os
 import select
 import signal
 import sys
-from contextlib import suppress
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 _STANDARD: Final = (0, 1, 2)
 """The descriptors of standard input, output and error."""
@@ -42,6 +43,20 @@ def collect_rarely() -> None:
     to 3 % of the replication thread's time.
     """
     gc.set_threshold(50_000, 20, 100)
+
+
+@contextmanager
+def without(library: str) -> Iterator[None]:
+    """Let the modules that are imported in this block believe that a library is not installed."""
+    modules: dict[str, Any] = sys.modules
+    if library in modules:
+        yield
+        return
+    modules[library] = None
+    try:
+        yield
+    finally:
+        del modules[library]
 
 
 def taken_signals() -> frozenset[signal.Signals]:

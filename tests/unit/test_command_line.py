@@ -147,3 +147,15 @@ def test_commands_and_options_are_completed(shell: str, tmp_path: Path) -> None:
 def test_no_colour_is_printed_where_it_is_not_wanted(folder: Path) -> None:
     for environment in ({"NO_COLOR": "1"}, {}, {"TERM": "dumb"}):
         assert "\x1b" not in _run(folder, "help", **environment)
+
+
+def test_run_imports_nothing_that_only_draws_for_a_terminal() -> None:
+    lines = (
+        "import sys, cdc_sidecar.cli, cdc_sidecar.commands.run",
+        "print(*{name.partition('.')[0] for name in sys.modules})",
+        "import rich",  # other modules still find it
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "structlog" in loaded
+    assert {"rich", "pygments"}.isdisjoint(loaded)
