@@ -62,9 +62,11 @@ class Forked:
 
         """
         if self.returncode is None:
-            if timeout is not None and not select.select([self._status], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(["cdc-sidecar", str(self.pid)], timeout)
-            self.returncode = int(self._status.recv(100))
+            self._status.settimeout(timeout)
+            try:
+                self.returncode = int(self._status.recv(100))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired([str(self.pid)], timeout or 0) from None
             self._status.close()
         return self.returncode
 

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
 from confluent_kafka.cimpl import NewTopic
 
 from cdc_sidecar.servers.kafka import KafkaBroker
+from tests.acceptance.acls import create_acls
 from tests.acceptance.conftest import TABLES, Service, service_maker
 from tests.acceptance.test_check import faults_of, refusal_of
 
@@ -42,8 +43,7 @@ def _deny(admin: AdminClient, kind: ResourceType, name: str, denied: AclOperatio
         AclBinding(kind, name, ResourcePatternType.LITERAL, _EVERYBODY, "*", operation, permission)
         for operation, permission in rules
     ]
-    for answer in admin.create_acls(bindings).values():
-        answer.result(20)
+    create_acls(admin, bindings)
 
 
 def test_topics_that_may_not_be_created_or_written_are_refused(

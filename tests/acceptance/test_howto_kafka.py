@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
+from tests.acceptance.acls import create_acls
 from tests.acceptance.certificates import Authority
 from tests.acceptance.howto import Operator, Page
 
@@ -74,9 +75,7 @@ class SecureBroker:
             names = [name.strip().upper() for name in operations.split(",")]
             for kind, prefix in _resources(place, service):
                 bindings += [_allowed(kind, prefix, name) for name in names]
-        admin = self._admin()
-        for done in admin.create_acls(bindings).values():
-            done.result(20)
+        create_acls(self._admin(), bindings)
 
     def add_user(self, name: str, password: str) -> None:
         """Let a user in by SCRAM."""

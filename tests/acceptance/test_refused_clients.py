@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from cdc_sidecar.servers.postgres import PostgresServer
+from tests.acceptance.acls import create_acls
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.obeying import Person
 from tests.acceptance.own_postgres import ITEMS
@@ -157,9 +158,7 @@ def _allow_to_create(principal: str, servers: str) -> None:
         AclOperation.CREATE,
         AclPermissionType.ALLOW,
     )
-    admin = AdminClient({"bootstrap.servers": servers})
-    for answer in admin.create_acls([rule]).values():
-        answer.result(20)
+    create_acls(AdminClient({"bootstrap.servers": servers}), [rule])
 
 
 def test_check_tells_the_same_at_once(

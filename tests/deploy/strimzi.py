@@ -1,6 +1,5 @@
 """Makes the topics and the ACLs of `deploy/kubernetes/strimzi`, as Strimzi's operators do."""
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -78,11 +77,6 @@ def bindings(user: str) -> list[AclBinding]:
         )
         for kind, name, pattern, operation in declared_acls()
     ]
-
-
-def grant(admin: AdminClient, acls: Iterable[AclBinding]) -> None:
-    """Create ACLs."""
-    _await(admin.create_acls(list(acls)))
 
 
 def revoke(admin: AdminClient, acl: AclBinding) -> None:

@@ -20,6 +20,7 @@ from cdc_sidecar.config.load import load_config
 from cdc_sidecar.kafka.topics import INTERNAL_SETTINGS
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.postgres import PostgresServer
+from tests.acceptance.acls import create_acls
 from tests.acceptance.events import read_topics
 from tests.acceptance.secured import Secured, secured_broker
 from tests.acceptance.sidecar import Sidecar
@@ -30,7 +31,6 @@ from tests.deploy.strimzi import (
     create_topics,
     declared_acls,
     declared_topics,
-    grant,
     revoke,
     settings_of,
 )
@@ -70,7 +70,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     with secured_broker(tmp_path_factory.mktemp("broker")) as secured:
         admin = _admin(secured)
         create_topics(admin)
-        grant(admin, bindings(_USER))
+        create_acls(admin, bindings(_USER))
         yield secured
 
 
@@ -218,7 +218,7 @@ def test_each_acl_is_needed(sidecar: Sidecar, broker: Secured) -> None:
             continue
         revoke(admin, acl)
         assert sidecar.run("check").returncode != 0, acl
-        grant(admin, [acl])
+        create_acls(admin, [acl])
     assert sidecar.run("check").returncode == 0
 
 

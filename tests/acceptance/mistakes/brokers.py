@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.cimpl import NewTopic
 
+from tests.acceptance.acls import create_acls
 from tests.acceptance.mistakes.case import Do, Mistake, Toml, Undo
 from tests.acceptance.mistakes.stage import Stage, faults_in, text_of
 from tests.acceptance.secured import PASSWORD
@@ -103,8 +104,7 @@ def _allow(stage: Stage, kind: str, name: str, *operations: str) -> None:
         )
         for operation in operations
     ]  # fmt: skip
-    for answer in stage.admin.create_acls(bindings).values():
-        answer.result(20)
+    create_acls(stage.admin, bindings)
 
 
 def _follow_acls(stage: Stage) -> None:
