@@ -153,6 +153,7 @@ cdef class Transcoder:
         cdef Py_ssize_t column
         cdef Py_ssize_t stop
         cdef const char *tab
+        cdef const char *escape = <const char *> memchr(data, 92, max(0, end))  # the next one
         self._written = self._place = 0
         try:
             for column in range(self._count):
@@ -162,27 +163,30 @@ cdef class Transcoder:
                 stop = tab - data if tab else end
                 if (tab == NULL) != (column == self._count - 1):
                     raise malformed(line)
-                if self._steps[column].operation != NOT_SENT:
-                    self._write_value(line, at, stop - at, column)
+                if escape == NULL or escape >= data + stop:
+                    if self._steps[column].operation != NOT_SENT:
+                        self._write_text(line, at, stop - at, column)
+                else:
+                    if self._steps[column].operation != NOT_SENT:
+                        self._write_escaped(line, at, stop - at, column)
+                    escape = <const char *> memchr(data + stop, 92, end - stop)
                 at = stop + 1
         except (ValueError, KeyError, OverflowError) as error:
             raise refused(self._plan, self._place, error) from None
         return self._bytes(self._written), self._key_bytes()
 
-    cdef int _write_value(
+    cdef int _write_escaped(
         self, bytes line, Py_ssize_t at, Py_ssize_t length, Py_ssize_t column
     ) except -1:
-        """Write the value of `length` bytes at `at` of a line, which may be escaped."""
+        """Write the value of `length` bytes at `at` of a line, which has a backslash."""
         cdef const char *data = PyBytes_AS_STRING(line) + at
         cdef bytes text
         if length == 2 and data[0] == 92 and data[1] == 78:
             self._written = self._append_null(&self._steps[column], self._written)
             self._place += 1
-        elif memchr(data, 92, length):
+        else:
             text = unescape(line[at : at + length])
             self._write_text(text, 0, PyBytes_GET_SIZE(text), column)
-        else:
-            self._write_text(line, at, length, column)
         return 0
 
     cdef Py_ssize_t _write_column(

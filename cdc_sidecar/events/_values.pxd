@@ -175,11 +175,44 @@ cdef inline Py_ssize_t _write_timestamp(const byte *text, Py_ssize_t size, byte 
     return put_long(days * 86400000000 + micros, out)
 
 
+cdef inline bint _short_double(const byte *text, Py_ssize_t size, double *number) noexcept:
+    """Read a float of at most 15 digits without an exponent.
+
+    Its digits as a whole number and the power of ten are exact doubles, so that their quotient is
+    rounded once, as it must be.
+    """
+    cdef bint negative = size > 1 and text[0] == c"-"
+    cdef Py_ssize_t at = 1 if negative else 0
+    cdef Py_ssize_t digits = 0
+    cdef int64_t whole = 0
+    cdef double power = 0  # of ten; behind the point
+    if size - at > 16 or text[size - 1] == c"." or text[at] == c".":
+        return False
+    while at < size:
+        if text[at] == c"." and power == 0:
+            power = 1
+        elif c"0" <= text[at] <= c"9":
+            whole = whole * 10 + (text[at] - c"0")
+            power *= 10
+            digits += 1
+        else:
+            return False
+        at += 1
+    if digits > 15:
+        return False
+    number[0] = <double> whole / power if power else <double> whole
+    if negative:
+        number[0] = -number[0]
+    return True
+
+
 cdef inline bint _double(const byte *text, Py_ssize_t size, double *number) except -1:
-    """Read the text of a finite float, as Postgres prints it, with Python's own parser."""
+    """Read the text of a finite float, as Postgres prints it; a long one with Python's parser."""
     cdef char copy[LONGEST_FLOAT + 1]
     cdef char *end
     cdef Py_ssize_t at
+    if size > 0 and _short_double(text, size, number):
+        return True
     if size < 1 or size > LONGEST_FLOAT:
         return False
     for at in range(size):

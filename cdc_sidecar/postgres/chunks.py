@@ -168,6 +168,7 @@ class ChunkReader:
         self._config = config
         with translated(server_of(config)):
             self._connection = connect(connection_string(config))
+            self._connection.execute(exchange.LONG_ROW)
         self._waiter = SocketWaiter(self._connection.fileno())
 
     def close(self) -> None:
@@ -237,9 +238,9 @@ class ChunkReader:
         return ReadableTable(tables[0], row_filter, signature, row[0] % _HASHES)
 
     def copy(
-        self, columns: tuple[str, ...], source: str, part: Part, limit: int
-    ) -> list[bytes] | None:
-        """Return rows as lines of COPY; None if it takes too long, or has more bytes than `limit`.
+        self, columns: tuple[str, ...], source: str, part: Part, into: exchange.Lines, limit: int
+    ) -> bool:
+        """Read rows; return False if it takes too long, or has more bytes than `limit`.
 
         One row may have more. Without a limit, it is 0.
         """
@@ -248,17 +249,17 @@ class ChunkReader:
         clauses += [f"ORDER BY {', '.join(part.order)}"] if part.order else []
         clauses += [f"LIMIT {part.limit}"] if part.limit else []
         query = f"COPY ({' '.join(clauses)}) TO STDOUT"
-        lines: list[bytes] = []
-        result = self._run(exchange.copy_rows(self._connection.pgconn, query, lines, limit))
+        pgconn = self._connection.pgconn
+        result = self._run(exchange.copy_rows(pgconn, query, into, limit))
         if result is None:
             self._connection.cancel_safe(timeout=CONNECT_TIMEOUT)
-            self._run(exchange.drop_copy(self._connection.pgconn))
-            return None
+            self._run(exchange.drop_copy(pgconn))
+            return False
         if result.status == pq.ExecStatus.COMMAND_OK:
-            return lines
+            return True
         error = psycopg.errors.error_from_result(result)
         if isinstance(error, psycopg.errors.QueryCanceled):
-            return None
+            return False
         raise error
 
     def _run(self, step: Step[T]) -> T:

@@ -15,6 +15,12 @@ from psycopg.waiting import Ready, Wait
 
 from cdc_sidecar.postgres.waiting import Step
 
+READ_BYTES: Final = 1_000_000
+"""Bytes that libpq reads from the socket at once, after `LONG_ROW`. Each read costs four system
+calls."""
+LONG_ROW: Final = f"SELECT pg_catalog.repeat(' ', {READ_BYTES})"
+"""A query that makes libpq's buffer long. It begins with 16 kB, which is 15 rows of 1 kB, grows
+with the longest message, and never shrinks."""
 _COPYING: Final = (pq.ExecStatus.COPY_BOTH.value, pq.ExecStatus.COPY_OUT.value)
 
 
@@ -94,9 +100,16 @@ def end_copy(pgconn: Libpq) -> Step[None]:
         yield from fetch(pgconn)
 
 
-def copy_rows(
-    pgconn: Libpq, statement: str, rows: list[bytes], limit: int
-) -> Step[PGresult | None]:
+class Lines(Protocol):
+    """Takes the lines of a COPY."""
+
+    lines: list[bytes]
+
+    def transcode_some(self) -> None:
+        """Do a part of the work, while the server sends more."""
+
+
+def copy_rows(pgconn: Libpq, statement: str, into: Lines, limit: int) -> Step[PGresult | None]:
     """Send a COPY … TO STDOUT, append its rows, and return the result with which it ends.
 
     Return None as soon as there are several rows with more than `limit` bytes in all, if it is not
@@ -106,15 +119,16 @@ def copy_rows(
     if first is None or first.status not in _COPYING:
         return first
     size = 0
-    get, append = pgconn.get_copy_data, rows.append
+    get, append = pgconn.get_copy_data, into.lines.append
     while True:
         length, row = get(1)
         if length > 0:
             append(bytes(row))
             size += length
-            if limit and size > limit and len(rows) > 1:
+            if limit and size > limit and len(into.lines) > 1:
                 return None
         elif length == 0:
+            into.transcode_some()
             yield from _read(pgconn)
         else:
             break

@@ -32,10 +32,6 @@ STATUS_TIMEOUT: Final = 0.05
 replication thread must not wait long for that, because it also has to notice within a second that
 the server shuts down. A shorter wait would use up a processor: the caller tries again at once.
 """
-_READ_BYTES: Final = 1_000_000
-"""Bytes that libpq reads from the socket at once. Its buffer begins with 16 kB, which is 15 rows of
-1 kB, grows with the longest message, and never shrinks. Each read costs four system calls.
-"""
 
 
 class ReplicationConnection(WalsenderConnection):
@@ -69,8 +65,7 @@ class ReplicationConnection(WalsenderConnection):
             SidecarError: SlotBusy, SlotMissing, SlotLost, PublicationMissing and others.
 
         """
-        # one message of this length makes libpq's buffer as long
-        self.query(f"SELECT pg_catalog.repeat(' ', {_READ_BYTES})")
+        self.query(exchange.LONG_ROW)
         options = {
             "proto_version": "1",
             "publication_names": always_quoted(publication),

@@ -16,6 +16,7 @@ from cdc_sidecar.events.plan import Plan, compile_plan
 from cdc_sidecar.events.ports import Transcoder
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.snapshot.chunk import Chunk, Identity
+from cdc_sidecar.events.snapshot.copied_lines import CopiedLines
 from cdc_sidecar.events.snapshot.progress import BY_KEY, BY_PAGES, SnapshotPhase
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.postgres.chunks import (
@@ -72,9 +73,9 @@ class _Shape:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Rows as lines of COPY, the state after them, and the owed rows that were asked for."""
+    """Rows, the state after them, and the owed rows that were asked for."""
 
-    lines: list[bytes]
+    read: CopiedLines
     after: TableSnapshot
     asked: tuple[Identity, ...] = ()
 
@@ -192,10 +193,11 @@ class TableReading:
         if reads_pages(size, shape.readable.published):
             state = replace(state, by=BY_PAGES, cursor=("0",), bound=(str(size.pages),))
             return replace(state, storage=_storage(BY_PAGES, size, shape))
-        lines = self._copy(shape, Part(order=_order(shape.key, " DESC"), limit=1), shape.key)
-        if lines is None:
+        last_first = Part(order=_order(shape.key, " DESC"), limit=1)
+        read = self._copy(shape, last_first, columns=shape.key)
+        if read is None:
             raise PostgresBusy(f"the last key of {self._table.name} was not found in time")
-        last = _texts(lines[0], tuple(range(len(shape.key)))) if lines else None
+        last = _texts(read.lines[0], tuple(range(len(shape.key)))) if read.lines else None
         state = replace(state, by=BY_KEY, columns=shape.key, cursor=None, bound=last)
         return replace(state, storage=_storage(BY_KEY, size, shape))
 
@@ -203,14 +205,14 @@ class TableReading:
         """Return what comes next; None if it is too large, and the transaction is over."""
         if state.phase is SnapshotPhase.READ:
             if not state.owed:  # an event has paid the last one
-                return _Piece([], state)
+                return _Piece(CopiedLines(), state)
             owed = state.owed[: min(_OWED_AT_ONCE, self._rows)]
             asked = tuple(tuple(t if t is None else t.encode() for t in key) for key in owed)
-            lines = self._copy(shape, Part(where=one_of(shape.key, owed)))
-            if lines is None:
+            read = self._copy(shape, Part(where=one_of(shape.key, owed)))
+            if read is None:
                 return None
-            self._rows = self._adapted(len(owed), lines)
-            return _Piece(lines, state, asked)
+            self._rows = self._adapted(len(owed), read.lines)
+            return _Piece(read, state, asked)
         if state.by == BY_PAGES:
             return self._next_pages(state, shape)
         return self._next_keys(state, shape)
@@ -219,29 +221,29 @@ class TableReading:
         assert state.cursor and state.bound  # noqa: S101, PT018 - set when it began
         first, bound = int(state.cursor[0]), int(state.bound[0])
         end = min(first + self._pages, bound)
-        lines = self._copy(shape, Part(where=pages(first, end)))
-        if lines is None:
+        read = self._copy(shape, Part(where=pages(first, end)))
+        if read is None:
             return None
-        self._pages = self._adapted(self._pages, lines)
+        self._pages = self._adapted(self._pages, read.lines)
         after = replace(state, cursor=(str(end),))
-        return _Piece(lines, after if end < bound else _all_read(after))
+        return _Piece(read, after if end < bound else _all_read(after))
 
     def _next_keys(self, state: TableSnapshot, shape: _Shape) -> _Piece | None:
         if state.bound is None:  # the table was empty
-            return _Piece([], _all_read(state))
+            return _Piece(CopiedLines(), _all_read(state))
         conditions = [compare(state.columns, "<=", state.bound)]
         if state.cursor is not None:
             conditions.append(compare(state.columns, ">", state.cursor))
         wanted = self._rows
         part = Part(" AND ".join(conditions), _order(state.columns), wanted)
-        lines = self._copy(shape, part)
-        if lines is None:
+        read = self._copy(shape, part)
+        if read is None:
             return None
-        self._rows = min(self._settings.chunk_rows, self._adapted(wanted, lines))
-        if len(lines) < wanted:  # with the lock, this is all that there is up to the bound
-            return _Piece(lines, _all_read(state))
-        cursor = _texts(lines[-1], shape.places(state.columns))
-        return _Piece(lines, replace(state, cursor=cursor))
+        self._rows = min(self._settings.chunk_rows, self._adapted(wanted, read.lines))
+        if len(read.lines) < wanted:  # with the lock, this is all that there is up to the bound
+            return _Piece(read, _all_read(state))
+        cursor = _texts(read.lines[-1], shape.places(state.columns))
+        return _Piece(read, replace(state, cursor=cursor))
 
     def _adapted(self, now: int, lines: list[bytes]) -> int:
         """Return how many pages or rows to read next, so that a chunk has the wanted size."""
@@ -252,26 +254,30 @@ class TableReading:
         fitting = min(settings.chunk_rows / len(lines), settings.chunk_bytes / size)
         return max(1, int(now * min(fitting, _TOO_LARGE)))
 
-    def _copy(self, shape: _Shape, part: Part, columns: tuple[str, ...] = ()) -> list[bytes] | None:
-        """Copy rows that the publication's row filter lets through; None if they are too large."""
+    def _copy(self, shape: _Shape, part: Part, columns: tuple[str, ...] = ()) -> CopiedLines | None:
+        """Copy rows that the publication's row filter lets through; None if they are too large.
+
+        With `columns`, only these are copied, and nothing is transcoded.
+        """
         wanted = (shape.readable.row_filter, self._where, part.where)
         conditions = [f"({each})" for each in wanted if each]
         filtered = replace(part, where=" AND ".join(conditions))
         fits = self._rows == self._pages == 1  # no smaller chunk can be read
         limit = 0 if fits else _TOO_LARGE * self._settings.chunk_bytes
-        return self._reader.copy(columns or shape.columns, shape.source, filtered, limit)
+        read = CopiedLines(None if columns else shape.transcoder.transcode_line)
+        copied = self._reader.copy(columns or shape.columns, shape.source, filtered, read, limit)
+        return read if copied else None
 
 
 def _chunk(shape: _Shape, size: TableSize, piece: _Piece, before: TableSnapshot) -> Chunk:
     """Return the chunk of rows that were read after `before`."""
-    transcode = shape.transcoder.transcode_line
     return Chunk(
         relation=shape.relation,
         plan=shape.plan,
         identity=shape.places(shape.key),
         visibility=size.snapshot,
-        lines=piece.lines,
-        rows=[transcode(line) for line in piece.lines],
+        lines=piece.read.lines,
+        rows=piece.read.rows,
         before=before,
         after=piece.after,
         asked=piece.asked,

@@ -14,6 +14,7 @@ from cdc_sidecar.events.snapshot.progress import SnapshotPhase
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.postgres.catalog import PublishedTable
 from cdc_sidecar.postgres.chunks import ChunkReader, Part, ReadableTable, TableSize
+from cdc_sidecar.postgres.exchange import Lines
 from cdc_sidecar.postgres.types import Membership
 from cdc_sidecar.postgres.visibility import Visibility
 from cdc_sidecar.runtime.table_reading import TableReading
@@ -63,14 +64,17 @@ class Reader:
         return ReadableTable(found, "n > 0", signature, self.key_layout) if found else None
 
     def copy(
-        self, columns: tuple[str, ...], _source: str, part: Part, limit: int
-    ) -> list[bytes] | None:
-        """Return the lines, or the last key."""
+        self, columns: tuple[str, ...], _source: str, part: Part, into: Lines, limit: int
+    ) -> bool:
+        """Give the lines one by one, or the last key."""
         self.copied.append(part)
         self.limits.append(limit)
         if len(self.copied) <= self.refused:
-            return None
-        return [b"9\n"] if columns == ("id",) else self.lines or []
+            return False
+        for line in [b"9\n"] if columns == ("id",) else self.lines or []:
+            into.lines.append(line)
+            into.transcode_some()
+        return True
 
     def assign_xid(self) -> int:
         """Return an id."""

@@ -117,6 +117,19 @@ def test_both_twins_round_to_a_float_alike(number: float, nudge: int) -> None:
 
 
 @settings(max_examples=EXAMPLES)
+@given(st.from_regex(r"-?([0-9]{1,17})?(\.[0-9]{0,17})?", fullmatch=True))
+@example("999999999999999.")
+@example("0.1234567890123456")
+@example("-0.000")
+@example("9007199254740993")
+def test_both_twins_read_a_decimal_number_alike(text: str) -> None:
+    for name in ("FLOAT4", "FLOAT8"):
+        cells: list[wire.Cell] = [None] * len(KINDS)
+        cells[next(place for place, kind in enumerate(KINDS) if kind.facts.name == name)] = text
+        _assert_equal(_PLAN, _frame("7", *cells))
+
+
+@settings(max_examples=EXAMPLES)
 @given(_CELLS, _CELLS)
 @example((UNCHANGED,) * len(KINDS), (None,) * len(KINDS))
 def test_both_twins_take_an_unchanged_value_from_the_old_row(
