@@ -311,6 +311,38 @@ def test_a_table_that_cannot_be_read_is_named_and_holds_up_nothing(
     assert_snapshots(service, oracle, *(Compared(name) for name in _REFUSED))
 
 
+_VAST = {
+    "vast": Kind("id int PRIMARY KEY, n int, label text", "n, n, repeat('x', 200000000 * (n / 3))",
+                 count=3),
+    "plain": KINDS["plain"],
+}  # fmt: skip
+
+
+def test_a_row_of_200_megabytes_fails_its_table_alone_and_without_it_the_table_is_sent(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(_blocks({}) + MARKS, **_INITIAL)
+    _create(service, _VAST)
+    oracle = service.oracle()
+    _fill(service, _VAST)
+    service.sidecar.start_and_stream()
+    _await_ended(service, 2)
+    (failed,) = service.sidecar.events("snapshot_failed")
+    assert failed["table"] == "public.vast"
+    assert "CDC-302" in failed["error"]
+    assert "200000223 bytes" in failed["error"]
+    assert [event["table"] for event in service.sidecar.events("snapshot_completed")] == [
+        "public.plain"
+    ]
+    service.sql("DELETE FROM vast WHERE id = 3", "UPDATE vast SET n = 7")
+    service.await_published()
+    restarted = service.sidecar.run("snapshot start public.vast")
+    assert restarted.returncode == 0, restarted.stderr
+    _await_ended(service, 3)
+    service.await_published()
+    assert_snapshots(service, oracle, Compared("vast"), Compared("plain"))
+
+
 _DIVIDED = {
     "divided": Kind("id int PRIMARY KEY, n int", "n - 1, n", published="{} WHERE (9 / id < 99)"),
     "plain": KINDS["plain"],
