@@ -44,6 +44,7 @@ def test_dropped_changes_split_transactions_and_fences_fire(
 def _fence(service: Service, fences: int) -> None:
     """Take the transactional id, as another producer would."""
     service.sidecar.await_phase("streaming")
+    service.await_published()  # it has claimed the id again
     status = service.sidecar.status()
     assert status
     rival = Producer(

@@ -5,6 +5,7 @@ are.
 """
 
 import itertools
+import signal
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -83,12 +84,15 @@ def _operate(kafka: KafkaBroker, pair: list[Service], watch: Watching) -> int:
 
 
 def _acts(kafka: KafkaBroker, pair: list[Service]) -> list[Callable[[], object]]:
+    """Return the acts: few enough rolling updates that they are no restart loop."""
     return [
         lambda: _roll(pair),
         lambda: _snapshot(_leader(pair)),
         kafka.restart,
         lambda: pair[0].sql("INSERT INTO items SELECT n, n, 'bulk' FROM generate_series(-9000000,"
                             " -8990000) n ON CONFLICT DO NOTHING"),
+        lambda: _leader(pair).sidecar.process.send_signal(signal.SIGHUP),
+        lambda: pair[0].sql("BEGIN; UPDATE items SET n = n + 1; ROLLBACK"),
     ]  # fmt: skip
 
 
