@@ -31,13 +31,16 @@ _LONGEST: Final = 200_000  # bytes of a request
 _ANSWER: Final = 30.0  # seconds until a process is forked
 
 
-def may_fork(environment: Mapping[str, str]) -> bool:
-    """Return whether a forked process can have this environment."""
-    return _of_imports(environment) == _of_imports(os.environ)
-
-
 def _of_imports(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in environment.items() if name.startswith(_READ_BY_IMPORTS)}
+
+
+_IMPORTED_WITH: Final = _of_imports(os.environ)
+
+
+def may_fork(environment: Mapping[str, str]) -> bool:
+    """Return whether a forked process can have this environment."""
+    return _of_imports(environment) == _IMPORTED_WITH
 
 
 class Forked:
@@ -84,13 +87,11 @@ class Forked:
         self.send_signal(signal.SIGTERM)
 
 
-def fork(
-    words: Sequence[str], stdout: int, stderr: int, environment: Mapping[str, str] | None = None
-) -> Forked:
+def fork(words: Sequence[str], stdout: int, stderr: int, environment: Mapping[str, str]) -> Forked:
     """Start `cdc-sidecar` with these words; the descriptors stay open here."""
     request = {
         "words": list(words),
-        "environment": dict(environment or os.environ),
+        "environment": dict(environment),
         "folder": str(Path.cwd()),
     }
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -107,10 +108,13 @@ def fork(
 def _server() -> socket.socket:
     """Return the connection to the process that forks, which is started for the first request."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    others = {name: os.environ[name] for name in os.environ.keys() - _of_imports(os.environ)}
     with theirs:
-        words = ["-m", "tests.acceptance.forked", str(theirs.fileno())]
         process = subprocess.Popen(
-            [sys.executable, *words], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "tests.acceptance.forked", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={**others, **_IMPORTED_WITH},
         )
 
     def end() -> None:

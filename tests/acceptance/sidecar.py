@@ -51,6 +51,8 @@ listen = "127.0.0.1:{port}"
 level = "debug"
 """
 
+_PROGRAM = (sys.executable, "-m", "cdc_sidecar")
+
 
 class Sidecar:
     """One configured sidecar, which a test can start and end several times."""
@@ -70,14 +72,23 @@ class Sidecar:
         """Start the process."""
         words = ["run", "--config", str(self.config), *arguments]
         variables = {**os.environ, **(environment or {})}
-        usual = not self.wrapper and self.program == ("cdc_sidecar",)
+        program = (*self.wrapper, sys.executable, "-m", *self.program)
         with self.log_path.open("ab") as log:
             stderr = log.fileno() if self.stderr is None else self.stderr
-            if usual and not self.is_fresh and may_fork(variables):
-                self._process = fork(words, log.fileno(), stderr, variables)
-            else:
-                command = [*self.wrapper, sys.executable, "-m", *self.program, *words]
-                self._process = subprocess.Popen(command, stdout=log, stderr=stderr, env=variables)
+            self._process = self._launch(program, words, log.fileno(), stderr, variables)
+
+    def _launch(
+        self,
+        program: tuple[str, ...],
+        words: list[str],
+        stdout: int,
+        stderr: int,
+        variables: Mapping[str, str],
+    ) -> subprocess.Popen[bytes] | Forked:
+        """Start a process, which is forked if nothing about it is special."""
+        if program == _PROGRAM and not self.is_fresh and may_fork(variables):
+            return fork(words, stdout, stderr, variables)
+        return subprocess.Popen([*program, *words], stdout=stdout, stderr=stderr, env=variables)
 
     def start_and_stream(self, *arguments: str) -> None:
         """Start the process and wait until it streams."""
@@ -153,12 +164,8 @@ class Sidecar:
         command, *rest = arguments
         words = [*command.split(), "--config", str(self.config), *rest]
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-            process: subprocess.Popen[bytes] | Forked
-            if self.is_fresh:
-                whole = [sys.executable, "-m", "cdc_sidecar", *words]
-                process = subprocess.Popen(whole, stdout=output, stderr=errors)
-            else:
-                process = fork(words, output.fileno(), errors.fileno())
+            files = (output.fileno(), errors.fileno())
+            process = self._launch(_PROGRAM, words, *files, os.environ)
             try:
                 status = process.wait(90)
             finally:
