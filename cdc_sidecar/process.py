@@ -1,4 +1,4 @@
-"""The start and the end of the process: descriptors, garbage, imports, signals and the exit.
+"""The start and end of the process: descriptors, garbage collector, imports, signals, exit.
 
 `cdc_sidecar.__main__` calls this module before any slow import, so it imports nothing slow.
 """

@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
             self.do_HEAD()
 
     def do_HEAD(self) -> None:
-        """Answer a HEAD, or any GET but that of a stream; `_answer` leaves the body out."""
+        """Answer a HEAD, or the GET of a page; `_answer` sends no body after a HEAD."""
         self._serve(lambda path, _: self.pages.get(path, self.headers.get("Accept", "")))
 
     def do_POST(self) -> None:

@@ -15,10 +15,10 @@ from psycopg.waiting import Ready, Wait
 
 from cdc_sidecar.postgres.waiting import Step
 
-READ_BYTES: Final = 1_000_000
+_READ_BYTES: Final = 1_000_000
 """Bytes that libpq reads from the socket at once, after `LONG_ROW`. Each read costs four system
 calls."""
-LONG_ROW: Final = f"SELECT pg_catalog.repeat(' ', {READ_BYTES})"
+LONG_ROW: Final = f"SELECT pg_catalog.repeat(' ', {_READ_BYTES})"
 """A query that makes libpq's buffer long. It begins with 16 kB, which is 15 rows of 1 kB, grows
 with the longest message, and never shrinks."""
 _COPYING: Final = (pq.ExecStatus.COPY_BOTH.value, pq.ExecStatus.COPY_OUT.value)

@@ -142,14 +142,14 @@ class Snapshotter:
             while not self._stopping.is_set():
                 table = None if self._schedule.has_request else self._next_table(under_way)
                 if table is not None:
-                    reading = readings.get(table.oid) or self._reading(reader, table.oid)
-                    readings[table.oid] = reading
-                    under_way.add(self._read_chunk(reader, reading, table))
+                    if table.oid not in readings:
+                        readings[table.oid] = self._reading(reader, table.oid)
+                    under_way.add(self._read_chunk(reader, readings[table.oid], table))
                 elif under_way:
                     self._settle(under_way, readings)
                 elif self._schedule.is_idle or self._schedule.has_request:
                     return
-                else:  # owed rows
+                else:  # only owed rows are left, and it is too early for them
                     self._stopping.wait(_POLL)
         finally:
             under_way.withdraw()
@@ -160,7 +160,7 @@ class Snapshotter:
             return None
         now = time.monotonic()
         for oid in self._schedule.due:
-            before = under_way.begun_from(oid)
+            before = under_way.before_next(oid)
             if before is not None and self._not_before.get(oid, now) <= now:
                 return before
         return None

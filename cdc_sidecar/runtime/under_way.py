@@ -24,7 +24,6 @@ class UnderWay:
         self._window = window
         self._settings = settings
         self._chunks: deque[Chunk] = deque()
-        self._bytes: deque[int] = deque()  # of the rows of each
         self._broken: set[int] = set()  # tables with a chunk that was not published
 
     def __len__(self) -> int:
@@ -38,13 +37,13 @@ class UnderWay:
         return (
             len(self._chunks) >= _AT_MOST
             or sum(len(chunk.rows) for chunk in self._chunks) >= self._settings.chunk_rows
-            or sum(self._bytes) >= self._settings.chunk_bytes
+            or sum(chunk.size for chunk in self._chunks) >= self._settings.chunk_bytes
         )
 
-    def begun_from(self, oid: int) -> TableSnapshot | None:
-        """Return the progress after which the next chunk of a table is read.
+    def before_next(self, oid: int) -> TableSnapshot | None:
+        """Return the progress that the next chunk of a table follows.
 
-        None if the outcome of those under way must be known first.
+        None if it must first be known what becomes of the table's chunks under way.
         """
         last = next((chunk for chunk in reversed(self._chunks) if chunk.oid == oid), None)
         if last is None:
@@ -56,7 +55,6 @@ class UnderWay:
     def add(self, chunk: Chunk) -> None:
         """Add a chunk whose marker is committed."""
         self._chunks.append(chunk)
-        self._bytes.append(sum(map(len, chunk.lines)))
 
     def await_oldest(self, timeout: float, stopped: Callable[[], bool]) -> Chunk | None:
         """Wait until the oldest chunk is settled, and return it; None if stopped sooner."""
@@ -65,7 +63,6 @@ class UnderWay:
             if stopped():
                 return None
         self._chunks.popleft()
-        self._bytes.popleft()
         others = any(other.oid == chunk.oid for other in self._chunks)
         if not others:
             self._broken.discard(chunk.oid)

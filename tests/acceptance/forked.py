@@ -171,7 +171,7 @@ class _Server:
                 child.send(b"%d" % os.waitstatus_to_exitcode(status))
 
     def _become(self, request: dict[str, object], descriptors: list[int]) -> None:
-        """Have what a process has that was just started."""
+        """Take on what the request says, and give up what is the server's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for mine in (self._requests, self._ended, self._wake, *self._children.values()):

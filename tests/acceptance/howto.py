@@ -188,9 +188,9 @@ class Operator:
             return sum(event.op != "r" for event in self._events(topic))
 
         await_true(lambda: changes() >= count, what=f"{count} records of {table}")
-        limit, events = 0, []
-        while limit < (limit := len(self._events(topic))):  # rows of a snapshot may come meanwhile
-            events = self.json_lines(f"{_TAIL} {topic} --limit {limit}")
+        events: list[dict[str, Any]] = []
+        while len(events) < (records := len(self._events(topic))):  # rows of a snapshot may follow
+            events = self.json_lines(f"{_TAIL} {topic} --limit {records}")
         ops = ((event["value"] or {"op": "tombstone"})["op"] for event in events)
         found = zip(ops, (event["key"]["id"] for event in events), strict=True)
         return sorted(change for change in found if change[0] != "r")

@@ -8,6 +8,7 @@ import pytest
 from cdc_sidecar.config.model import Postgres
 from cdc_sidecar.config.secret import Secret
 from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.events.snapshot.copied_lines import CopiedLines
 from cdc_sidecar.postgres.chunks import ChunkReader, Part
 
 _ROWS = 5000
@@ -27,18 +28,8 @@ def reader(database: str) -> Iterator[ChunkReader]:
     opened.close()
 
 
-class _Lines:
-    """Keeps the lines, and counts the times that the server was slower than the reader."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-
-    def transcode_some(self) -> None:
-        """Do nothing."""
-
-
 def _copy(reader: ChunkReader, limit: int = 0, where: str = "") -> list[bytes] | None:
-    read = _Lines()
+    read = CopiedLines()
     with reader.transaction("ONLY public.items"):
         part = Part(where, ("id",))
         copied = reader.copy(("id", "text"), "ONLY public.items", part, read, limit)

@@ -84,7 +84,7 @@ def _operate(kafka: KafkaBroker, pair: list[Service], watch: Watching) -> int:
 
 
 def _acts(kafka: KafkaBroker, pair: list[Service]) -> list[Callable[[], object]]:
-    """Return the acts: few enough rolling updates that they are no restart loop."""
+    """Return the acts; rolling updates are too rare among them to be a restart loop."""
     return [
         lambda: _roll(pair),
         lambda: _snapshot(_leader(pair)),

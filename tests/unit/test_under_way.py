@@ -32,14 +32,14 @@ def _settle(under_way: UnderWay, chunk: Chunk, *, published: bool) -> None:
 def test_a_table_is_read_on_behind_its_chunk_that_is_under_way() -> None:
     stage = Stage()
     under_way = _under_way(stage)
-    assert under_way.begun_from(OID) is stage.state
+    assert under_way.before_next(OID) is stage.state
     first, second = _chunk(stage, 2), _chunk(stage, 4)
     under_way.add(first)
-    assert under_way.begun_from(OID) is first.after
+    assert under_way.before_next(OID) is first.after
     under_way.add(second)
-    assert under_way.begun_from(OID) is second.after
+    assert under_way.before_next(OID) is second.after
     _settle(under_way, first, published=True)
-    assert under_way.begun_from(OID) is second.after
+    assert under_way.before_next(OID) is second.after
 
 
 def test_behind_a_chunk_that_was_not_published_nothing_is_read_until_all_are_settled() -> None:
@@ -49,11 +49,11 @@ def test_behind_a_chunk_that_was_not_published_nothing_is_read_until_all_are_set
     under_way.add(first)
     under_way.add(second)
     _settle(under_way, first, published=False)
-    assert under_way.begun_from(OID) is None
+    assert under_way.before_next(OID) is None
     _settle(under_way, second, published=False)
-    assert under_way.begun_from(OID) is stage.state
+    assert under_way.before_next(OID) is stage.state
     under_way.add(_chunk(stage, 2))
-    assert under_way.begun_from(OID) is not None  # the refusal is forgotten
+    assert under_way.before_next(OID) is not None  # the refusal is forgotten
 
 
 def test_behind_the_last_chunk_of_a_table_nothing_is_read_but_another_table_is() -> None:
@@ -63,10 +63,10 @@ def test_behind_the_last_chunk_of_a_table_nothing_is_read_but_another_table_is()
     under_way = _under_way(stage)
     last = _chunk(stage, 2, complete=True)
     under_way.add(last)
-    assert under_way.begun_from(OID) is None
-    assert under_way.begun_from(OID + 1) is other
+    assert under_way.before_next(OID) is None
+    assert under_way.before_next(OID + 1) is other
     _settle(under_way, last, published=True)
-    assert under_way.begun_from(OID) is stage.state
+    assert under_way.before_next(OID) is stage.state
 
 
 def test_two_chunks_are_under_way_whatever_their_size_and_more_only_while_they_are_small() -> None:

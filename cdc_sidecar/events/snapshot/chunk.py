@@ -45,8 +45,13 @@ class Chunk:
     published: bool = False  # once it is settled: whether its rows were published
     superseded: int = 0  # rows that were left out because they had changed
     read_at: float = field(default_factory=time.monotonic)  # when it was read
+    size: int = field(init=False)  # bytes of the lines
 
     _places: dict[Identity, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Measure the lines once."""
+        self.size = sum(map(len, self.lines))
 
     @property
     def oid(self) -> int:

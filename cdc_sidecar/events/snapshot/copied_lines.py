@@ -8,7 +8,10 @@ from cdc_sidecar.events.ports import TranscodedLine
 
 
 class CopiedLines:
-    """Used by the snapshot thread: while it transcodes, the server prepares the next lines."""
+    """Lines and their rows; the server prepares the next lines while some are transcoded.
+
+    Used by the snapshot thread.
+    """
 
     def __init__(self, transcode: Callable[[bytes], TranscodedLine] | None = None) -> None:
         self.lines: list[bytes] = []
@@ -16,7 +19,7 @@ class CopiedLines:
         self._transcode = transcode
 
     def transcode_some(self) -> None:
-        """Transcode what has come. The copy goes on behind a row that is refused."""
+        """Transcode what has come. A row that is refused does not end the copy: `rows` raises."""
         with suppress(SidecarError):
             self._go_on()
 
