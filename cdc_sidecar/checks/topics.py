@@ -1,6 +1,6 @@
 """The topics that a start needs, and the conditions on them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,8 +11,11 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TopicUnfit
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import (
+    is_parked_topic,
     message_topic,
     notification_topic,
+    parked_messages_topic,
+    parked_topic,
     table_topic,
     transaction_topic,
 )
@@ -24,14 +27,29 @@ _INSYNC: Final = "min.insync.replicas"
 
 def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> list[str]:
     """Return the topics that are known before the first row: all but those of outboxes."""
+    found = list(captured(tables, capture))
     names = [
         table_topic(capture.service, table.relation.namespace, table.relation.name)
-        for table in captured(tables, capture)
+        for table in found
         if capture.outbox(table.relation.qualified_name) is None
     ]
+    names += _parked_topics(found, capture)
     names += [message_topic(capture.service)] if config.messages.prefixes else []
     names += [transaction_topic(capture.service)] if capture.transaction_metadata else []
     return names + ([notification_topic(capture.service)] if config.notifications.topic else [])
+
+
+def _parked_topics(tables: Iterable[PublishedTable], capture: Capture) -> Iterator[str]:
+    """Yield the topics of parked events."""
+    for table in tables:
+        relation = table.relation
+        name = relation.qualified_name
+        config = capture.outbox(name) or capture.table(name)
+        if config and config.on_error == "park":
+            yield parked_topic(table_topic(capture.service, relation.namespace, relation.name))
+    for outbox in capture.outboxes:
+        if outbox.prefix and outbox.on_error == "park":
+            yield parked_messages_topic(capture.service, outbox.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +113,21 @@ def check_null_keys(view: TopicView) -> None:
         raise TopicUnfit("; ".join(faults), hint=cure)
 
 
+def check_parked(view: TopicView) -> None:
+    """Check that no topic of parked events is compacted.
+
+    Raises:
+        TopicUnfit: one is; a parked event would be removed by the next one of its row.
+
+    """
+    parked = [topic for name, topic in view.topics.items() if is_parked_topic(name)]
+    unfit = [topic for topic in parked if topic.compacted]
+    if unfit:
+        names = ", ".join(topic.name for topic in unfit)
+        cure = cure_of_topics(unfit, "cleanup.policy", "delete", view.source.config)
+        raise TopicUnfit(f"{names}: a topic of parked events is compacted", hint=cure)
+
+
 def _null_keys(
     table: PublishedTable, capture: Capture, publication: Publication | None
 ) -> list[str]:
@@ -116,6 +149,11 @@ OF_TOPICS: Final[tuple[Condition[TopicView], ...]] = (
         "null keys",
         check_null_keys,
         lambda _: "fit every topic",
+    ),
+    Condition(
+        "parked events",
+        check_parked,
+        lambda _: "are not compacted",
     ),
     Condition(
         "replicas",

@@ -20,6 +20,10 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, str]]] = {
         " table",
         "cdc-sidecar tail --json | jq .value.after": "print JSON, as a pipe always gets it",
     },
+    "parked": {
+        "cdc-sidecar parked": "show every parked event, why it is there, and how to send it again",
+        "cdc-sidecar parked public.orders --json | jq .after": "print whole rows",
+    },
     "check": {
         "cdc-sidecar check": "test everything that run needs",
         "cdc-sidecar check --json": "the same for programs",

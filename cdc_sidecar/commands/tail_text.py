@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import typer
 
+from cdc_sidecar.events.parking.document import PARKED
 from cdc_sidecar.kafka.messages import DecodedMessage, Undecodable
 
 _WORDS: Final = {
@@ -52,6 +53,8 @@ def _time(message: DecodedMessage, written: int) -> str:
 
 def _parts(message: DecodedMessage) -> tuple[str, str | None, Iterator[str]]:
     value = message.value
+    if PARKED in message.headers:
+        return "parked", "red", _parked(message)
     if isinstance(value, dict) and isinstance(value.get("source"), dict):
         word, colour = _WORDS.get(str(value.get("op")), (str(value.get("op")), "white"))
         return word, colour, _change(message, value)
@@ -90,6 +93,17 @@ def _changed(value: Mapping[str, Any], key: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}={_show(now)}"
         elif before.get(name) != now:
             yield f"{name}={_show(before.get(name))}→{_show(now)}"
+
+
+def _parked(message: DecodedMessage) -> Iterator[str]:
+    value = message.value
+    if not isinstance(value, dict):
+        yield message.topic
+        yield f"part of an event, {value}"
+        return
+    yield str(value["origin"])
+    yield from _key(message.key)
+    yield f"{value['error']['code']} {value['error']['fact']}"
 
 
 def _transaction(message: DecodedMessage, value: Mapping[str, Any]) -> Iterator[str]:

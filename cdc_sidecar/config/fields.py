@@ -13,13 +13,6 @@ def _table_name(text: str) -> str:
     return text
 
 
-def _not_yet_park(text: str) -> str:
-    if text == "park":
-        message = '"park" is not supported in this version; use "halt"'
-        raise ValueError(message)
-    return text
-
-
 def not_empty(columns: tuple[object, ...]) -> tuple[object, ...]:
     """Check that a list of columns names one."""
     if not columns:
@@ -41,4 +34,4 @@ def _column_entry(value: object) -> object:
 
 TableName = Annotated[str, AfterValidator(_table_name)]
 ColumnEntry = Annotated[str | tuple[str, ...], BeforeValidator(_column_entry)]
-OnError = Annotated[Literal["halt", "park"], AfterValidator(_not_yet_park)]
+OnError = Literal["halt", "park"]

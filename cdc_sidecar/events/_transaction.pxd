@@ -30,6 +30,7 @@ cdef class SourceTransaction:
     cdef readonly list records
     cdef readonly Py_ssize_t size
     cdef readonly dict counts
+    cdef readonly list parked
     cdef dict counters
     cdef int64_t received
     cdef bytes origin  # its name with the union's branch; None: no origin

@@ -76,6 +76,7 @@ cdef class SourceTransaction:
         self.lsn = -1
         self.records = []
         self.counts = {}
+        self.parked = []
         self.counters = {}
 
     def set_origin(self, origin not None):
@@ -128,9 +129,10 @@ cdef class SourceTransaction:
         self.size += <Py_ssize_t> record.size
 
     def release(self):
-        """Drop records and counts, because a batch has them now."""
+        """Drop records, counts and notes, because a batch has them now."""
         self.records = []
         self.counts = {}
+        self.parked = []
         self.size = 0
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from cdc_sidecar.events.commit_times import CommitTimes
 from cdc_sidecar.events.counts import Counts
+from cdc_sidecar.events.parking.note import ParkedNote
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.records import SchemaRecord
@@ -27,4 +28,5 @@ class Batch:
     continues: bool = False
     commits: CommitTimes = field(default_factory=CommitTimes)
     counts: Counts = field(default_factory=dict)
+    parked: list[ParkedNote] = field(default_factory=list)
     end: MetadataRecord | None = None  # of a transaction that was handed out in parts

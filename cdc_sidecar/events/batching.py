@@ -112,6 +112,7 @@ class Batching:
             pending.records.append(end.record(None))
             pending.size += end.size
         add_counts(pending.counts, transaction.counts)
+        pending.parked += transaction.parked
         transaction.release()
 
     def _hand_out(
@@ -138,6 +139,7 @@ class Batching:
             continues=self._parts > 0,
             commits=CommitTimes([[transaction.commit_time, whole]]),
             counts=transaction.counts,
+            parked=transaction.parked,
         )
         transaction.release()
         self._parts += 1

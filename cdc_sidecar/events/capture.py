@@ -9,7 +9,7 @@ from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import LayoutRefused
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.fingerprint import fingerprint, without_defaults
-from cdc_sidecar.events.names import ambiguity, length_mistakes, table_topic
+from cdc_sidecar.events.names import ambiguity, length_mistakes, parked_topic, table_topic
 from cdc_sidecar.events.outbox.columns import outbox_mistakes
 from cdc_sidecar.events.outbox.event_types import check_schemas
 from cdc_sidecar.events.own_block import cure_of_outbox, cure_of_table
@@ -177,8 +177,12 @@ class Capture:
         """Return why a captured relation has no name or topic of its own."""
         namespace, name = relation.namespace, relation.name
         found = ambiguity(namespace, name)
-        if not self.outbox(relation.qualified_name):
-            found += length_mistakes(table_topic(self.service, namespace, name))
+        config = self.outbox(relation.qualified_name) or self.table(relation.qualified_name)
+        topic = table_topic(self.service, namespace, name)
+        if config and config.on_error == "park":
+            found += length_mistakes(parked_topic(topic))
+        elif not self.outbox(relation.qualified_name):
+            found += length_mistakes(topic)
         return [f"{relation.qualified_name}: {mistake}" for mistake in found]
 
     def check_keys(self, tables: Mapping[Relation, LayoutFacts], layouts: LayoutStore) -> None:

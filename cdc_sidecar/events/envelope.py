@@ -19,6 +19,7 @@ from cdc_sidecar.events.binary import (
 )
 from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.layout import OF_TRANSACTION, EnvelopeLayout, Slot
+from cdc_sidecar.events.parking.note import ParkedNote
 from cdc_sidecar.events.record import ANY_PARTITION, Headers, Record
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.postgres.pgoutput import Origin
@@ -66,6 +67,7 @@ class SourceTransaction:
         "final_lsn",
         "index",
         "lsn",
+        "parked",
         "records",
         "size",
         "total_order",
@@ -86,6 +88,7 @@ class SourceTransaction:
         self.records: list[Record] = []
         self.size = 0
         self.counts: defaultdict[Count, int] = defaultdict(int)
+        self.parked: list[ParkedNote] = []
 
     def set_origin(self, origin: Origin) -> None:
         """Accept the replication origin, which follows the Begin in a message of its own."""
@@ -142,8 +145,9 @@ class SourceTransaction:
         self.size += record.size
 
     def release(self) -> None:
-        """Drop records and counts, because a batch has them now."""
+        """Drop records, counts and notes, because a batch has them now."""
         self.records, self.counts, self.size = [], defaultdict(int), 0
+        self.parked = []
 
     @property
     def encoded(self) -> tuple[bytes, ...]:

@@ -13,6 +13,8 @@ from cdc_sidecar.events.names import message_topic
 from cdc_sidecar.events.outbox import messages
 from cdc_sidecar.events.outbox.router import EventRouter
 from cdc_sidecar.events.outbox.twin import MessageRouter
+from cdc_sidecar.events.parking.lot import ParkingLot
+from cdc_sidecar.events.parking.messages import ParkingMessages
 from cdc_sidecar.events.ports import Envelope, SourceTransaction
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
@@ -35,7 +37,7 @@ class MessageSink:
         self._source = source
         self._prefixes = frozenset(capture.prefixes)
         self._outboxes = {
-            outbox.prefix: _router(outbox, registry, catalog)
+            outbox.prefix: _sink(source.service, outbox, registry, catalog)
             for outbox in capture.outboxes
             if outbox.prefix
         }
@@ -67,6 +69,11 @@ class MessageSink:
         return self._opened
 
 
-def _router(outbox: Outbox, registry: Registry, catalog: Catalog) -> messages.MessageRouter:
+def _sink(
+    service: str, outbox: Outbox, registry: Registry, catalog: Catalog
+) -> "messages.MessageRouter | ParkingMessages":
     router = EventRouter.of_messages(outbox, registry, catalog)
-    return MessageRouter(router, outbox.wanted, payload_as=outbox.payload_as)
+    sink = MessageRouter(router, outbox.wanted, payload_as=outbox.payload_as)
+    if outbox.on_error == "halt":
+        return sink
+    return ParkingMessages(sink, ParkingLot.of_messages(service, outbox, registry, catalog))

@@ -12,7 +12,7 @@ from cdc_sidecar.events.mapping import TypeRefused, map_column
 from cdc_sidecar.events.names import avro_name
 from cdc_sidecar.events.own_block import toml_key
 from cdc_sidecar.events.schema import Field
-from cdc_sidecar.events.values import Operation
+from cdc_sidecar.events.values import Operation, encode_hash
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 from cdc_sidecar.postgres.sql_names import similar
 from cdc_sidecar.postgres.types import LayoutFacts
@@ -26,6 +26,11 @@ class PlanColumn:
     field: Field
     operation: Operation
     refuses: str
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether only a hash of the value leaves the sidecar."""
+        return self.operation is encode_hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cdc_sidecar.events.counts import Count, Counts
 from cdc_sidecar.events.layout import EnvelopeLayout
+from cdc_sidecar.events.parking.note import ParkedNote
 from cdc_sidecar.events.payload.nodes import Node
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.record import Headers, Record
@@ -109,6 +110,10 @@ class SourceTransaction(Protocol):
     def counts(self) -> Counts:
         """What was counted since the last `release`."""
 
+    @property
+    def parked(self) -> list[ParkedNote]:
+        """The events that were parked since the last `release`."""
+
     def set_origin(self, origin: Origin) -> None:
         """Accept the replication origin, which follows the Begin in a message of its own."""
 
@@ -139,7 +144,7 @@ class SourceTransaction(Protocol):
         """Add a record that was made and checked by its route."""
 
     def release(self) -> None:
-        """Drop records and counts, because a batch has them now."""
+        """Drop records, counts and notes, because a batch has them now."""
 
 
 class Envelope(Protocol):

@@ -10,6 +10,7 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.outbox.table import OutboxTable
+from cdc_sidecar.events.parking.rows import ParkedRows, ParkingTable
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.sink import IgnoredTable, RowSink
 from cdc_sidecar.events.snapshot.watched import WatchedTable
@@ -83,11 +84,21 @@ class Relations:
         if outbox := self._capture.outbox(name):
             facts = self._facts(relation)
             self._capture.check_outbox(relation, facts, outbox, catalog)
-            return OutboxTable(relation, outbox, facts, registry, catalog)
+            sink: RowSink = OutboxTable(relation, outbox, facts, registry, catalog)
+            if outbox.on_error == "park":
+                service = self._source.service
+                parked = ParkedRows.of_outbox(service, relation, outbox, registry, catalog)
+                return ParkingTable(sink, parked)
+            return sink
         table = self._capture.table(name)
         assert table is not None  # noqa: S101 - it is captured, and not as an outbox
         plan = self._capture.plan(relation, self._facts(relation), table, catalog)
-        return CapturedTable(self._source, relation, table, plan, registry, catalog)
+        captured = CapturedTable(self._source, relation, table, plan, registry, catalog)
+        if table.on_error == "halt":
+            return captured
+        service = self._source.service
+        parked = ParkedRows.of_table(service, relation, plan, registry, catalog)
+        return ParkingTable(captured, parked)
 
     def _captured(self, relation: Relation) -> Relation | None:
         """Return a relation under the name by which it is captured; None if it is ignored.

@@ -25,6 +25,7 @@ class Tone(StrEnum):
 class Alert(StrEnum):
     """The alerts whose runbooks the status page names."""
 
+    EVENTS_PARKED = "CdcSidecarEventsParked"
     FALLS_BEHIND = "CdcSidecarFallsBehind"
     HALTED = "CdcSidecarHalted"
     KAFKA_UNREACHABLE = "CdcSidecarKafkaUnreachable"
@@ -68,7 +69,7 @@ def situation_of(body: Body) -> Situation:
 
 
 def _streaming(body: Body) -> Situation:
-    for look in (_lost, _away, _stalled, _slot, _behind):
+    for look in (_lost, _away, _stalled, _slot, _behind, _parked):
         found = look(body)
         if found:
             return found
@@ -157,4 +158,15 @@ def _behind(body: Body) -> Situation | None:
         "The sidecar works through a backlog: a long transaction, a burst of changes, or brokers"
         " that are slow. See whether the lag below falls.",
         Alert.LAGGING,
+    )
+
+
+def _parked(body: Body) -> Situation | None:
+    if not ((body.get("tables") or {}).get("parked") or {}).get("lately"):
+        return None
+    return Situation(
+        Tone.WARN,
+        "Events that cannot be published were parked in the last hour. `cdc-sidecar parked` shows"
+        " them and why; the runbook says how to send them again.",
+        Alert.EVENTS_PARKED,
     )

@@ -225,6 +225,19 @@ def _rates(body: Body, _now: float) -> Iterator[str]:
         yield f"{size(rates['bytes_per_second'])}/s in the last minute"
 
 
+def _parked(body: Body, now: float) -> Iterator[str]:
+    tables = body.get("tables") or {}
+    total = (tables.get("parked") or {}).get("total")
+    if not total:
+        return
+    yield f"{number(total, 'event')} since the process started"
+    for origin in tables["shown"]:
+        if origin.get("parked"):
+            last = ago(origin["last_parked_at"], now)
+            yield f"{origin['name']} {origin['parked']:,} (last {last})"
+    yield "`cdc-sidecar parked` shows them"
+
+
 def _snapshot(body: Body, _now: float) -> Iterator[str]:
     snapshot = body.get("snapshot")
     if not snapshot:
@@ -271,6 +284,7 @@ _LINES: Final[Mapping[str, Callable[[Body, float], Iterator[str]]]] = {
     "lag": _lag,
     "rate": _rates,
     "snapshot": _snapshot,
+    "parked": _parked,
     "walsender": _walsender,
     "decoded": _decoding,
     "kafka": _kafka,

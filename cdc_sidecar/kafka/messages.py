@@ -1,10 +1,12 @@
 """Decodes Kafka messages of the service, for `tail` and the demo."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cdc_sidecar.errors import SchemasUnreadable
+from cdc_sidecar.events.parking.document import PARKED
 from cdc_sidecar.events.reader import EventReader
 from cdc_sidecar.kafka.read import Message
 
@@ -15,6 +17,16 @@ class Undecodable:
 
     content: bytes
     error: SchemasUnreadable
+
+
+def _parked(text: str | bytes | None) -> Any:  # noqa: ANN401 - JSON
+    """Return what the JSON of a parked event says; of a part only its size."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return f"{len(text)} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +54,15 @@ class MessageDecoder:
 
     def decode(self, message: Message) -> DecodedMessage:
         """Return a message with its key and its value decoded."""
+        headers = dict(message.headers() or ())
+        read = _parked if PARKED in headers else self._read
         return DecodedMessage(
             message.topic() or "",
             message.partition() or 0,
             message.offset() or 0,
-            self._read(message.key()),
-            self._read(message.value()),
-            dict(message.headers() or ()),
+            read(message.key()),
+            read(message.value()),
+            headers,
         )
 
     def _read(self, framed: str | bytes | None) -> Any:  # noqa: ANN401 - a value of the schema

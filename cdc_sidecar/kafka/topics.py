@@ -13,6 +13,7 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import TopicSettings
 from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, TopicUnfit
 from cdc_sidecar.events.catalog import TopicFacts
+from cdc_sidecar.events.names import is_parked_topic
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.broker_defaults import broker_defaults
 from cdc_sidecar.kafka.client import (
@@ -46,6 +47,9 @@ INTERNAL_SETTINGS: Final = {
 }
 """Settings of the position and schemas topics. A segment that is open is not compacted, so segments
 are small, and a start reads little."""
+
+PARKED_SETTINGS: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
+"""Settings of topics of parked events, which a person decides about: no time removes them."""
 
 _DURABLE: Final = ("min.insync.replicas",)
 """The configured settings that internal topics have too: a position must not be lost either."""
@@ -224,7 +228,11 @@ class TopicCatalog:
             KafkaRefused: the sidecar is not allowed to create them.
 
         """
-        self._ensure(names, {}, self._config.partitions or 1)
+        names = tuple(names)
+        events = [name for name in names if not is_parked_topic(name)]
+        self._ensure(events, {}, self._config.partitions or 1)
+        parked = [name for name in names if is_parked_topic(name)]
+        self._ensure(parked, PARKED_SETTINGS, 1)
 
     def ensure_internal(self, names: Iterable[str]) -> None:
         """Make sure that the position and schemas topics exist and keep their records.
@@ -333,10 +341,10 @@ class TopicCatalog:
             return None
         return answer_of(answer, self._admin, asked)
 
-    def _settings_of_new(self, internal: Mapping[str, str]) -> dict[str, str]:
-        """Return the settings of a new topic; an internal one gets its own and the durable ones."""
+    def _settings_of_new(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the settings of a new topic; one with settings of its own has the durable ones."""
         configured = self._config.config
-        if not internal:
+        if not own:
             return configured
         durable = {key: configured[key] for key in _DURABLE if key in configured}
-        return {**durable, **internal}
+        return {**durable, **own}

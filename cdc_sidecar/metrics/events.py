@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from cdc_sidecar.events.counts import Counted, Counts
+from cdc_sidecar.events.parking.note import ParkedNote
 from cdc_sidecar.metrics.outbox import OutboxMetrics
 from cdc_sidecar.metrics.registry import Bound, Maker
 
@@ -31,8 +32,23 @@ class EventMetrics:
             "unchanged_columns", "TOASTed values that were not sent", "table", "column"
         )
         self._truncates = make.counter("skipped_truncates", "truncates that were not sent", "table")
+        self._parked = make.counter(
+            "parked_events", "events that were parked, by the code of the error", "table", "reason"
+        )
         self._ignored_bound = Bound(_IGNORED)
         self._unchanged_bound = Bound(_UNCHANGED)
+
+    def expect_parked(self, origin: str, codes: Iterable[str]) -> None:
+        """Show a table or an outbox that may park events, with the codes of errors it may have."""
+        for code in codes:
+            self._parked.labels(origin, code)
+
+    def parked(self, notes: Iterable[ParkedNote]) -> None:
+        """Count the parked events of a committed Kafka transaction."""
+        for note in notes:
+            self._parked.labels(note.origin, note.code).inc()
+            if note.event_type is not None:
+                self._outbox.parked(note.origin, note.event_type)
 
     def expect_table(self, table: str) -> None:
         """Show a captured table before its first event."""

@@ -20,7 +20,8 @@ class OutboxMetrics:
         self.updates = make.counter("outbox_updates", "updates of outbox rows", "table")
         labels = ("table", "event_type")
         self._events = make.counter("outbox_events", "events published, by type", *labels)
-        self._invalid = make.counter("outbox_invalid_events", "events that were refused", *labels)
+        self._invalid = make.counter("outbox_invalid_events", "events at which it halted", *labels)
+        self._parked = make.counter("outbox_parked_events", "events that were parked", *labels)
         self._lag = make.gauge(
             "outbox_lag_seconds", "from the commit in Postgres to that in Kafka, at last", *labels
         )
@@ -35,6 +36,7 @@ class OutboxMetrics:
             labels = self._bounded(table, event_type)
             self._events.labels(*labels)
             self._invalid.labels(*labels)
+            self._parked.labels(*labels)
 
     def published(self, table: str, event_type: str, count: int) -> None:
         """Count events of one type."""
@@ -47,8 +49,12 @@ class OutboxMetrics:
                 self._lag.labels(*self._bounded(table, event_type)).set(seconds)
 
     def refused(self, table: str, event_type: str) -> None:
-        """Count an event that cannot be published."""
+        """Count an event at which the sidecar halts."""
         self._invalid.labels(*self._bounded(table, event_type)).inc()
+
+    def parked(self, table: str, event_type: str) -> None:
+        """Count an event that was parked."""
+        self._parked.labels(*self._bounded(table, event_type)).inc()
 
     def pruned(self, table: str, rows: int) -> None:
         """Count rows that were deleted after their publication."""

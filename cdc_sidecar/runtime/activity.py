@@ -20,6 +20,8 @@ SHOWN: Final = 100
 """Tables and outboxes that `/status` lists."""
 MOST: Final = 5000
 """Tables and outboxes that are counted: further ones are not."""
+LATELY: Final = 3600.0
+"""Seconds for which the page asks a person to look after a parked event."""
 _TYPES: Final = 20
 """Event types of one outbox that are counted apart."""
 OTHER: Final = "other"
@@ -62,6 +64,8 @@ class _Tally:
     counts: Counter[str] = field(default_factory=Counter)
     spans: list[tuple[int, int]] = field(default_factory=lambda: [(-_SPANS, 0)] * _SPANS)
     last_at: float | None = None
+    parked: int = 0
+    parked_at: float | None = None
 
     def add(self, detail: str, count: int, span: int, at: float) -> None:
         known = detail in self.counts or len(self.counts) < _TYPES
@@ -86,6 +90,8 @@ class Activity:
         self.latencies = Latencies()
         self.events = 0
         self.bytes = 0
+        self.parked = 0
+        self._parked_at: float | None = None  # of the last parked event, by the clock
 
     def expect(self, found: Iterable[Origin]) -> None:
         """Show these origins from now on; those that no session finds any more are left out."""
@@ -105,6 +111,14 @@ class Activity:
                 tally = self._tallies.get(name)
                 if tally:
                     tally.add(detail, count, span, now)
+        for note in batch.parked:
+            tally = self._tallies.get(note.origin)
+            if tally:
+                tally.parked += 1
+                tally.parked_at = now
+        if batch.parked:
+            self.parked += len(batch.parked)
+            self._parked_at = self._clock()
         self.bytes += batch.size
 
     def as_json(self) -> dict[str, Any]:
@@ -113,7 +127,10 @@ class Activity:
         recent = [(tally.recent(span), tally) for tally in self._tallies.values()]
         recent.sort(key=lambda pair: (-pair[0], -(pair[1].last_at or 0), pair[1].origin.name))
         shown = [self._spell(tally, events) for events, tally in recent[:SHOWN]]
-        return {"total": len(recent), "shown": shown}
+        at = self._parked_at
+        lately = at is not None and self._clock() - at < LATELY
+        parked = {"total": self.parked, "lately": lately}
+        return {"total": len(recent), "shown": shown, "parked": parked}
 
     def _spell(self, tally: _Tally, events: int) -> dict[str, Any]:
         now = self._clock()
@@ -125,6 +142,8 @@ class Activity:
             "events_per_second": round(events / seconds, 2),
             "counts": dict(tally.counts),
             "last_event_at": tally.last_at,
+            "parked": tally.parked,
+            "last_parked_at": tally.parked_at,
         }
 
 

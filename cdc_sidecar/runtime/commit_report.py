@@ -1,9 +1,12 @@
 """Reports of committed Kafka transactions: to the metrics, the rates and the log."""
 
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.counts import PUBLISHED, Counted
+from cdc_sidecar.events.parking.note import ParkedNote
 from cdc_sidecar.events.registry.records import LAYOUT
 from cdc_sidecar.logs import Logger
 from cdc_sidecar.metrics import Metrics
@@ -12,6 +15,9 @@ from cdc_sidecar.runtime.minute import Minute
 from cdc_sidecar.runtime.open_transaction import OpenTransaction
 from cdc_sidecar.runtime.status_board import StatusBoard
 from cdc_sidecar.tracing import Tracer
+
+_NOTES: Final = 10
+"""Parked events of one Kafka transaction that have log lines of their own."""
 
 
 class CommitReport:
@@ -42,6 +48,7 @@ class CommitReport:
         metrics.transactions.inc(batch.transactions)
         metrics.bytes.inc(batch.size)
         metrics.events.count(batch.counts)
+        metrics.events.parked(batch.parked)
         metrics.position.set(batch.position.end_lsn)
         events = sum(n for (counted, *_), n in batch.counts.items() if counted in PUBLISHED)
         self._board.rates.add(events, batch.size, batch.transactions)
@@ -83,6 +90,7 @@ class CommitReport:
                 self._log.warning("outbox_rows_updated", table=table, updates=count)
             elif counted is Counted.SKIPPED_TRUNCATES:
                 self._log.warning("truncate_skipped", table=table, truncates=count)
+        self._log_parked(batch.parked)
         self._log_schemas(batch)
         self._log.debug(
             "transaction_published",
@@ -91,6 +99,21 @@ class CommitReport:
             bytes=batch.size,
             milliseconds=round(seconds * 1000, 1),
         )
+
+    def _log_parked(self, notes: Sequence[ParkedNote]) -> None:
+        """Log where parked events were; of very many in one transaction only the first ones."""
+        for note in notes[:_NOTES]:
+            self._log.warning(
+                "event_parked",
+                table=note.origin,
+                code=note.code,
+                event_type=note.event_type or None,
+                commit_lsn=format_lsn(note.commit_lsn),
+                lsn=format_lsn(note.lsn),
+                key_hash=note.key_hash,
+            )
+        if len(notes) > _NOTES:
+            self._log.warning("events_parked", further=len(notes) - _NOTES)
 
     def _log_schemas(self, batch: Batch) -> None:
         """Log versions of schemas that readers see from now on."""

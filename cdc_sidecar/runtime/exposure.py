@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cdc_sidecar.checks.source_view import SourceView
-from cdc_sidecar.config.model import Config
+from cdc_sidecar.config.model import Config, Table
 from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.errors import Disposition, SidecarError
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.events.parking.lot import CODES_OF_OUTBOXES, CODES_OF_TABLES
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.logs import lines_by_level, lines_dropped
 from cdc_sidecar.metrics import Metrics, SidecarState
@@ -68,8 +69,16 @@ def expect_configured(metrics: Metrics, config: Config) -> None:
     for table in config.tables:
         if not table.is_glob:
             metrics.events.expect_table(table.name)
+            _expect_parked(metrics, table.name, table)
     for outbox in config.outboxes:
         metrics.events.expect_outbox(outbox.name, _event_types(outbox))
+        _expect_parked(metrics, outbox.name, outbox)
+
+
+def _expect_parked(metrics: Metrics, name: str, config: Table | Outbox) -> None:
+    if config.on_error == "park":
+        codes = CODES_OF_TABLES if isinstance(config, Table) else CODES_OF_OUTBOXES
+        metrics.events.expect_parked(name, codes)
 
 
 def _event_types(outbox: Outbox) -> set[str]:
@@ -85,6 +94,7 @@ def expect_published(metrics: Metrics, view: SourceView, capture: Capture) -> No
         table = capture.table(name)
         if table:
             metrics.events.expect_table(name)
+            _expect_parked(metrics, name, table)
             metrics.snapshot.expect(name)
         elif not capture.outbox(name):
             metrics.events.expect_ignored(name)

@@ -21,6 +21,7 @@ class OpenTransaction:
         whole = self.batch
         self.records += len(batch.schemas) + len(batch.records) + (batch.end is not None)
         add_counts(whole.counts, batch.counts)
+        whole.parked += batch.parked
         whole.commits.extend(batch.commits)
         self.batch = Batch(
             batch.position,
@@ -29,4 +30,5 @@ class OpenTransaction:
             transactions=whole.transactions + batch.transactions,
             commits=whole.commits,
             counts=whole.counts,
+            parked=whole.parked,
         )

@@ -96,6 +96,7 @@ class TableReading:
         self._window = window
         self._settings = settings
         self._table = table
+        self._parks = table.on_error == "park"
         self._oid = oid
         self._where = ""
         self._shape: _Shape | None = None
@@ -137,6 +138,7 @@ class TableReading:
             self._shrink()
             return None
         chunk = _chunk(shape, size, piece, state)
+        chunk.refused = piece.read.refused if self._parks else None
         return mark(self._reader, self._window, chunk)
 
     def _shrink(self) -> None:
@@ -264,7 +266,8 @@ class TableReading:
         filtered = replace(part, where=" AND ".join(conditions))
         fits = self._rows == self._pages == 1  # no smaller chunk can be read
         limit = 0 if fits else _TOO_LARGE * self._settings.chunk_bytes
-        read = CopiedLines(None if columns else shape.transcoder.transcode_line)
+        transcode = None if columns else shape.transcoder.transcode_line
+        read = CopiedLines(transcode, parks=self._parks)
         copied = self._reader.copy(columns or shape.columns, shape.source, filtered, read, limit)
         return read if copied else None
 

@@ -215,6 +215,12 @@ _DATA: Final = (
         {"{{table}}": _rate("ignored_changes_total", "table")},
         "Published by Postgres, and not configured",
     ),
+    Chart(
+        "Parked events",
+        "short",
+        {"{{table}}": f"sum by (table) (increase({_of('parked_events_total')}[{_RATE}]))"},
+        "They could not be published, and wait for a person",
+    ),
     Chart("Pruned outbox rows", "ops", {"{{table}}": _rate("outbox_pruned_rows_total", "table")}),
     Chart(
         "Schema versions", "short", {"{{subject}}": f"max by (subject) ({_of('schema_version')})"}

@@ -85,7 +85,7 @@ def _shown(watch: Watching, postgres: PostgresServer, services: Services) -> Ser
         config.write_text(text.replace('[snapshot]\nmode = "never"\n', "", 1))
     service, standby = made
     service.sql(*_WORLD)
-    configure(service)
+    configure(service, "on_error = 'park'")
     service.sidecar.start()
     service.sidecar.await_phase("streaming")
     standby.sidecar.config.write_text(

@@ -75,6 +75,19 @@ def test_a_refused_event_of_an_outbox_fires(
     watch.await_firing("Halted", "refuses")
 
 
+def test_a_parked_event_fires(watch: Watching, limited: PostgresServer, services: Services) -> None:
+    service = services(limited, "parks")
+    configure(service, "on_error = 'park'")
+    service.sidecar.start_and_stream()
+    watch.watch(service.sidecar)
+    with watch.fires("EventsParked", "parks"):
+        service.sql(
+            "INSERT INTO kept (id, aggregatetype, aggregateid, type, payload) VALUES"
+            """ (gen_random_uuid(), 't0', '0', 'Noted', '{"number": "text", "price": 1}')"""
+        )
+    assert watch.firing("parks")["EventsParked"]["labels"]["table"] == "public.kept"
+
+
 def test_a_table_that_cannot_be_read_fires(
     watch: Watching, limited: PostgresServer, services: Services
 ) -> None:

@@ -1,9 +1,10 @@
 """Chunks and changes of a small table, for tests of the snapshot window."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc_sidecar.events.ports import SourceTransaction, TranscodedLine
+from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.registry.records import TableSnapshot
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.chunk import Chunk
@@ -52,12 +53,14 @@ class Rows:
     error: Exception | None = None
 
     def publish(
-        self, _transaction: SourceTransaction, _chunk: Chunk, rows: list[TranscodedLine]
-    ) -> None:
+        self, _transaction: SourceTransaction, chunk: Chunk, places: Sequence[int] | None
+    ) -> int:
         """Take the rows, or refuse them."""
         if self.error:
             raise self.error
+        rows = chunk.rows if places is None else [chunk.rows[place] for place in places]
         self.published += [row for row, _ in rows]
+        return len(rows)
 
     def unwatch(self, oid: int) -> None:
         """Note the table."""

@@ -129,8 +129,8 @@ def test_a_client_setting_on_which_exactly_once_depends_is_refused(
             "x is configured more than once",
         ),
         (
-            '[[tables]]\nname = "a.b"\ncolumns = ["*"]\non_error = "park"',
-            '"park" is not supported in',
+            '[[tables]]\nname = "a.b"\ncolumns = ["*"]\non_error = "skip"',
+            "on_error: must be 'halt' or 'park'",
         ),
         (
             '[[tables]]\nname = "a.b"\ncolumns = ["x"]\n[tables.column.y]\nmask = "hash"',

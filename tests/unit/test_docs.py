@@ -157,6 +157,7 @@ def test_every_metric_is_in_the_reference(metric: Metric) -> None:
 def test_every_label_is_in_the_reference() -> None:
     metrics = Metrics()
     metrics.events.count({Count(kind, "t", "detail"): 1 for kind in Counted})
+    metrics.events.expect_parked("t", ["CDC-301"])
     metrics.outbox.expect("t", ["Paid"])
     metrics.outbox.late({Count(Counted.OUTBOX_EVENTS, "t", "Paid"): 1}, 1.0)
     metrics.snapshot.expect("t")

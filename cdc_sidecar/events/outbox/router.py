@@ -1,11 +1,12 @@
 """The router of an outbox: an event's columns become one record, whichever way they came."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cdc_sidecar.config.outbox import TYPE_VERSION, Outbox
-from cdc_sidecar.errors import OutboxEventRefused, OutboxUnroutable
+from cdc_sidecar.errors import OutboxEventRefused, OutboxUnroutable, TopicMissing
 from cdc_sidecar.events.binary import encode_bytes
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.counts import Count, Counted
@@ -16,7 +17,6 @@ from cdc_sidecar.events.record import ANY_PARTITION, NOW
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.schema import STRING
-from cdc_sidecar.postgres.lsn import format_lsn
 
 Row = Mapping[str, bytes | None]
 """The texts of an event's columns by their roles (`config.outbox.Outbox.wanted`)."""
@@ -30,6 +30,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTITION_DIGITS: Final = 10  # of a 32-bit number
 _INTERNAL: Final = ("_cdc.", "__")
 """What the names of topics begin with that are the sidecar's or Kafka's own."""
+_ASK_AGAIN: Final = 30.0
+"""Seconds before a missing topic is asked for again: each question takes milliseconds."""
+_MISSING: Final = 1000
+"""Missing topics that are remembered: their names come from rows."""
 _TRACE: Final = ("traceparent", "tracestate")
 
 
@@ -54,6 +58,7 @@ class EventRouter:
         }
         self.routes: dict[tuple[bytes, ...], TopicRoute] = {}
         """The open routes by the texts of the topic's placeholders."""
+        self._missing: dict[str, float] = {}  # topics, and when they may be asked for again
         self._headers = [(name, f"header {name}") for name in config.headers]
         self._headers += [(name, name) for name in _TRACE if name in names]
         self._fields = [f"field {name}" for name in config.envelope]
@@ -110,14 +115,14 @@ class EventRouter:
             raise
 
     def _add(self, transaction: SourceTransaction, row: Row) -> None:
-        route = self._route(row, transaction)
-        kind = self._required(row, "type", transaction)
+        route = self._route(row)
+        kind = self._required(row, "type")
         event_type = kind.decode()
         schema = event_type
         if self._is_versioned:
-            schema += TYPE_VERSION + self._required(row, "version", transaction).decode()
-        key = self._frame(self._required(row, "aggregateid", transaction))
-        headers = [("id", self._required(row, "id", transaction)), ("type", kind)]
+            schema += TYPE_VERSION + self._required(row, "version").decode()
+        key = self._frame(self._required(row, "aggregateid"))
+        headers = [("id", self._required(row, "id")), ("type", kind)]
         headers.append(("commit_lsn", b"%d" % transaction.final_lsn))
         for name, role in self._headers:
             text = row.get(role)
@@ -126,21 +131,19 @@ class EventRouter:
         fields = [row.get(role) for role in self._fields]
         value = self._values.encode(route, schema, row["payload"], fields)
         if self._is_placed or self._is_timed:
-            partition, timestamp = self._place(transaction, row, route)
+            partition, timestamp = self._place(row, route)
             transaction.add(route.record(value, key, partition, headers, timestamp))
         else:
             transaction.append(route, value, key, headers)
         transaction.count(self._counted.get(event_type) or self.count_of(event_type))
 
-    def _place(
-        self, transaction: SourceTransaction, row: Row, route: TopicRoute
-    ) -> tuple[int, int]:
+    def _place(self, row: Row, route: TopicRoute) -> tuple[int, int]:
         """Return the partition and the time of a record that has one of its own."""
         partition, timestamp = ANY_PARTITION, NOW
         if self._is_placed:
-            partition = self._partition(self._required(row, "partition", transaction), route)
+            partition = self._partition(self._required(row, "partition"), route)
         if self._is_timed:
-            timestamp = self._milliseconds(self._required(row, "timestamp", transaction))
+            timestamp = self._milliseconds(self._required(row, "timestamp"))
         return partition, timestamp
 
     def count_of(self, event_type: str) -> Count:
@@ -149,29 +152,25 @@ class EventRouter:
         self._counted[event_type] = count
         return count
 
-    def _required(self, row: Row, role: str, transaction: SourceTransaction) -> bytes:
+    def _required(self, row: Row, role: str) -> bytes:
         value = row.get(role)
         if value is None:
-            raise self._without(role, transaction)
+            raise self._without(role)
         return value
 
-    def _without(self, role: str, transaction: SourceTransaction) -> OutboxUnroutable:
+    def _without(self, role: str) -> OutboxUnroutable:
         if self._config.table is None:
             name = self._config.wanted[role][0]
             return OutboxUnroutable(
                 f"a message has no member {name}, or null in it",
                 where=f"outbox messages {self._config.name}",
-                hint=f"emit every message with {name}; {_skip(transaction)}",
+                hint=f"emit every message with {name}",
             )
         name = self._names[role]
-        return OutboxUnroutable(
-            f"column {name} is NULL", hint=f"make {name} NOT NULL; {_skip(transaction)}"
-        )
+        return OutboxUnroutable(f"column {name} is NULL", hint=f"make {name} NOT NULL")
 
-    def _route(self, row: Row, transaction: SourceTransaction) -> TopicRoute:
-        parts = tuple(
-            [self._required(row, role, transaction) for role in self._placeholders.values()]
-        )
+    def _route(self, row: Row) -> TopicRoute:
+        parts = tuple([self._required(row, role) for role in self._placeholders.values()])
         return self.routes.get(parts) or self._open_route(parts)
 
     def _open_route(self, parts: tuple[bytes, ...]) -> TopicRoute:
@@ -192,12 +191,32 @@ class EventRouter:
                 f"{sizes} does not make a valid topic name",
                 hint=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
             )
+        route = self.routes[parts] = self._ask_for(topic)
+        return route
+
+    def _ask_for(self, topic: str) -> TopicRoute:
+        """Ask for a topic; while it is missing and its events are parked, only now and then.
+
+        Raises:
+            OutboxUnroutable: it does not exist, and events without a topic are parked.
+            SidecarError: it does not exist, or registry or catalog cannot answer.
+
+        """
+        if self._missing.get(topic, 0.0) > time.monotonic():
+            raise _without_topic(topic)
         schemas = {"key": STRING} if self._config.key == "framed" else {}
         if self._values.schema:
             schemas["value"] = self._values.schema
-        route = TopicRoute.open(topic, schemas, self._registry, self._catalog, overhead=_OVERHEAD)
-        self.routes[parts] = route
-        return route
+        try:
+            registry, catalog = self._registry, self._catalog
+            return TopicRoute.open(topic, schemas, registry, catalog, overhead=_OVERHEAD)
+        except TopicMissing:
+            if self._config.on_error == "halt":
+                raise
+            if len(self._missing) >= _MISSING:
+                self._missing.clear()
+            self._missing[topic] = time.monotonic() + _ASK_AGAIN
+            raise _without_topic(topic) from None
 
     def _partition(self, text: bytes, route: TopicRoute) -> int:
         is_number = text.isascii() and text.isdigit() and len(text) <= _PARTITION_DIGITS
@@ -224,6 +243,13 @@ class EventRouter:
         return number
 
 
+def _without_topic(topic: str) -> OutboxUnroutable:
+    return OutboxUnroutable(
+        f"topic {topic} does not exist",
+        hint="create it, or set create = true in [topics], with partitions and replication_factor",
+    )
+
+
 def _milliseconds(text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text) if len(text) < 16 else -1  # noqa: PLR2004 - the year 33658
@@ -235,12 +261,3 @@ def _milliseconds(text: str) -> int:
 
 def _spell(placeholder: str) -> str:
     return "an aggregate type" if placeholder == "aggregatetype" else f"a {placeholder}"
-
-
-def _skip(transaction: SourceTransaction) -> str:
-    """Return the way past an event that no setting publishes."""
-    after = format_lsn(transaction.final_lsn + 1)
-    return (
-        f"no setting publishes this event. `cdc-sidecar position reset --to {after}` shows"
-        " what is left out if its whole transaction is skipped; --yes skips it"
-    )

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
+from cdc_sidecar.errors import Unrepresentable
 from cdc_sidecar.events.copy_line import fields_of
 from cdc_sidecar.events.plan import Plan
 from cdc_sidecar.events.ports import TranscodedLine
@@ -43,6 +44,7 @@ class Chunk:
     placed_at: int = 0  # once it is published: the commit LSN of the marker
     settled: threading.Event = field(default_factory=threading.Event)
     published: bool = False  # once it is settled: whether its rows were published
+    refused: dict[int, Unrepresentable] | None = None  # lines to park; None: none may be parked
     superseded: int = 0  # rows that were left out because they had changed
     read_at: float = field(default_factory=time.monotonic)  # when it was read
     size: int = field(init=False)  # bytes of the lines

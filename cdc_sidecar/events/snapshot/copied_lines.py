@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
-from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.errors import SidecarError, Unrepresentable
 from cdc_sidecar.events.ports import TranscodedLine
+
+_NO_ROW: Final[TranscodedLine] = (b"", None)
 
 
 class CopiedLines:
@@ -13,10 +16,16 @@ class CopiedLines:
     Used by the snapshot thread.
     """
 
-    def __init__(self, transcode: Callable[[bytes], TranscodedLine] | None = None) -> None:
+    def __init__(
+        self, transcode: Callable[[bytes], TranscodedLine] | None = None, *, parks: bool = False
+    ) -> None:
+        """Transcode each line; with `parks`, lines that are refused are kept for parking."""
         self.lines: list[bytes] = []
+        self.refused: dict[int, Unrepresentable] = {}
+        """The errors of lines without a row, by their places; `rows` has an empty one there."""
         self._rows: list[TranscodedLine] = []
         self._transcode = transcode
+        self._parks = parks
 
     def transcode_some(self) -> None:
         """Transcode what has come. A row that is refused does not end the copy: `rows` raises."""
@@ -35,6 +44,14 @@ class CopiedLines:
         return self._rows
 
     def _go_on(self) -> None:
-        if self._transcode:
-            for line in self.lines[len(self._rows) :]:
-                self._rows.append(self._transcode(line))
+        if not self._transcode:
+            return
+        for line in self.lines[len(self._rows) :]:
+            try:
+                row = self._transcode(line)
+            except Unrepresentable as error:
+                if not self._parks:
+                    raise
+                self.refused[len(self._rows)] = error
+                row = _NO_ROW
+            self._rows.append(row)

@@ -1,11 +1,13 @@
 """The `r` events of snapshots: each row of a chunk becomes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from cdc_sidecar.errors import SidecarError
 from cdc_sidecar.events.binary import EMPTY
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.envelope import Source
+from cdc_sidecar.events.parking.rows import ParkedRows
 from cdc_sidecar.events.ports import Envelope, SourceTransaction, TranscodedLine
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
@@ -37,21 +39,58 @@ class SnapshotRows:
         self._opened: dict[tuple[Relation, bool], tuple[TopicRoute, Envelope]] = {}
 
     def publish(
-        self, transaction: SourceTransaction, chunk: Chunk, rows: list[TranscodedLine]
-    ) -> None:
-        """Add an `r` event for each row.
+        self, transaction: SourceTransaction, chunk: Chunk, places: Sequence[int] | None
+    ) -> int:
+        """Add an `r` event for the rows at these places, or for all; return how many there are.
+
+        Those that are refused are parked, if the chunk allows it.
 
         Raises:
             RecordTooLarge: the topic does not take a row; nothing has changed.
 
         """
+        rows = chunk.rows if places is None else [chunk.rows[place] for place in places]
         if not rows:
-            return
+            return 0
         route, envelope = self._open(chunk)
-        row, key = max(rows, key=lambda each: len(each[0]) + len(each[1] or b""))
+        row, key = max(rows, key=_size)
         event = envelope.encode(transaction, "r", None, row, EMPTY, 1)
-        _check_size(route, len(event) + len(key or b"") + _MARGIN)
+        room = route.limit - (len(event) - len(row)) - _MARGIN
+        largest = _size((row, key))
+        if chunk.refused is not None and (chunk.refused or largest > room):
+            places = range(len(chunk.rows)) if places is None else places
+            rows = self._park(transaction, chunk, places, (route, room))
+        elif largest > room:
+            raise route.too_large(route.limit + largest - room)
         envelope.append_rows(transaction, rows)
+        return len(rows)
+
+    def _park(
+        self,
+        transaction: SourceTransaction,
+        chunk: Chunk,
+        places: Sequence[int],
+        limit: tuple[TopicRoute, int],
+    ) -> list[TranscodedLine]:
+        """Park the rows that cannot be published, and return the others.
+
+        `limit` is the route, and the bytes that it leaves for a row and its key.
+        """
+        route, room = limit
+        parked = ParkedRows.of_table(
+            self._source.service, chunk.relation, chunk.plan, self._registry, self._catalog
+        )
+        kept = []
+        for place in places:
+            row = chunk.rows[place]
+            error: SidecarError | None = (chunk.refused or {}).get(place)
+            if error is None and _size(row) > room:
+                error = route.too_large(route.limit + _size(row) - room)
+            if error is None:
+                kept.append(row)
+            else:
+                parked.park_line(transaction, chunk.lines[place], error)
+        return kept
 
     def _open(self, chunk: Chunk) -> tuple[TopicRoute, Envelope]:
         wanted = (chunk.relation, chunk.after.initial)
@@ -67,6 +106,6 @@ class SnapshotRows:
         return self._opened[wanted]
 
 
-def _check_size(route: TopicRoute, size: int) -> None:
-    if size > route.limit:
-        raise route.too_large(size)
+def _size(row: TranscodedLine) -> int:
+    """Return the bytes of a row and its key."""
+    return len(row[0]) + len(row[1] or b"")

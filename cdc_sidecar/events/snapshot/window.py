@@ -10,12 +10,12 @@ not send large values that did not change. Owed rows are read again.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from cdc_sidecar.errors import RecordTooLarge, SidecarError
-from cdc_sidecar.events.ports import SourceTransaction, TranscodedLine
+from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.registry.records import TableSnapshot, encode_snapshot
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.changes import RecentChanges
@@ -29,9 +29,9 @@ class RowsOfChunks(Protocol):
     """Publishes the rows of chunks, and knows the sinks of the stream."""
 
     def publish(
-        self, transaction: SourceTransaction, chunk: Chunk, rows: list[TranscodedLine]
-    ) -> None:
-        """Add an `r` event for each row.
+        self, transaction: SourceTransaction, chunk: Chunk, places: Sequence[int] | None
+    ) -> int:
+        """Add an `r` event for the rows at these places, or for all; return how many there are.
 
         Raises:
             RecordTooLarge: a topic does not take a row; nothing has changed.
@@ -155,10 +155,10 @@ class SnapshotWindow:
         if state.cursor != chunk.before.cursor or not self.recent.allow(chunk.visibility):
             return False
         unseen = self.recent.unseen(chunk.visibility, chunk.oid) if chunk.identity else {}
-        rows, owed = _without(chunk, unseen)
-        chunk.superseded = len(chunk.rows) - len(rows)
+        places, owed = _without(chunk, unseen)
+        chunk.superseded = 0 if places is None else len(chunk.rows) - len(places)
         try:
-            self._rows.publish(transaction, chunk, rows)
+            published = self._rows.publish(transaction, chunk, places)
         except RecordTooLarge as error:  # the stream goes on
             self._store(transaction, failed(state, error))
             return False
@@ -167,7 +167,7 @@ class SnapshotWindow:
         asked = set(state.owed if anew else map(_texts, chunk.asked)) - set(map(_texts, unseen))
         kept = [identity for identity in state.owed if identity not in asked]
         kept += [identity for identity in map(_texts, owed) if identity not in kept]
-        after = replace(chunk.after, owed=tuple(kept), rows=state.rows + len(rows))
+        after = replace(chunk.after, owed=tuple(kept), rows=state.rows + published)
         self._finish(transaction, chunk, after, 0 if anew else state.since)
         return True
 
@@ -200,15 +200,15 @@ class SnapshotWindow:
 
 def _without(
     chunk: Chunk, unseen: dict[Identity, frozenset[int]]
-) -> tuple[list[TranscodedLine], list[Identity]]:
-    """Return the rows that did not change unseen, and the identities that are owed instead."""
+) -> tuple[list[int] | None, list[Identity]]:
+    """Return the places of rows that did not change unseen (None: all), and who is owed instead."""
     if not unseen:
-        return chunk.rows, []
+        return None, []
     places = chunk.places
     dropped = {places[identity] for identity in unseen if identity in places}
-    rows = [row for place, row in enumerate(chunk.rows) if place not in dropped]
+    kept = [place for place in range(len(chunk.rows)) if place not in dropped]
     owed = [identity for identity, missing in unseen.items() if missing and identity in places]
-    return rows, owed
+    return kept, owed
 
 
 def _ended(state: TableSnapshot) -> TableSnapshot:

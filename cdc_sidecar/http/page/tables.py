@@ -16,6 +16,7 @@ _HEADINGS: Final = (
     "Updates",
     "Deletes",
     "Snapshot",
+    "Parked",
     "Last event",
     "Schema",
 )
@@ -68,6 +69,7 @@ def _row(origin: Origin, now: float) -> Html:
         _cell("Rate", rate(origin["events_per_second"], "").replace(" /s", "/s"), "number"),
         *_counts(origin),
         _cell("Snapshot", snapshot, "wide" if "<svg" in snapshot else ""),
+        _parked(origin, now),
         _cell("Last event", moment(origin["last_event_at"], now, otherwise="none")),
         _cell("Schema", _schema(origin)),
     ]
@@ -120,6 +122,15 @@ def _snapshot(progress: Mapping[str, Any] | None) -> Html:
     if phase == "waiting" and not rows:
         return Html("waiting")
     return _progress(progress)
+
+
+def _parked(origin: Origin, now: float) -> Html:
+    count = origin["parked"]
+    if not count:
+        return _cell("Parked", "0", "number")
+    last = moment(origin["last_parked_at"], now, otherwise="")
+    shown = join(element("span", f"{count:,}", class_="bad"), element("small", last))
+    return _cell("Parked", shown, "number")
 
 
 def _progress(progress: Mapping[str, Any]) -> Html:
