@@ -3,10 +3,10 @@
 import json
 import shlex
 import signal
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nlargest
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,8 +61,12 @@ def _wanted(events: Iterable[ParkedEvent], wishes: Wishes) -> Iterable[ParkedEve
     found = (event for event in events if wishes.name in (None, event.document["origin"]))
     if wishes.limit is None:
         return found
-    newest = deque(found, maxlen=wishes.limit)
-    return sorted(newest, key=lambda event: str(event.document["committed_at"]))
+    return reversed(nlargest(wishes.limit, found, key=_moment))
+
+
+def _moment(event: ParkedEvent) -> str:
+    """Return when an event was committed; all are in UTC, with as many digits."""
+    return str(event.document["committed_at"])
 
 
 def _as_json(event: ParkedEvent) -> dict[str, Any]:

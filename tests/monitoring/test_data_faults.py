@@ -76,7 +76,7 @@ def test_a_refused_event_of_an_outbox_fires(
 
 
 def test_a_parked_event_fires(watch: Watching, limited: PostgresServer, services: Services) -> None:
-    service = services(limited, "parks")
+    service = services(limited, "parks", "")
     configure(service, "on_error = 'park'")
     service.sidecar.start_and_stream()
     watch.watch(service.sidecar)
