@@ -176,7 +176,7 @@ def parked(
     ] = None,
     config: ConfigOption = CONFIG,
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", min=1, help="Show only the newest so many.")
+        int | None, typer.Option("--limit", "-n", min=1, help="Show only the newest N events.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

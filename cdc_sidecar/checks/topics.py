@@ -11,7 +11,6 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TopicUnfit
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import (
-    is_parked_topic,
     message_topic,
     notification_topic,
     parked_messages_topic,
@@ -19,6 +18,7 @@ from cdc_sidecar.events.names import (
     table_topic,
     transaction_topic,
 )
+from cdc_sidecar.events.parking.lot import SMALLEST_PARKED
 from cdc_sidecar.kafka.topic import Topic, alter_topic
 from cdc_sidecar.postgres.catalog import Publication, PublishedTable
 
@@ -27,21 +27,19 @@ _INSYNC: Final = "min.insync.replicas"
 
 def event_topics(tables: Iterable[PublishedTable], config: Config, capture: Capture) -> list[str]:
     """Return the topics that are known before the first row: all but those of outboxes."""
-    found = list(captured(tables, capture))
     names = [
         table_topic(capture.service, table.relation.namespace, table.relation.name)
-        for table in found
+        for table in captured(tables, capture)
         if capture.outbox(table.relation.qualified_name) is None
     ]
-    names += _parked_topics(found, capture)
     names += [message_topic(capture.service)] if config.messages.prefixes else []
     names += [transaction_topic(capture.service)] if capture.transaction_metadata else []
     return names + ([notification_topic(capture.service)] if config.notifications.topic else [])
 
 
-def _parked_topics(tables: Iterable[PublishedTable], capture: Capture) -> Iterator[str]:
+def parked_topics(tables: Iterable[PublishedTable], capture: Capture) -> Iterator[str]:
     """Yield the topics of parked events."""
-    for table in tables:
+    for table in captured(tables, capture):
         relation = table.relation
         name = relation.qualified_name
         config = capture.outbox(name) or capture.table(name)
@@ -114,18 +112,32 @@ def check_null_keys(view: TopicView) -> None:
 
 
 def check_parked(view: TopicView) -> None:
-    """Check that no topic of parked events is compacted.
+    """Check that topics of parked events keep each of them, and are large enough for a part.
 
     Raises:
-        TopicUnfit: one is; a parked event would be removed by the next one of its row.
+        TopicUnfit: one is compacted, and the next event of a row would remove the one before; or it
+            takes only short records, and the sidecar would halt at the first event.
 
     """
-    parked = [topic for name, topic in view.topics.items() if is_parked_topic(name)]
+    source, parked = view.source, _parked(view)
     unfit = [topic for topic in parked if topic.compacted]
     if unfit:
-        names = ", ".join(topic.name for topic in unfit)
-        cure = cure_of_topics(unfit, "cleanup.policy", "delete", view.source.config)
-        raise TopicUnfit(f"{names}: a topic of parked events is compacted", hint=cure)
+        cure = cure_of_topics(unfit, "cleanup.policy", "delete", source.config)
+        raise TopicUnfit(f"{_names(unfit)}: a topic of parked events is compacted", hint=cure)
+    unfit = [topic for topic in parked if topic.max_message_bytes < SMALLEST_PARKED]
+    if unfit:
+        cure = cure_of_topics(unfit, "max.message.bytes", SMALLEST_PARKED, source.config)
+        fact = f"{_names(unfit)}: a topic of parked events takes less than {SMALLEST_PARKED} bytes"
+        raise TopicUnfit(fact, hint=cure)
+
+
+def _parked(view: TopicView) -> list[Topic]:
+    names = parked_topics(view.tables, view.source.capture)
+    return [view.topics[name] for name in names if name in view.topics]
+
+
+def _names(topics: Iterable[Topic]) -> str:
+    return ", ".join(topic.name for topic in topics)
 
 
 def _null_keys(
@@ -153,7 +165,7 @@ OF_TOPICS: Final[tuple[Condition[TopicView], ...]] = (
     Condition(
         "parked events",
         check_parked,
-        lambda _: "are not compacted",
+        lambda view: "are kept" if _parked(view) else "nothing is parked",
     ),
     Condition(
         "replicas",

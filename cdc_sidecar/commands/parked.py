@@ -3,24 +3,26 @@
 import json
 import shlex
 import signal
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from heapq import nlargest
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
+from cdc_sidecar.commands.options import CONFIG
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.kafka.parked import ParkedEvent, parked_topics, read_parked
+from cdc_sidecar.errors import TopicMissing
+from cdc_sidecar.events.capture import Capture
+from cdc_sidecar.kafka.parked import ParkedEvent, existing_parked_topics, read_parked
 from cdc_sidecar.logs import configure_quietly
-from cdc_sidecar.postgres.sql_names import quote_literal, quoted
+from cdc_sidecar.postgres.sql_names import quote_literal, quoted, similar
 from cdc_sidecar.wording import number
 
 _OPS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read", "m": "message"}
-
 _SPECIAL: Final = frozenset('"$`\\!')
 """What a shell reads between double quotes."""
 
@@ -38,21 +40,24 @@ def parked(path: Path, wishes: Wishes) -> int:
     """Print the parked events, the oldest of each topic first.
 
     Raises:
+        TopicMissing: no table and no outbox has the wanted name.
         KafkaUnavailable: the brokers cannot be reached.
 
     """
     config = load_config(path)
     configure_quietly()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    topics = existing_parked_topics(config)
+    said = _Said(Capture.of(config), "" if path == CONFIG else f" --config {path}")
     count = 0
-    for event in _wanted(read_parked(config.kafka, parked_topics(config)), wishes):
+    for event in _wanted(read_parked(config.kafka, topics), wishes):
         count += 1
-        if wishes.as_json:
-            typer.echo(json.dumps(_as_json(event), ensure_ascii=False))
-        else:
-            typer.echo("\n".join([*_lines(event, config), ""]))
-    if not wishes.as_json:
-        typer.echo(number(count, "parked event") if count else "nothing is parked", err=True)
+        text = json.dumps(_as_json(event), ensure_ascii=False) if wishes.as_json else said.of(event)
+        typer.echo(text)
+    if not count:
+        typer.echo(_nothing(config, said.capture, topics, wishes.name), err=True)
+    elif not wishes.as_json:
+        typer.echo(number(count, "parked event"), err=True)
     return 0
 
 
@@ -61,55 +66,93 @@ def _wanted(events: Iterable[ParkedEvent], wishes: Wishes) -> Iterable[ParkedEve
     found = (event for event in events if wishes.name in (None, event.document["origin"]))
     if wishes.limit is None:
         return found
-    return reversed(nlargest(wishes.limit, found, key=_moment))
+    newest: defaultdict[str, deque[ParkedEvent]] = defaultdict(lambda: deque(maxlen=wishes.limit))
+    for event in found:
+        newest[event.topic].append(event)
+    left = [event for each in newest.values() for event in each]
+    left.sort(key=lambda event: str(event.document["committed_at"]))
+    return left[-wishes.limit :]
 
 
-def _moment(event: ParkedEvent) -> str:
-    """Return when an event was committed; all are in UTC, with as many digits."""
-    return str(event.document["committed_at"])
+def _nothing(config: Config, capture: Capture, topics: list[str], name: str | None) -> str:
+    """Return why nothing is shown.
+
+    Raises:
+        TopicMissing: there is no such table or outbox.
+
+    """
+    outboxes = [outbox.name for outbox in config.outboxes]
+    if name and name not in outboxes and not capture.captures(name):
+        known = [*(table.name for table in config.tables), *outboxes]
+        near = similar(name, known)
+        hint = f"did you mean {near}?" if near else f"name one of {', '.join(known)}"
+        raise TopicMissing(f"no table or outbox {name} is configured", hint=hint)
+    if not topics:
+        return "nothing is parked: no topic of parked events exists, or none may be seen"
+    return f"nothing of {name} is parked" if name else "nothing is parked"
 
 
 def _as_json(event: ParkedEvent) -> dict[str, Any]:
-    place = {"topic": event.topic, "partition": event.partition, "offset": event.offset}
-    return {**event.document, "parked": place}
+    return {**event.document, "parked": {"topic": event.topic, "offset": event.offset}}
 
 
-def _lines(event: ParkedEvent, config: Config) -> Iterator[str]:
-    document = event.document
-    error, key = document["error"], document["key"]
-    identity = "" if key is None else " ".join(f"{name}={_show(key[name])}" for name in key)
-    op = _OPS.get(document["op"], document["op"])
-    yield _printable(f"{document['origin']}  {op}  {identity}".rstrip())
-    yield _printable(f"  {error['code']} {error['title']}: {error['fact']}")
-    moment = datetime.fromisoformat(document["committed_at"]).astimezone()
-    yield f"  when:  {moment:%Y-%m-%d %H:%M:%S}, at LSN {document['commit_lsn']}"
-    yield f"  kept:  {event.topic}, partition {event.partition}, offset {event.offset}"
-    if error.get("hint"):
-        yield _printable(f"  mend:  {error['hint']}")
-    again = _again(document, config)
-    if again:
-        yield f"  again: {again}"
+class _Said:
+    """Says for people what was parked."""
 
+    def __init__(self, capture: Capture, option: str) -> None:
+        """Advise commands with an option, if it is not empty."""
+        self.capture = capture
+        self._option = option
 
-def _again(document: Mapping[str, Any], config: Config) -> str:
-    """Return how the event is sent again after its cause was mended."""
-    if document["kind"] == "outbox":
-        return "have the service emit the event once more"
-    key = document["key"]
-    if not key or not all(isinstance(value, str) for value in key.values()):
+    def of(self, event: ParkedEvent) -> str:
+        """Return the lines about an event."""
+        return "\n".join([*map(_printable, self._lines(event)), ""])
+
+    def _lines(self, event: ParkedEvent) -> Iterator[str]:
+        document = event.document
+        error, key = document["error"], document["key"] or {}
+        identity = " ".join(f"{name}={_show(value)}" for name, value in key.items())
+        op = _OPS.get(document["op"], document["op"])
+        yield f"{document['origin']}  {op}  {identity}".rstrip()
+        yield f"  {error['code']} {error['title']}: {error['fact']}"
+        moment = datetime.fromisoformat(document["committed_at"]).astimezone()
+        yield f"  when:  {moment:%Y-%m-%d %H:%M:%S}, at LSN {document['commit_lsn']}"
+        yield f"  kept:  {event.topic}, offset {event.offset}"
+        if error.get("hint"):
+            first, *more = error["hint"].splitlines()
+            yield f"  mend:  {first}"
+            yield from (f"         {line}" for line in more)
+        yield f"  again: {self._again(document)}"
+
+    def _again(self, document: Mapping[str, Any]) -> str:
+        """Return how the event is sent again after its cause was mended."""
+        if document["kind"] == "outbox":
+            return "have the service emit the event once more"
+        if document["op"] == "d":
+            return "the row is gone: tell the readers of its topic to remove it"
+        reason = self._not_addressable(document)
+        if reason:
+            return f"cdc-sidecar snapshot start with a --where of your own: {reason}"
+        origin, key = document["origin"], document["key"]
+        where = _word(" AND ".join(f"{quoted(n)} = {quote_literal(v)}" for n, v in key.items()))
+        command = f"cdc-sidecar snapshot start {shlex.quote(origin)} --where {where}{self._option}"
+        before = document["before"] or {}
+        if any(before.get(name, value) != value for name, value in key.items()):
+            return f"{command}; the row had another key before: tell the readers to remove that one"
+        return command
+
+    def _not_addressable(self, document: Mapping[str, Any]) -> str:
+        """Return why the key does not find the row; empty if it does."""
+        key = document["key"]
+        if not key:
+            return "the row has no key"
+        values = list(key.values())
+        if not all(isinstance(value, str) and value.isprintable() for value in values):
+            return "its key has NULL, or characters that cannot be printed"
+        table = self.capture.table(document["origin"])
+        if table and any(column.mask for name, column in table.column.items() if name in key):
+            return "its key is masked"
         return ""
-    if document["op"] == "d":
-        return "the row is gone: tell the readers of its topic to remove it"
-    if _masked(config) & key.keys():
-        return ""
-    where = " AND ".join(f"{quoted(name)} = {quote_literal(value)}" for name, value in key.items())
-    return f"cdc-sidecar snapshot start {shlex.quote(document['origin'])} --where {_word(where)}"
-
-
-def _masked(config: Config) -> set[str]:
-    """Return the columns of which only hashes are parked."""
-    columns = (column for table in config.tables for column in table.column.items())
-    return {name for name, column in columns if column.mask}
 
 
 def _word(text: str) -> str:

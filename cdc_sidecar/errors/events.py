@@ -8,7 +8,9 @@ class Unrepresentable(HaltError, code="CDC-301", title="value cannot be represen
 
 
 class RecordTooLarge(HaltError, code="CDC-302", title="event is too large for its topic"):
-    """An event is larger than its topic accepts."""
+    """An event is larger than its topic accepts; the router of an outbox adds its type."""
+
+    event_type = ""
 
 
 class LayoutRefused(

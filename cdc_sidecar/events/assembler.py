@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Final
 
-from cdc_sidecar.errors import InternalError, OutboxEventRefused, ProtocolViolation, SidecarError
+from cdc_sidecar.errors import InternalError, ProtocolViolation, SidecarError
 from cdc_sidecar.events import twin
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.batching import Batching
@@ -18,7 +18,6 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.message import MessageSink
-from cdc_sidecar.events.parking.lot import PARKABLE
 from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.registry.log import SchemaLog
@@ -52,10 +51,6 @@ from cdc_sidecar.postgres.pgoutput import (
 
 _INSERT, _UPDATE, _DELETE = ord("I"), ord("U"), ord("D")
 _ROWS: Final = (_INSERT, _UPDATE, _DELETE)
-_PARK: Final = (
-    'or set on_error = "park" in the block of the table or outbox, and restart: what cannot be'
-    " published then goes to a topic of its own, and the stream goes on"
-)
 _BEGIN, _COMMIT, _LOGICAL = ord("B"), ord("C"), ord("M")
 
 
@@ -303,8 +298,6 @@ class Assembler:
         """Accept nothing more, and add to the error where it occurred: table, LSN, transaction."""
         if self._state is not StreamState.BROKEN:
             error.where = ", ".join(self._places(error, frame))
-            if _may_be_parked(error, frame):
-                error.hint = f"{error.hint}; {_PARK}" if error.hint else _PARK
         self._transaction = None  # no part of it may be handed out now
         self._state = StreamState.BROKEN
         return error
@@ -319,12 +312,6 @@ class Assembler:
         if self._transaction:
             parts.append(f"transaction {self._transaction.xid}")
         return parts
-
-
-def _may_be_parked(error: SidecarError, frame: bytes) -> bool:
-    """Return whether `on_error` would let the stream go on; logical messages have no such key."""
-    of_a_row = relation_oid(frame) is not None
-    return isinstance(error, PARKABLE) and (of_a_row or isinstance(error, OutboxEventRefused))
 
 
 def _without_message(frame: bytes) -> ProtocolViolation:

@@ -12,7 +12,7 @@ from cdc_sidecar.events.fingerprint import fingerprint, without_defaults
 from cdc_sidecar.events.names import ambiguity, length_mistakes, parked_topic, table_topic
 from cdc_sidecar.events.outbox.columns import outbox_mistakes
 from cdc_sidecar.events.outbox.event_types import check_schemas
-from cdc_sidecar.events.own_block import cure_of_outbox, cure_of_table
+from cdc_sidecar.events.own_block import cure_of_outbox, cure_of_table, cure_of_value
 from cdc_sidecar.events.plan import Circumstances, Plan, compile_plan, missing_columns
 from cdc_sidecar.events.registry.layouts import LayoutStore
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
@@ -156,8 +156,7 @@ class Capture:
             gone = catalog.lineage(relation.oid).name is None
             name = relation.qualified_name
             raise _refusal(relation, mistakes, cure_of_table(table, name, gone=gone))
-        where = cure_of_table(table, relation.qualified_name, gone=False)
-        return replace(plan, where_to_set=where)
+        return replace(plan, where_to_set=cure_of_value(table, relation.qualified_name))
 
     def check_outbox(
         self, relation: Relation, facts: LayoutFacts, outbox: Outbox, catalog: Catalog

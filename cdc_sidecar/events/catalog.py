@@ -28,8 +28,8 @@ class Catalog(Protocol):
     def lineage(self, oid: int) -> Lineage:
         """Return the present names of a relation and of the partitions around it."""
 
-    def topic_facts(self, name: str) -> TopicFacts:
-        """Return the facts of a topic, which exists from then on."""
+    def topic_facts(self, name: str, *, parked: bool = False) -> TopicFacts:
+        """Return the facts of a topic, which exists from then on; `parked`: for parked events."""
 
     def later_columns(self, relation: Relation) -> frozenset[str]:
         """Return the present columns of a table that did not exist yet in a layout of it."""

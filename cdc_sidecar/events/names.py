@@ -9,8 +9,6 @@ from typing import Final
 
 MAX_TOPIC_LENGTH: Final = 249  # Kafka's own limit: a topic is a folder of its brokers
 _PARKED: Final = "parked"
-_PARKED_PARTS: Final = 4
-"""The parts of the name of a table's parked topic, which are fewer than those of messages."""
 _ESCAPE: Final = re.compile(r"_x[0-9A-F]{4,6}_")
 # an underscore is escaped where it would look like the start of an escape
 _AVRO_ILLEGAL: Final = re.compile(r"_(?=x[0-9A-F]{4,6}[^A-Za-z0-9])|[^A-Za-z0-9_]|^[0-9]")
@@ -79,12 +77,6 @@ def parked_messages_topic(service: str, prefix: str) -> str:
     It has one part more than that of a table, so that no two are the same.
     """
     return f"{topic_part(service)}.outbox.message.{topic_part(prefix)}.{_PARKED}"
-
-
-def is_parked_topic(topic: str) -> bool:
-    """Return whether a topic has the name of a topic of parked events."""
-    parts = topic.split(".")
-    return parts[-1] == _PARKED and len(parts) >= _PARKED_PARTS
 
 
 def message_topic(service: str) -> str:

@@ -34,6 +34,15 @@ def cure_of_table(table: Table, name: str, *, gone: bool) -> str:
     )
 
 
+def cure_of_value(table: Table, name: str) -> str:
+    """Return what follows a setting that lets a value of a table through: where it goes."""
+    park = ', or on_error = "park" to keep such rows in a topic of their own'
+    also = park if table.on_error == "halt" else ""
+    if table.is_glob:
+        return f"{also}; {cure_of_table(table, name, gone=False)}"
+    return f"{also}, in the block of {name}; then restart"
+
+
 def cure_of_outbox(outbox: Outbox, *, gone: bool) -> str:
     """Return the same for an outbox."""
     also = f"; {_GONE}" if gone and not outbox.dropped else ""

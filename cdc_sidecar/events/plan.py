@@ -41,7 +41,7 @@ class Plan:
     steps: tuple[tuple[Operation | None, bool], ...]  # the same, as (operation, nullable)
     key: tuple[int, ...]  # places among the *sent* columns, in key order; empty: no key
     width: bytes  # the number of columns, as a TupleData begins
-    where_to_set: str = "then restart"  # where a setting for one of the columns belongs
+    where_to_set: str = "; then restart"  # where a setting for one of the columns belongs
 
     @property
     def sent(self) -> tuple[PlanColumn, ...]:

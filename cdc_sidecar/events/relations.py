@@ -84,21 +84,19 @@ class Relations:
         if outbox := self._capture.outbox(name):
             facts = self._facts(relation)
             self._capture.check_outbox(relation, facts, outbox, catalog)
-            sink: RowSink = OutboxTable(relation, outbox, facts, registry, catalog)
-            if outbox.on_error == "park":
-                service = self._source.service
-                parked = ParkedRows.of_outbox(service, relation, outbox, registry, catalog)
-                return ParkingTable(sink, parked)
-            return sink
+            sink = OutboxTable(relation, outbox, facts, registry, catalog)
+            if outbox.on_error == "halt":
+                return sink
+            rows = ParkedRows.of_outbox(self._source.service, relation, outbox, registry, catalog)
+            return ParkingTable(sink, rows)
         table = self._capture.table(name)
         assert table is not None  # noqa: S101 - it is captured, and not as an outbox
         plan = self._capture.plan(relation, self._facts(relation), table, catalog)
         captured = CapturedTable(self._source, relation, table, plan, registry, catalog)
         if table.on_error == "halt":
             return captured
-        service = self._source.service
-        parked = ParkedRows.of_table(service, relation, plan, registry, catalog)
-        return ParkingTable(captured, parked)
+        rows = ParkedRows.of_table(self._source.service, relation, plan, registry, catalog)
+        return ParkingTable(captured, rows)
 
     def _captured(self, relation: Relation) -> Relation | None:
         """Return a relation under the name by which it is captured; None if it is ignored.

@@ -45,14 +45,17 @@ class TopicRoute:
         *,
         overhead: int = BATCH_OVERHEAD,
         remedy: str = "",
+        parked: bool = False,
     ) -> "TopicRoute":
         """Register the schemas of `key` and `value`, and ask for the topic's facts.
+
+        `parked`: the topic is for parked events.
 
         Raises:
             SidecarError: registry or catalog cannot answer; `open` may be called again.
 
         """
-        facts = catalog.topic_facts(topic)
+        facts = catalog.topic_facts(topic, parked=parked)
         prefixes = {
             part: wire_prefix(registry.register(f"{topic}-{part}", schema))
             for part, schema in schemas.items()
@@ -93,5 +96,5 @@ class TopicRoute:
         return RecordTooLarge(
             f"{size} bytes, but topic {self.topic} takes {self.limit}",
             hint=f"raise {self.limited_by or f'max.message.bytes of topic {self.topic}'} to at"
-            f" least {size + _ROOM}{remedy}",
+            f" least {size + _ROOM}{remedy}; then restart",
         )

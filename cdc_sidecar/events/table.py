@@ -20,6 +20,7 @@ from cdc_sidecar.events.twin import Envelope, Transcoder
 from cdc_sidecar.postgres.frames import TUPLE_AT, TUPLE_KIND_AT
 from cdc_sidecar.postgres.pgoutput import Relation, ReplicaIdentity
 
+_OR_PARK: Final = ', or set on_error = "park" in the block of {}'
 _NEW: Final = ord("N")
 _OLD: Final = b"KO"
 """The kinds of an old row: its key alone (K), or all of it (O)."""
@@ -33,10 +34,11 @@ def open_envelope(
     catalog: Catalog,
     *,
     snapshot: str = "false",
+    halts: bool = False,
 ) -> tuple[TopicRoute, Events]:
     """Register the schemas of a relation version; return the route and the envelope of its events.
 
-    `snapshot` is their `source.snapshot`.
+    `snapshot` is their `source.snapshot`; the table `halts` at an event that is too large.
 
     Raises:
         SidecarError: registry or catalog cannot answer.
@@ -48,7 +50,8 @@ def open_envelope(
     if plan.key:
         schemas = {"key": canonical_json(key_schema(namespace, plan.key_fields)), **schemas}
     topic = table_topic(source.service, relation.namespace, relation.name)
-    route = TopicRoute.open(topic, schemas, registry, catalog, remedy="leave a column out")
+    remedy = f"leave a column out{_OR_PARK.format(relation.qualified_name) if halts else ''}"
+    route = TopicRoute.open(topic, schemas, registry, catalog, remedy=remedy)
     constants = source.constants(relation.namespace, relation.name, snapshot)
     layout = lay_out(schema, constants, route.value_prefix)
     return route, Envelope(relation.qualified_name, route, layout)
@@ -71,7 +74,9 @@ class CapturedTable:
         full = relation.replica_identity is ReplicaIdentity.FULL
         self._needs_before = full and config.incomplete_before == "halt"
         self._config = config
-        self._route, self._envelope = open_envelope(source, relation, plan, registry, catalog)
+        self._route, self._envelope = open_envelope(
+            source, relation, plan, registry, catalog, halts=config.on_error == "halt"
+        )
         self._transcode = Transcoder(plan).transcode
         self._append = self._envelope.append
 

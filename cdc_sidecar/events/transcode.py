@@ -163,7 +163,7 @@ def refused(plan: Plan, place: int, error: Exception) -> Unrepresentable:
     cure = _OTHER_KEY if isinstance(error, NullInKey) else f'set {_block(column.name)} as = "text"'
     return Unrepresentable(
         f"{reason}, in column {column.name} ({column.field.postgres_type})",
-        hint=f"{cure}; {plan.where_to_set}",
+        hint=f"{cure}{plan.where_to_set}",
     )
 
 

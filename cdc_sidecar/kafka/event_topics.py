@@ -39,15 +39,21 @@ class EventTopics:
 
     def may_hold(self, topic: str) -> bool:
         """Return whether events of this configuration may be in a topic of this name."""
-        known = topic in self._single or topic in self._parked_messages
+        known = topic in self._single or self.may_hold_parked(topic)
         return known or self._is_of_a_table(topic) or self.is_of_an_outbox(topic)
+
+    def may_hold_parked(self, topic: str) -> bool:
+        """Return whether parked events of this configuration may be in a topic of this name."""
+        whole, parked, nothing = topic.rpartition(_PARKED)
+        of_a_table = bool(parked) and not nothing and self._is_of_a_table(whole)
+        return of_a_table or topic in self._parked_messages
 
     def is_of_an_outbox(self, topic: str) -> bool:
         """Return whether an outbox of this configuration may send to a topic of this name."""
         return any(pattern.fullmatch(topic) for pattern in self._outboxes)
 
     def _is_of_a_table(self, topic: str) -> bool:
-        service, *parts = topic.removesuffix(_PARKED).split(".")
+        service, *parts = topic.split(".")
         if service != self._service or len(parts) + 1 != _TABLE_PARTS:
             return False
         return self._capture.captures(".".join(map(unescape, parts)))

@@ -64,7 +64,7 @@ class Follower:
         while timeout is None or time.monotonic() - last < timeout:
             with translated():
                 message = self._reader.poll(0.2)
-            if message is not None and is_record(message):
+            if message is not None and _is_record(message):
                 last = time.monotonic()
                 place = (message.topic() or "", message.partition() or 0)
                 self._next[place] = (message.offset() or 0) + 1
@@ -90,7 +90,7 @@ class Follower:
         self._reader.close()
 
 
-def is_record(message: Message) -> bool:
+def _is_record(message: Message) -> bool:
     """Return whether a message is a record; the end of a partition is not one."""
     error = message.error()
     if error is not None and error.code() != PARTITION_EOF and not error.retriable():

@@ -82,9 +82,20 @@ def committed_reader(config: Kafka, isolation: str = "read_committed") -> Reader
 def read_records(
     consumer: Reader, topic: str, start: int, high: int | None
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield key and value of the committed records of partition 0 from offset `start`.
+    """Yield key and value of the committed records of partition 0; see `read_messages`.
 
     A record that removes its key has an empty value.
+    """
+    for message in read_messages(consumer, topic, start, high):
+        key, value = message.key(), message.value()
+        if isinstance(key, bytes):
+            yield key, value if isinstance(value, bytes) else b""
+
+
+def read_messages(
+    consumer: Reader, topic: str, start: int, high: int | None = None
+) -> Iterator[Message]:
+    """Yield the committed messages of partition 0 from offset `start`.
 
     With `high` the reader continues until the stable end is at that high watermark: a transaction
     of an earlier producer that was in doubt is then decided. Without it the reader ends at the
@@ -106,9 +117,7 @@ def read_records(
         error = message.error()
         if error is None:
             deadline = time.monotonic() + READ_TIMEOUT
-            key, value = message.key(), message.value()
-            if isinstance(key, bytes):
-                yield key, value if isinstance(value, bytes) else b""
+            yield message
         elif error.code() == PARTITION_EOF:
             if high is None or (message.offset() or 0) >= high:
                 return

@@ -13,7 +13,6 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import TopicSettings
 from cdc_sidecar.errors import KafkaRefused, KafkaUnavailable, TopicMissing, TopicUnfit
 from cdc_sidecar.events.catalog import TopicFacts
-from cdc_sidecar.events.names import is_parked_topic
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.broker_defaults import broker_defaults
 from cdc_sidecar.kafka.client import (
@@ -27,6 +26,7 @@ from cdc_sidecar.kafka.client import (
 )
 from cdc_sidecar.kafka.hanging import Partition
 from cdc_sidecar.kafka.topic import REQUEST_LIMIT, REQUEST_OVERHEAD, Topic
+from cdc_sidecar.kafka.topic_settings import INTERNAL, PARKED, settings_of_new
 
 T = TypeVar("T")
 
@@ -36,23 +36,6 @@ DEFAULT_LIMIT: Final = 1_048_588
 SMALLEST_INTERNAL: Final = 65_536
 """Bytes that a record of an internal topic may need: a position with the longest names and ten
 moves, or the schema of a table with hundreds of columns."""
-
-INTERNAL_SETTINGS: Final = {
-    "cleanup.policy": "compact",
-    "segment.ms": "3600000",
-    "segment.bytes": "16777216",
-    "min.cleanable.dirty.ratio": "0.1",
-    "max.compaction.lag.ms": "3600000",
-    "unclean.leader.election.enable": "false",
-}
-"""Settings of the position and schemas topics. A segment that is open is not compacted, so segments
-are small, and a start reads little."""
-
-PARKED_SETTINGS: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
-"""Settings of topics of parked events, which a person decides about: no time removes them."""
-
-_DURABLE: Final = ("min.insync.replicas",)
-"""The configured settings that internal topics have too: a position must not be lost either."""
 
 
 class TopicCatalog:
@@ -220,7 +203,7 @@ class TopicCatalog:
             limits.append(int(configured))
         return limits
 
-    def ensure(self, names: Iterable[str]) -> None:
+    def ensure(self, names: Iterable[str], *, parked: bool = False) -> None:
         """Make sure that topics for events exist; create missing ones if that is configured.
 
         Raises:
@@ -228,11 +211,10 @@ class TopicCatalog:
             KafkaRefused: the sidecar is not allowed to create them.
 
         """
-        names = tuple(names)
-        events = [name for name in names if not is_parked_topic(name)]
-        self._ensure(events, {}, self._config.partitions or 1)
-        parked = [name for name in names if is_parked_topic(name)]
-        self._ensure(parked, PARKED_SETTINGS, 1)
+        if parked:
+            self._ensure(names, PARKED, 1)
+        else:
+            self._ensure(names, {}, self._config.partitions or 1)
 
     def ensure_internal(self, names: Iterable[str]) -> None:
         """Make sure that the position and schemas topics exist and keep their records.
@@ -243,7 +225,7 @@ class TopicCatalog:
 
         """
         names = tuple(names)
-        self._ensure(names, INTERNAL_SETTINGS, 1)
+        self._ensure(names, INTERNAL, 1)
         for name in names:
             topic = self._known[name]
             self._check_room(topic)
@@ -275,11 +257,9 @@ class TopicCatalog:
         wanted = [name for name in dict.fromkeys(names) if name not in self._known]
         if not wanted:
             return
-        existing = self.describe(wanted)
-        missing = [name for name in wanted if name not in existing]
+        missing = self._missing(wanted)
         if not missing:
             return
-        self.identify(missing)  # a topic that we may not describe looks as if it were missing
         if not self._config.create:
             raise TopicMissing(
                 ", ".join(missing),
@@ -295,13 +275,22 @@ class TopicCatalog:
         if created:
             self._remember(self.identify(created))
 
+    def _missing(self, wanted: list[str]) -> list[str]:
+        """Describe the topics that exist; return the others."""
+        existing = self.describe(wanted)
+        missing = [name for name in wanted if name not in existing]
+        late = self.identify(missing) if missing else {}  # fails if we may not describe one
+        if late:  # another broker knows more
+            self._await(list(late))
+        return [name for name in missing if name not in late]
+
     def _await(self, names: list[str]) -> None:
-        """Wait until topics that were just created appear in the metadata."""
+        """Wait until topics that exist appear in the metadata."""
         deadline = time.monotonic() + REQUEST_TIMEOUT
         while len(self.describe(names)) != len(names):
             if time.monotonic() > deadline:
                 raise KafkaUnavailable(
-                    f"topics {', '.join(names)} were created but do not appear in the metadata"
+                    f"topics {', '.join(names)} exist but do not appear in the metadata"
                 )
             time.sleep(0.05)
 
@@ -312,7 +301,7 @@ class TopicCatalog:
                 name,
                 num_partitions=partitions,
                 replication_factor=self._config.replication_factor or 1,
-                config=self._settings_of_new(settings),
+                config=settings_of_new(self._config.config, settings),
             )
             for name in names
         ]
@@ -332,7 +321,9 @@ class TopicCatalog:
         replicas = self._config.replication_factor or 1
         for name in names:
             self._known[name] = Topic.planned(
-                name, (partitions, replicas), {**defaults, **self._settings_of_new(settings)}
+                name,
+                (partitions, replicas),
+                {**defaults, **settings_of_new(self._config.config, settings)},
             )
 
     def _unless_unknown(self, answer: Future[T], asked: Asked) -> T | None:
@@ -340,11 +331,3 @@ class TopicCatalog:
         if code_of(answer) == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
         return answer_of(answer, self._admin, asked)
-
-    def _settings_of_new(self, own: Mapping[str, str]) -> dict[str, str]:
-        """Return the settings of a new topic; one with settings of its own has the durable ones."""
-        configured = self._config.config
-        if not own:
-            return configured
-        durable = {key: configured[key] for key in _DURABLE if key in configured}
-        return {**durable, **own}

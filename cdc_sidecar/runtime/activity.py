@@ -125,7 +125,7 @@ class Activity:
         """Return the origins for `/status`: the most active ones, and how many are left out."""
         span = int(self._clock() / _SPAN)
         recent = [(tally.recent(span), tally) for tally in self._tallies.values()]
-        recent.sort(key=lambda pair: (-pair[0], -(pair[1].last_at or 0), pair[1].origin.name))
+        recent.sort(key=_prominence)
         shown = [self._spell(tally, events) for events, tally in recent[:SHOWN]]
         at = self._parked_at
         lately = at is not None and self._clock() - at < LATELY
@@ -145,6 +145,12 @@ class Activity:
             "parked": tally.parked,
             "last_parked_at": tally.parked_at,
         }
+
+
+def _prominence(pair: tuple[int, _Tally]) -> tuple[int, int, float, str]:
+    """Order tallies with their recent events: what has parked something, then the most active."""
+    events, tally = pair
+    return -tally.parked, -events, -(tally.last_at or 0.0), tally.origin.name
 
 
 def _moved(tally: _Tally, origin: Origin) -> _Tally:

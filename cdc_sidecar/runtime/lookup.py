@@ -51,9 +51,9 @@ class Lookup:
         """Ask for the present columns that did not exist yet in a layout."""
         return self._executor.submit(self._read_later, relation)
 
-    def topic_facts(self, name: str) -> "Future[TopicFacts]":
+    def topic_facts(self, name: str, *, parked: bool = False) -> "Future[TopicFacts]":
         """Make sure that a topic exists, and ask for its limits."""
-        return self._executor.submit(self._ensure, name)
+        return self._executor.submit(self._ensure, name, parked=parked)
 
     def renew(self, sentinel: ServerWatch) -> "Future[bool]":
         """Ask whether the server still accepts connections."""
@@ -75,8 +75,8 @@ class Lookup:
         with self._database.connection(timeout=PATIENCE) as connection:
             return read_lineage(connection, oid)
 
-    def _ensure(self, name: str) -> TopicFacts:
-        self._topics.ensure([name])
+    def _ensure(self, name: str, *, parked: bool) -> TopicFacts:
+        self._topics.ensure([name], parked=parked)
         facts = self._topics.facts(name)
         assert facts is not None  # noqa: S101 - `ensure` has just described it
         return facts
@@ -127,14 +127,15 @@ class StreamCatalog:
         """
         return self._await(self._lookup.later_columns(relation))
 
-    def topic_facts(self, name: str) -> TopicFacts:
+    def topic_facts(self, name: str, *, parked: bool = False) -> TopicFacts:
         """Return the limits of a topic, which is created if it is missing.
 
         Raises:
             SidecarError: Kafka is not available, or the session is stopping.
 
         """
-        return self._topics.facts(name) or self._await(self._lookup.topic_facts(name))
+        known = self._topics.facts(name)
+        return known or self._await(self._lookup.topic_facts(name, parked=parked))
 
     def _await(self, answer: "Future[T]") -> T:
         """Wait for an answer of a helper thread while the upkeep continues."""

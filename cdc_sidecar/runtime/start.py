@@ -21,7 +21,7 @@ from cdc_sidecar.checks.source_view import (
     SourceView,
     read_view,
 )
-from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics
+from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics, parked_topics
 from cdc_sidecar.errors import KafkaUnavailable, PositionMissing, SlotMissing
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.position import Position
@@ -84,9 +84,13 @@ class SessionStart:
         topics.ensure_internal(internal)
         names = event_topics(view.tables, self._config, self._capture)
         topics.ensure(names)
+        parked = list(parked_topics(view.tables, self._capture))
+        topics.ensure(parked, parked=True)
         if self._config.outboxes:
             topics.describe_matching(EventTopics(self._config).is_of_an_outbox)
-        check_all(OF_TOPICS, TopicView(topics.known([*internal, *names]), view, view.tables))
+        check_all(
+            OF_TOPICS, TopicView(topics.known([*internal, *names, *parked]), view, view.tables)
+        )
 
     def _check_source(self, connection: WalsenderConnection) -> None:
         """Check that the position, as far as it can be read, is of this source."""

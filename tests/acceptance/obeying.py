@@ -121,6 +121,7 @@ class Person:
         ways: Sequence[tuple[str, Callable[[re.Match[str]], None]]] = (
             (r'set "?([\w.]+)"? = ([^ ,;]+)(?: \([^)]*\))? in \[([\w.]+)\]', self._set),
             (r'set (truncate = "\w+")', self._append),
+            (r'set (on_error = "park") in the block of outbox (\S+)', self._park),
             (r"correct (.+?) in \[kafka.client\], or remove it", self._remove),
             (r"set (\w+) in \[(\w+)\] to at most the number of brokers", self._set_to_brokers),
             (r"run kafka-(\w+)\.sh ([^;\n(]+)", self._run_tool),
@@ -193,6 +194,11 @@ class Person:
         config = self.service.sidecar.config.read_text()
         others = re.sub(r"^truncate = .*\n", "", config, flags=re.MULTILINE)
         self._configure(f"{others}{found[1]}\n")
+
+    def _park(self, found: re.Match[str]) -> None:
+        block = f'table = "{found[2]}"\n'
+        config = self.service.sidecar.config.read_text()
+        self._configure(config.replace(block, f"{block}{found[1]}\n"))
 
     def _remove(self, found: re.Match[str]) -> None:
         names = "|".join(map(re.escape, re.findall(r'"([^"]+)"', found[1])))

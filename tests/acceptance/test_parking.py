@@ -116,7 +116,9 @@ def test_what_was_parked_is_counted_logged_and_shown(
     assert "public.items 12" in service.sidecar.run("status").stdout
     text = service.sidecar.run("parked", "--limit", "1").stdout
     assert "public.items  insert  id=12\n  CDC-301 value cannot be represented: " in text
-    assert parked(service, "public.other") == []
+    wrong = service.sidecar.run("parked", "public.itms")
+    assert wrong.returncode == 3
+    assert "did you mean public.items?" in wrong.stderr
 
 
 def test_a_parked_row_is_sent_again_as_the_command_says(
@@ -133,6 +135,7 @@ def test_a_parked_row_is_sent_again_as_the_command_says(
     service.reconfigure(MARKS, f'[tables.column.n]\nas = "text"\n{MARKS}')
     assert service.sidecar.terminate() == 0
     service.sidecar.start_and_stream()
+    again = again.removesuffix(f" --config {service.sidecar.config}")
     program, snapshot, start, *rest = shlex.split(again.partition("again:")[2])
     assert (program, snapshot, start) == ("cdc-sidecar", "snapshot", "start")
     assert service.sidecar.run("snapshot start", *rest).returncode == 0
@@ -254,35 +257,41 @@ def test_without_parking_the_hint_of_a_halt_names_it_and_works(
     service.sql("INSERT INTO items VALUES (1, 'NaN')", "INSERT INTO items VALUES (2, 2)")
     assert service.sidecar.await_exit() == 3
     (halted,) = service.sidecar.events("sidecar_halted")
-    assert 'set on_error = "park" in the block of the table' in halted["hint"]
-    service.reconfigure(MARKS, f'[[tables]]\nname = "public.unused"\ncolumns = ["*"]\n{MARKS}')
+    assert 'or on_error = "park" to keep such rows' in halted["hint"]
+    assert "in the block of public.items; then restart" in halted["hint"]
     service.reconfigure('"label"]\n', '"label"]\non_error = "park"\n')
-    service.reconfigure('[[tables]]\nname = "public.unused"\ncolumns = ["*"]\n', "")
     service.sidecar.start_and_stream()
     service.await_published()
     assert ids(parked(service)) == ["1"]
     assert [json.loads(event.key)["id"] for event in changes(service)] == ["2"]
 
 
-@pytest.mark.parametrize("policy", ["compact", "compact,delete"])
-def test_a_compacted_topic_of_parked_events_is_refused(
-    make_service: Callable[..., Service], policy: str
+@pytest.mark.parametrize(
+    ("setting", "value", "fact"),
+    [
+        ("cleanup.policy", "compact", "a topic of parked events is compacted"),
+        ("cleanup.policy", "compact,delete", "a topic of parked events is compacted"),
+        ("max.message.bytes", "9000", "a topic of parked events takes less than"),
+    ],
+)
+def test_a_topic_that_would_lose_parked_events_is_refused(
+    make_service: Callable[..., Service], setting: str, value: str, fact: str
 ) -> None:
     service = make_service(TABLE + MARKS)
     service.sql(*ITEMS)
     service.sidecar.start_and_stream()
     assert service.sidecar.terminate() == 0
-    set_policy(service, policy)
+    alter(service, setting, value)
     done = service.sidecar.run("check")
     assert done.returncode == 1
-    assert "a topic of parked events is compacted" in done.stdout
+    assert fact in done.stdout
     service.sidecar.start()
     assert service.sidecar.await_exit() in (2, 3)
 
 
-def set_policy(service: Service, policy: str) -> None:
-    """Give the topic of parked events another cleanup policy."""
-    entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
+def alter(service: Service, setting: str, value: str) -> None:
+    """Change a setting of the topic of parked events."""
+    entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
     topic = ConfigResource(
         ResourceType.TOPIC, f"{service.name}.public.items.parked", incremental_configs=[entry]
     )

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AclOperation, AdminClient
 
 from cdc_sidecar.commands.setup_sql import render_sql
 from cdc_sidecar.config.load import load_config
-from cdc_sidecar.kafka.topics import INTERNAL_SETTINGS
+from cdc_sidecar.kafka.topic_settings import INTERNAL
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.acls import create_acls
@@ -168,7 +168,7 @@ def test_the_job_knows_the_names_of_the_configuration() -> None:
 def test_the_internal_topics_have_the_settings_with_which_the_sidecar_creates_them() -> None:
     for name in ("position", "schemas"):
         topic = declared_topics()[f"_cdc.orders.{name}"]
-        assert settings_of(topic) == {**INTERNAL_SETTINGS, "min.insync.replicas": "2"}
+        assert settings_of(topic) == {**INTERNAL, "min.insync.replicas": "2"}
         assert (topic["partitions"], topic["replicas"]) == (1, 3)
 
 

@@ -173,7 +173,7 @@ class Shop:
         """Answer alike for every table."""
         return self.later
 
-    def topic_facts(self, _name: str) -> TopicFacts:
+    def topic_facts(self, _name: str, *, parked: bool = False) -> TopicFacts:  # noqa: ARG002 - alike
         """Answer alike for every topic."""
         return TopicFacts(PARTITIONS, self._max_message_bytes)
 

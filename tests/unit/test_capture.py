@@ -123,7 +123,7 @@ class _Catalog:
     def later_columns(self, _relation: Relation) -> frozenset[str]:
         return frozenset()
 
-    def topic_facts(self, _name: str) -> TopicFacts:
+    def topic_facts(self, _name: str, *, parked: bool = False) -> TopicFacts:  # noqa: ARG002 - alike
         return TopicFacts(1, 1_000_000)
 
 

@@ -70,7 +70,7 @@ _OPTIONAL = st.none() | _TEXTS
 class _Catalog:
     """Answers alike for every topic."""
 
-    def topic_facts(self, _name: str) -> TopicFacts:
+    def topic_facts(self, _name: str, *, parked: bool = False) -> TopicFacts:  # noqa: ARG002 - alike
         return TopicFacts(3, 9000)
 
 

@@ -74,7 +74,7 @@ class _Sinks:
     def later_columns(self, _relation: Relation) -> frozenset[str]:
         return frozenset()
 
-    def topic_facts(self, _name: str) -> TopicFacts:
+    def topic_facts(self, _name: str, *, parked: bool = False) -> TopicFacts:  # noqa: ARG002 - alike
         return TopicFacts(3, self._limit + BATCH_OVERHEAD)
 
 

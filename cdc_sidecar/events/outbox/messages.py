@@ -48,12 +48,13 @@ class MessageRouter:
             members = read_members(content.decode())
             row = {role: self._value(members, role) for role in self._wanted}
         except (ValueError, RecursionError) as error:
-            raise OutboxUnroutable(
+            refused = OutboxUnroutable(
                 f"a message is not a JSON object: {_reason(error)}",
                 where=f"outbox messages {self._router.name}",
                 hint="emit an object with id, aggregatetype, aggregateid, type and payload, as"
                 " docs/how-to/use-the-outbox.md shows",
-            ) from None
+            )
+            raise self._router.explained(refused) from None
         self._router.add(transaction, row)
 
     def _value(self, members: dict[str, str], role: str) -> bytes | None:

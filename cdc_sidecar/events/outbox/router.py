@@ -6,7 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cdc_sidecar.config.outbox import TYPE_VERSION, Outbox
-from cdc_sidecar.errors import OutboxEventRefused, OutboxUnroutable, TopicMissing
+from cdc_sidecar.errors import (
+    OutboxEventRefused,
+    OutboxUnroutable,
+    RecordTooLarge,
+    SidecarError,
+    TopicMissing,
+)
 from cdc_sidecar.events.binary import encode_bytes
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.counts import Count, Counted
@@ -30,7 +36,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTITION_DIGITS: Final = 10  # of a 32-bit number
 _INTERNAL: Final = ("_cdc.", "__")
 """What the names of topics begin with that are the sidecar's or Kafka's own."""
-_ASK_AGAIN: Final = 30.0
+_ASK_AGAIN: Final = 2.0
 """Seconds before a missing topic is asked for again: each question takes milliseconds."""
 _MISSING: Final = 1000
 """Missing topics that are remembered: their names come from rows."""
@@ -110,9 +116,22 @@ class EventRouter:
         """
         try:
             self._add(transaction, row)
-        except OutboxEventRefused as error:
-            error.outbox, error.event_type = self._config.name, (row.get("type") or b"").decode()
-            raise
+        except (OutboxEventRefused, RecordTooLarge) as error:
+            raise self.explained(error, (row.get("type") or b"").decode()) from None
+
+    def explained(self, error: SidecarError, event_type: str = "") -> SidecarError:
+        """Add to the error of an event of which outbox and type it is, and how others go on."""
+        if isinstance(error, OutboxEventRefused | RecordTooLarge):
+            error.event_type = event_type
+        if isinstance(error, OutboxEventRefused):
+            error.outbox = self._config.name
+        if self._config.on_error == "halt":
+            block = f"the block of outbox {self._config.name}"
+            error.hint += (
+                f'; or set on_error = "park" in {block} and restart, to keep such events in a topic'
+                " of their own"
+            )
+        return error
 
     def _add(self, transaction: SourceTransaction, row: Row) -> None:
         route = self._route(row)
@@ -195,7 +214,7 @@ class EventRouter:
         return route
 
     def _ask_for(self, topic: str) -> TopicRoute:
-        """Ask for a topic; while it is missing and its events are parked, only now and then.
+        """Ask for a topic; one that was missing just now is taken to be missing still.
 
         Raises:
             OutboxUnroutable: it does not exist, and events without a topic are parked.

@@ -52,28 +52,37 @@ def encode_document(
     origin: ParkedOrigin, transaction: SourceTransaction, refused: Refused, error: SidecarError
 ) -> bytes:
     """Return the whole event and the error as JSON."""
+    return _json(
+        {
+            "version": VERSION,
+            "service": origin.service,
+            "origin": origin.name,
+            "kind": origin.kind,
+            "topic": origin.topic,
+            "op": refused.op,
+            **_place(transaction),
+            "error": {name: text for name, text in error.parts.items() if text},
+            **_change(refused),
+        }
+    )
+
+
+def _place(transaction: SourceTransaction) -> dict[str, Any]:
     moment = datetime.fromtimestamp(transaction.commit_time / 1e6, UTC)
-    facts: dict[str, Any] = {
-        "version": VERSION,
-        "service": origin.service,
-        "origin": origin.name,
-        "kind": origin.kind,
-        "topic": origin.topic,
-        "op": refused.op,
+    return {
         "commit_lsn": format_lsn(transaction.final_lsn),
         "lsn": format_lsn(transaction.lsn),
         "transaction": transaction.xid,
         "committed_at": moment.isoformat(timespec="microseconds"),
-        "error": {name: text for name, text in error.parts.items() if text},
-        "key": _spell_row(refused.key),
     }
+
+
+def _change(refused: Refused) -> dict[str, Any]:
     if refused.content is not None:
-        facts["content"] = _spell(refused.content)
-    else:
-        rows = {"before": refused.before, "after": refused.after}
-        facts |= {name: _spell_row(row) for name, row in rows.items()}
-        facts["unchanged"] = [name for name, text in _items(refused.after) if text is UNCHANGED]
-    return _json(facts)
+        return {"key": None, "content": _spell(refused.content)}
+    rows = {"key": refused.key, "before": refused.before, "after": refused.after}
+    unchanged = [name for name, text in _items(refused.after) if text is UNCHANGED]
+    return {**{name: _spell_row(row) for name, row in rows.items()}, "unchanged": unchanged}
 
 
 def encode_key(key: Row | None) -> bytes | None:
@@ -87,28 +96,37 @@ def divide(document: bytes, room: int) -> list[bytes]:
 
 
 class Documents:
-    """Puts documents together again that were divided."""
+    """Puts the documents of one topic together again that were divided."""
 
     def __init__(self) -> None:
-        self._parts: dict[tuple[str, int], bytes] = {}
+        self._parts: list[bytes] = []
 
-    def add(self, place: tuple[str, int], value: bytes, part: str) -> dict[str, Any] | None:
-        """Accept the next record of a topic partition; return the document that it completes.
+    def add(self, value: bytes, part: str) -> dict[str, Any] | None:
+        """Accept the next record; return the document that it completes.
 
-        A part whose beginning was deleted is passed over. `part` is empty if there is only one.
+        Passed over are parts whose beginning was deleted, and what is no document.
         """
         number, _, count = part.partition("/")
         if number in ("", "1"):
-            whole = value
-        elif place in self._parts:
-            whole = self._parts.pop(place) + value
-        else:
+            self._parts = []
+        elif not self._parts:
             return None
+        self._parts.append(value)
         if number != count:
-            self._parts[place] = whole
             return None
-        document: dict[str, Any] = json.loads(whole)
-        return document
+        whole, self._parts = b"".join(self._parts), []
+        return _read(whole)
+
+
+def _read(text: bytes) -> dict[str, Any] | None:
+    """Return a document; None if it is not one of this version."""
+    try:
+        document: Any = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        return None
+    return document
 
 
 def _items(row: Row | None) -> Iterable[tuple[str, ColumnData]]:

@@ -46,8 +46,8 @@ _LONGEST_KEY: Final = 8192
 """Bytes: a longer key is replaced by its hash, so that a record has room for a part."""
 _HEADERS: Final = 64
 """Bytes of the values of the headers of a part, at most."""
-_SMALLEST: Final = 2 * _LONGEST_KEY
-"""Bytes that the topic must take: a key, and a part of an event."""
+SMALLEST_PARKED: Final = 2 * _LONGEST_KEY + _OVERHEAD
+"""Bytes that a topic of parked events must take: a key, and a part of an event."""
 _HASH_DIGITS: Final = 16
 
 
@@ -79,11 +79,30 @@ class ParkingLot:
             SidecarError: the topic does not exist, or is too small for any part.
 
         """
-        route = self._route = self._route or self._open()
         key = encode_key(refused.key)
         digest = hashlib.sha256(key or b"").hexdigest()
         if key is not None and len(key) > _LONGEST_KEY:
             key = json.dumps({"sha256": digest}).encode()
+        self._add(transaction, key, refused, error)
+        note = ParkedNote(
+            self._origin.name,
+            error.code,
+            refused.event_type,
+            transaction.final_lsn,
+            transaction.lsn,
+            digest[:_HASH_DIGITS],
+        )
+        transaction.parked.append(note)
+
+    def _add(
+        self,
+        transaction: SourceTransaction,
+        key: bytes | None,
+        refused: Refused,
+        error: SidecarError,
+    ) -> None:
+        """Add the records of the document."""
+        route = self._route = self._route or self._open()
         headers: Headers = [(PARKED, error.code.encode())]
         document = encode_document(self._origin, transaction, refused, error)
         room = route.limit - len(key or b"") - _HEADERS
@@ -91,16 +110,6 @@ class ParkingLot:
         for number, part in enumerate(parts, 1):
             place = [(PART, b"%d/%d" % (number, len(parts)))] if len(parts) > 1 else []
             transaction.add(route.record(part, key, 0, headers + place))
-        transaction.parked.append(
-            ParkedNote(
-                self._origin.name,
-                error.code,
-                refused.event_type,
-                transaction.final_lsn,
-                transaction.lsn,
-                digest[:_HASH_DIGITS],
-            )
-        )
 
     def _open(self) -> TopicRoute:
         """Ask for the topic.
@@ -109,11 +118,13 @@ class ParkingLot:
             TopicUnfit: it is too small for a part of an event.
 
         """
-        route = TopicRoute.open(self._topic, {}, self._registry, self._catalog, overhead=_OVERHEAD)
-        if route.limit < _SMALLEST:
+        route = TopicRoute.open(
+            self._topic, {}, self._registry, self._catalog, overhead=_OVERHEAD, parked=True
+        )
+        if route.limit < SMALLEST_PARKED - _OVERHEAD:  # it was altered since the start
             raise TopicUnfit(
                 f"topic {self._topic} takes {route.limit} bytes, too few for a part of a parked"
                 " event",
-                hint=route.too_large(_SMALLEST).hint,
+                hint=route.too_large(SMALLEST_PARKED).hint,
             )
         return route

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from cdc_sidecar.errors import OutboxEventRefused
+from cdc_sidecar.errors import OutboxEventRefused, RecordTooLarge
 from cdc_sidecar.events.parking.document import Refused
 from cdc_sidecar.events.parking.lot import PARKABLE, ParkingLot
 from cdc_sidecar.events.ports import SourceTransaction
@@ -27,5 +27,6 @@ class ParkingMessages:
         try:
             self._sink.add(transaction, content)
         except PARKABLE as error:
-            kind = error.event_type if isinstance(error, OutboxEventRefused) else ""
+            refused = (OutboxEventRefused, RecordTooLarge)
+            kind = error.event_type if isinstance(error, refused) else ""
             self._lot.park(transaction, Refused("m", content=content, event_type=kind), error)

@@ -35,7 +35,7 @@ class _Column:
 
 
 class ParkedRows:
-    """Knows the columns of a relation version: those that are not sent are not parked either."""
+    """Knows which columns of a relation version are parked: of a table, those that are sent."""
 
     def __init__(
         self,
@@ -171,5 +171,5 @@ class ParkingTable:
             self._rows.park(transaction, "d", frame, error)
 
     def truncate(self, transaction: SourceTransaction) -> None:
-        """Add the event of a Truncate, which no value can spoil."""
+        """Add the event of a Truncate, which has no values that could be refused."""
         self._sink.truncate(transaction)

@@ -37,6 +37,7 @@ class SnapshotRows:
         self._catalog = catalog
         self.unwatch = unwatch
         self._opened: dict[tuple[Relation, bool], tuple[TopicRoute, Envelope]] = {}
+        self._parked: dict[Relation, ParkedRows] = {}
 
     def publish(
         self, transaction: SourceTransaction, chunk: Chunk, places: Sequence[int] | None
@@ -77,9 +78,7 @@ class SnapshotRows:
         `limit` is the route, and the bytes that it leaves for a row and its key.
         """
         route, room = limit
-        parked = ParkedRows.of_table(
-            self._source.service, chunk.relation, chunk.plan, self._registry, self._catalog
-        )
+        parked = self._parked.get(chunk.relation) or self._open_parked(chunk)
         kept = []
         for place in places:
             row = chunk.rows[place]
@@ -91,6 +90,12 @@ class SnapshotRows:
             else:
                 parked.park_line(transaction, chunk.lines[place], error)
         return kept
+
+    def _open_parked(self, chunk: Chunk) -> ParkedRows:
+        parked = self._parked[chunk.relation] = ParkedRows.of_table(
+            self._source.service, chunk.relation, chunk.plan, self._registry, self._catalog
+        )
+        return parked
 
     def _open(self, chunk: Chunk) -> tuple[TopicRoute, Envelope]:
         wanted = (chunk.relation, chunk.after.initial)

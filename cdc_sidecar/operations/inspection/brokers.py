@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from cdc_sidecar.checks.advice import advise_on_topics
-from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics
+from cdc_sidecar.checks.topics import OF_TOPICS, TopicView, event_topics, parked_topics
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.names import position_topic, schemas_topic
@@ -85,8 +85,12 @@ class BrokerInspection:
         events = event_topics(tables, self._config, self._capture) if view else []
         for name in internal:
             self._ensure(topics.ensure_internal, topics, name)
+        parked = list(parked_topics(tables, self._capture)) if view else []
         for name in events:
             self._ensure(topics.ensure, topics, name)
+        for name in parked:
+            self._ensure(partial(topics.ensure, parked=True), topics, name)
+        events += parked
         known = topics.known([*internal, *events])
         self._check_privileges(topics.existing(internal), READ_BACK)
         self._check_privileges(topics.existing(events), WRITTEN)
