@@ -95,6 +95,7 @@ def _resources(place: str, service: str) -> list[tuple[ResourceType, str]]:
     for words, resources in {
         "transactional ids": [(ResourceType.TRANSACTIONAL_ID, f"cdc.{service}.orders_cdc")],
         "event topics": [events],
+        "topics of [parked events]": [events],
         "`_cdc.": [internal],
         "all of these topics": [events, internal],
         "the group `cdc-sidecar-reader`": [(_GROUP, "cdc-sidecar-reader")],

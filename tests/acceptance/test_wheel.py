@@ -21,6 +21,8 @@ from cdc_sidecar.servers.process import can_read
 from cdc_sidecar.servers.scratch import TemporaryFolder
 from tests.acceptance.dockerfile import Instruction, Stage, read_dockerfile
 
+pytestmark = pytest.mark.timeout(400)  # the first test builds the wheel and installs it
+
 _PROJECT = package_home()
 _DOCKERFILE = read_dockerfile(_PROJECT / "Dockerfile")
 _BUILDER, _ROOT, _FINAL = 0, 2, 3
