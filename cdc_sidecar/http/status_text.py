@@ -37,9 +37,11 @@ def _streaming(body: Body, now: float) -> str:
     if (body.get("slot") or {}).get("wal_status") == "unreserved":
         return "streams, but its slot is about to be lost."
     behind = float(body.get("lag_seconds") or 0.0)
+    parked = ((body.get("tables") or {}).get("parked") or {}).get("lately")
+    lacking = ", but has parked events that it cannot publish" if parked else ""
     if behind < 1:
-        return "streams and is up to date."
-    return f"streams, {span(behind)} behind."
+        return f"streams and is up to date{lacking}."
+    return f"streams, {span(behind)} behind{lacking}."
 
 
 def _waiting(_body: Body, _now: float) -> str:

@@ -13,12 +13,14 @@ import pytest
 from cdc_sidecar.errors import PublicationIncomplete
 from cdc_sidecar.events.batch import Batch
 from cdc_sidecar.events.counts import Count, Counted
+from cdc_sidecar.events.parking.note import ParkedNote
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.registry.subjects import Subjects
 from cdc_sidecar.http.documentation import BASE, error_page
 from cdc_sidecar.http.page.document import POLICY, document, parts
 from cdc_sidecar.http.situation import Alert, situation_of
 from cdc_sidecar.http.status_body import status_body
+from cdc_sidecar.http.status_text import rows
 from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.activity import Origin
 from cdc_sidecar.runtime.history import KEPT, SERIES
@@ -153,6 +155,31 @@ def test_a_sidecar_that_waits_for_kafka_at_its_start_says_so() -> None:
     assert body["tone"] == "bad"
     assert "Restore the brokers" in body["hint"]
     assert "refused" in document(body, time.time())
+
+
+def _parked() -> StatusBoard:
+    """Return a board on which a table that is not among the most active has parked an event."""
+    board = _streaming()
+    names = [f"public.t{number:03}" for number in range(200)]
+    board.activity.expect(Origin(name, "table", f"orders.{name}") for name in names)
+    counts = {Count(Counted.EVENTS, name, "c"): 9 for name in names[:150]}
+    note = ParkedNote("public.t180", "CDC-301", None, 1, 1, "0123")
+    board.activity.committed(Batch(Position(Lsn(1)), counts=counts, parked=[note] * 3), time.time())
+    return board
+
+
+def test_a_table_that_parked_something_is_shown_first_and_a_person_is_asked_to_look() -> None:
+    board = _parked()
+    body = status_body(board, Subjects())
+    first = body["tables"]["shown"][0]
+    assert (first["name"], first["parked"]) == ("public.t180", 3)
+    assert (body["tone"], body["tables"]["parked"]) == ("warn", {"total": 3, "lately": True})
+    assert body["verdict"].endswith("up to date, but has parked events that it cannot publish.")
+    assert "`cdc-sidecar parked` shows them" in body["hint"]
+    assert body["runbook"].endswith("runbooks/CdcSidecarEventsParked.md")
+    assert '<span class="bad">3</span>' in _page(board)
+    shown = dict(rows(body, time.time()))["parked"]
+    assert shown.startswith("3 events since the process started, public.t180 3 (last just now)")
 
 
 def test_every_page_to_which_the_status_page_links_exists() -> None:
