@@ -37,11 +37,14 @@ def _streaming(body: Body, now: float) -> str:
     if (body.get("slot") or {}).get("wal_status") == "unreserved":
         return "streams, but its slot is about to be lost."
     behind = float(body.get("lag_seconds") or 0.0)
-    parked = ((body.get("tables") or {}).get("parked") or {}).get("lately")
-    lacking = ", but has parked events that it cannot publish" if parked else ""
     if behind < 1:
-        return f"streams and is up to date{lacking}."
-    return f"streams, {span(behind)} behind{lacking}."
+        return f"streams and is up to date{_lacking(body)}."
+    return f"streams, {span(behind)} behind{_lacking(body)}."
+
+
+def _lacking(body: Body) -> str:
+    parked = ((body.get("tables") or {}).get("parked") or {}).get("lately")
+    return ", but has parked events that it cannot publish" if parked else ""
 
 
 def _waiting(_body: Body, _now: float) -> str:

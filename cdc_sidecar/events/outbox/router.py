@@ -1,6 +1,5 @@
 """The router of an outbox: an event's columns become one record, whichever way they came."""
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -36,8 +35,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTITION_DIGITS: Final = 10  # of a 32-bit number
 _INTERNAL: Final = ("_cdc.", "__")
 """What the names of topics begin with that are the sidecar's or Kafka's own."""
-_ASK_AGAIN: Final = 2.0
-"""Seconds before a missing topic is asked for again: each question takes milliseconds."""
+_ASK_AGAIN: Final = 2_000_000
+"""Microseconds between the commit times of events before a missing topic is asked for again: each
+question takes milliseconds."""
 _MISSING: Final = 1000
 """Missing topics that are remembered: their names come from rows."""
 _TRACE: Final = ("traceparent", "tracestate")
@@ -64,7 +64,7 @@ class EventRouter:
         }
         self.routes: dict[tuple[bytes, ...], TopicRoute] = {}
         """The open routes by the texts of the topic's placeholders."""
-        self._missing: dict[str, float] = {}  # topics, and when they may be asked for again
+        self._missing: dict[str, int] = {}  # topics, and the commit time when they were missing
         self._headers = [(name, f"header {name}") for name in config.headers]
         self._headers += [(name, name) for name in _TRACE if name in names]
         self._fields = [f"field {name}" for name in config.envelope]
@@ -134,7 +134,7 @@ class EventRouter:
         return error
 
     def _add(self, transaction: SourceTransaction, row: Row) -> None:
-        route = self._route(row)
+        route = self._route(row, transaction.commit_time)
         kind = self._required(row, "type")
         event_type = kind.decode()
         schema = event_type
@@ -188,11 +188,11 @@ class EventRouter:
         name = self._names[role]
         return OutboxUnroutable(f"column {name} is NULL", hint=f"make {name} NOT NULL")
 
-    def _route(self, row: Row) -> TopicRoute:
+    def _route(self, row: Row, moment: int) -> TopicRoute:
         parts = tuple([self._required(row, role) for role in self._placeholders.values()])
-        return self.routes.get(parts) or self._open_route(parts)
+        return self.routes.get(parts) or self._open_route(parts, moment)
 
-    def _open_route(self, parts: tuple[bytes, ...]) -> TopicRoute:
+    def _open_route(self, parts: tuple[bytes, ...], moment: int) -> TopicRoute:
         topic = self._config.topic
         for name, part in zip(self._placeholders, parts, strict=True):
             topic = topic.replace(f"{{{name}}}", topic_part(part.decode()))
@@ -210,10 +210,10 @@ class EventRouter:
                 f"{sizes} does not make a valid topic name",
                 hint=f'keep topic names within 1 to {MAX_TOPIC_LENGTH} characters, not "." or ".."',
             )
-        route = self.routes[parts] = self._ask_for(topic)
+        route = self.routes[parts] = self._ask_for(topic, moment)
         return route
 
-    def _ask_for(self, topic: str) -> TopicRoute:
+    def _ask_for(self, topic: str, moment: int) -> TopicRoute:
         """Ask for a topic; one that was missing just now is taken to be missing still.
 
         Raises:
@@ -221,21 +221,25 @@ class EventRouter:
             SidecarError: it does not exist, or registry or catalog cannot answer.
 
         """
-        if self._missing.get(topic, 0.0) > time.monotonic():
+        missed = self._missing.get(topic)
+        if missed is not None and abs(moment - missed) < _ASK_AGAIN:
             raise _without_topic(topic)
-        schemas = {"key": STRING} if self._config.key == "framed" else {}
-        if self._values.schema:
-            schemas["value"] = self._values.schema
         try:
-            registry, catalog = self._registry, self._catalog
-            return TopicRoute.open(topic, schemas, registry, catalog, overhead=_OVERHEAD)
+            return self._open(topic)
         except TopicMissing:
             if self._config.on_error == "halt":
                 raise
             if len(self._missing) >= _MISSING:
                 self._missing.clear()
-            self._missing[topic] = time.monotonic() + _ASK_AGAIN
+            self._missing[topic] = moment
             raise _without_topic(topic) from None
+
+    def _open(self, topic: str) -> TopicRoute:
+        schemas = {"key": STRING} if self._config.key == "framed" else {}
+        if self._values.schema:
+            schemas["value"] = self._values.schema
+        registry, catalog = self._registry, self._catalog
+        return TopicRoute.open(topic, schemas, registry, catalog, overhead=_OVERHEAD)
 
     def _partition(self, text: bytes, route: TopicRoute) -> int:
         is_number = text.isascii() and text.isdigit() and len(text) <= _PARTITION_DIGITS
