@@ -10,6 +10,11 @@ _SMALL: Final = 10
 _MILLISECOND: Final = 0.001
 
 
+def printable(text: str) -> str:
+    """Return a text without control characters, which could drive the terminal."""
+    return "".join(character if character.isprintable() else "·" for character in text)
+
+
 def span(seconds: float) -> str:
     """Return a length of time in its largest unit, such as `3 min`."""
     seconds = max(0.0, seconds)

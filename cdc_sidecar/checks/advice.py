@@ -1,10 +1,10 @@
 """Warnings: settings with which the sidecar runs, but that a person should decide about."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdc_sidecar.checks.topics import cure_of_topics
+from cdc_sidecar.checks.topics import cure_of_topics, names_of
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.kafka.topic import Topic
 from cdc_sidecar.postgres.server import NEWEST_VERSION, SourceServer
@@ -170,7 +170,7 @@ class _TopicFact:
     def advice(self, topics: Sequence[Topic], config: Config) -> Advice:
         """Return the warning."""
         hint = cure_of_topics(topics, *self.setting, config) if self.setting else self.hint
-        return Advice(self.name, self.subject, f"{self.fact}: {_names(topics)}", self.cause, hint)
+        return Advice(self.name, self.subject, f"{self.fact}: {names_of(topics)}", self.cause, hint)
 
 
 _OF_TOPICS: Final = (
@@ -203,7 +203,3 @@ _OF_TOPICS: Final = (
         ("unclean.leader.election.enable", "false"),
     ),
 )
-
-
-def _names(topics: Iterable[Topic]) -> str:
-    return ", ".join(sorted(topic.name for topic in topics))

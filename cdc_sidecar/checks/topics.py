@@ -123,11 +123,13 @@ def check_parked(view: TopicView) -> None:
     unfit = [topic for topic in parked if topic.compacted]
     if unfit:
         cure = cure_of_topics(unfit, "cleanup.policy", "delete", source.config)
-        raise TopicUnfit(f"{_names(unfit)}: a topic of parked events is compacted", hint=cure)
+        raise TopicUnfit(f"{names_of(unfit)}: a topic of parked events is compacted", hint=cure)
     unfit = [topic for topic in parked if topic.max_message_bytes < SMALLEST_PARKED]
     if unfit:
         cure = cure_of_topics(unfit, "max.message.bytes", SMALLEST_PARKED, source.config)
-        fact = f"{_names(unfit)}: a topic of parked events takes less than {SMALLEST_PARKED} bytes"
+        fact = (
+            f"{names_of(unfit)}: a topic of parked events takes less than {SMALLEST_PARKED} bytes"
+        )
         raise TopicUnfit(fact, hint=cure)
 
 
@@ -136,8 +138,9 @@ def _parked(view: TopicView) -> list[Topic]:
     return [view.topics[name] for name in names if name in view.topics]
 
 
-def _names(topics: Iterable[Topic]) -> str:
-    return ", ".join(topic.name for topic in topics)
+def names_of(topics: Iterable[Topic]) -> str:
+    """Return the names of topics as text."""
+    return ", ".join(sorted(topic.name for topic in topics))
 
 
 def _null_keys(
@@ -165,7 +168,7 @@ OF_TOPICS: Final[tuple[Condition[TopicView], ...]] = (
     Condition(
         "parked events",
         check_parked,
-        lambda view: "are kept" if _parked(view) else "nothing is parked",
+        lambda view: "are kept" if _parked(view) else "no table or outbox parks events",
     ),
     Condition(
         "replicas",

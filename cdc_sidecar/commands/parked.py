@@ -13,6 +13,7 @@ from typing import Any, Final
 import typer
 
 from cdc_sidecar.commands.options import CONFIG
+from cdc_sidecar.commands.tail_text import WORDS
 from cdc_sidecar.config.load import load_config
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import TopicMissing
@@ -20,9 +21,8 @@ from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.kafka.parked import ParkedEvent, existing_parked_topics, read_parked
 from cdc_sidecar.logs import configure_quietly
 from cdc_sidecar.postgres.sql_names import quote_literal, quoted, similar
-from cdc_sidecar.wording import number
+from cdc_sidecar.wording import number, printable
 
-_OPS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "read", "m": "message"}
 _SPECIAL: Final = frozenset('"$`\\!')
 """What a shell reads between double quotes."""
 
@@ -48,14 +48,13 @@ def parked(path: Path, wishes: Wishes) -> int:
     configure_quietly()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     topics = existing_parked_topics(config)
-    said = _Said(Capture.of(config), "" if path == CONFIG else f" --config {path}")
+    describer = _Describer(Capture.of(config), "" if path == CONFIG else f" --config {path}")
     count = 0
     for event in _wanted(read_parked(config.kafka, topics), wishes):
         count += 1
-        text = json.dumps(_as_json(event), ensure_ascii=False) if wishes.as_json else said.of(event)
-        typer.echo(text)
+        typer.echo(_json(event) if wishes.as_json else describer.lines_of(event))
     if not count:
-        typer.echo(_nothing(config, said.capture, topics, wishes.name), err=True)
+        typer.echo(_nothing(config, describer.capture, topics, wishes.name), err=True)
     elif not wishes.as_json:
         typer.echo(number(count, "parked event"), err=True)
     return 0
@@ -92,28 +91,29 @@ def _nothing(config: Config, capture: Capture, topics: list[str], name: str | No
     return f"nothing of {name} is parked" if name else "nothing is parked"
 
 
-def _as_json(event: ParkedEvent) -> dict[str, Any]:
-    return {**event.document, "parked": {"topic": event.topic, "offset": event.offset}}
+def _json(event: ParkedEvent) -> str:
+    place = {"topic": event.topic, "offset": event.offset}
+    return json.dumps({**event.document, "parked": place}, ensure_ascii=False)
 
 
-class _Said:
-    """Says for people what was parked."""
+class _Describer:
+    """Describes parked events for people."""
 
     def __init__(self, capture: Capture, option: str) -> None:
-        """Advise commands with an option, if it is not empty."""
+        """Describe what is captured; commands get an `option`, such as ` --config FILE`."""
         self.capture = capture
         self._option = option
 
-    def of(self, event: ParkedEvent) -> str:
-        """Return the lines about an event."""
-        return "\n".join([*map(_printable, self._lines(event)), ""])
+    def lines_of(self, event: ParkedEvent) -> str:
+        """Return the lines about an event, and an empty one."""
+        return "\n".join([*map(printable, self._lines(event)), ""])
 
     def _lines(self, event: ParkedEvent) -> Iterator[str]:
         document = event.document
         error, key = document["error"], document["key"] or {}
         identity = " ".join(f"{name}={_show(value)}" for name, value in key.items())
-        op = _OPS.get(document["op"], document["op"])
-        yield f"{document['origin']}  {op}  {identity}".rstrip()
+        word, _ = WORDS.get(document["op"], (document["op"], ""))
+        yield f"{document['origin']}  {word}  {identity}".rstrip()
         yield f"  {error['code']} {error['title']}: {error['fact']}"
         moment = datetime.fromisoformat(document["committed_at"]).astimezone()
         yield f"  when:  {moment:%Y-%m-%d %H:%M:%S}, at LSN {document['commit_lsn']}"
@@ -162,8 +162,3 @@ def _word(text: str) -> str:
 
 def _show(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _printable(text: str) -> str:
-    """Return a text without control characters, which could drive the terminal."""
-    return "".join(character if character.isprintable() else "·" for character in text)

@@ -9,8 +9,9 @@ import typer
 
 from cdc_sidecar.events.parking.document import PARKED
 from cdc_sidecar.kafka.messages import DecodedMessage, Undecodable
+from cdc_sidecar.wording import printable
 
-_WORDS: Final = {
+WORDS: Final = {
     "c": ("insert", "green"),
     "u": ("update", "yellow"),
     "d": ("delete", "red"),
@@ -37,8 +38,8 @@ def line_of(message: DecodedMessage, written: int, width: int) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    """Return a text without control characters, which could drive the terminal."""
-    shown = "".join(character if character.isprintable() else "·" for character in text)
+    """Return a text that fits the width, without control characters."""
+    shown = printable(text)
     return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 
@@ -56,7 +57,7 @@ def _parts(message: DecodedMessage) -> tuple[str, str | None, Iterator[str]]:
     if PARKED in message.headers:
         return "parked", "red", _parked(message)
     if isinstance(value, dict) and isinstance(value.get("source"), dict):
-        word, colour = _WORDS.get(str(value.get("op")), (str(value.get("op")), "white"))
+        word, colour = WORDS.get(str(value.get("op")), (str(value.get("op")), "white"))
         return word, colour, _change(message, value)
     if isinstance(value, dict) and value.get("status") in ("BEGIN", "END"):
         return str(value["status"]).lower(), None, _transaction(message, value)

@@ -10,11 +10,10 @@ from cdc_sidecar.events.counts import Count, Counted
 from cdc_sidecar.events.envelope import Source
 from cdc_sidecar.events.layout import lay_out
 from cdc_sidecar.events.names import message_topic
-from cdc_sidecar.events.outbox import messages
 from cdc_sidecar.events.outbox.router import EventRouter
 from cdc_sidecar.events.outbox.twin import MessageRouter
 from cdc_sidecar.events.parking.lot import ParkingLot
-from cdc_sidecar.events.parking.messages import ParkingMessages
+from cdc_sidecar.events.parking.messages import Messages, ParkingMessages
 from cdc_sidecar.events.ports import Envelope, SourceTransaction
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
@@ -69,9 +68,7 @@ class MessageSink:
         return self._opened
 
 
-def _sink(
-    service: str, outbox: Outbox, registry: Registry, catalog: Catalog
-) -> "messages.MessageRouter | ParkingMessages":
+def _sink(service: str, outbox: Outbox, registry: Registry, catalog: Catalog) -> Messages:
     router = EventRouter.of_messages(outbox, registry, catalog)
     sink = MessageRouter(router, outbox.wanted, payload_as=outbox.payload_as)
     if outbox.on_error == "halt":

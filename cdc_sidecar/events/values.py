@@ -252,9 +252,14 @@ def _encode_rare_timestamp(text: bytes, zone: bytes | None) -> bytes:
     return encode_long(microseconds)
 
 
+def masked(text: bytes) -> bytes:
+    """Return what leaves the sidecar instead of a text with `mask = "hash"`: SHA-256 in hex."""
+    return hashlib.sha256(text).hexdigest().encode()
+
+
 def encode_hash(text: bytes) -> bytes:
-    """Encode the SHA-256 of the text, in hex: `mask = "hash"`."""
-    return encode_bytes(hashlib.sha256(text).hexdigest().encode())
+    """Encode a text that is masked."""
+    return encode_bytes(masked(text))
 
 
 def array_operation(element: Operation, delimiter: str) -> Operation:

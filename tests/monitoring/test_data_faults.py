@@ -22,6 +22,12 @@ _ONLY_ITEMS = '\n[[tables]]\nname = "public.items"\ncolumns = ["*"]\n'
 _BOTH = _ONLY_ITEMS + '\n[[tables]]\nname = "public.hidden"\ncolumns = ["*"]\n'
 _LARGE = "INSERT INTO items SELECT n, n, repeat('x', 1000) FROM generate_series(1, 20000) n"
 
+_MISFIT = (
+    "INSERT INTO kept (id, aggregatetype, aggregateid, type, payload) VALUES"
+    """ (gen_random_uuid(), 't0', '0', 'Noted', '{"number": "text", "price": 1}')"""
+)
+"""An event whose payload does not fit its schema."""
+
 
 def test_dropped_changes_split_transactions_and_fences_fire(
     watch: Watching, limited: PostgresServer, services: Services
@@ -67,10 +73,7 @@ def test_a_refused_event_of_an_outbox_fires(
     service.sidecar.start_and_stream()
     watch.watch(service.sidecar)
     with watch.fires("OutboxEventRefused", "refuses"):
-        service.sql(
-            "INSERT INTO kept (id, aggregatetype, aggregateid, type, payload) VALUES"
-            """ (gen_random_uuid(), 't0', '0', 'Noted', '{"number": "text", "price": 1}')"""
-        )
+        service.sql(_MISFIT)
     assert watch.firing("refuses")["OutboxEventRefused"]["labels"]["event_type"] == "Noted"
     watch.await_firing("Halted", "refuses")
 
@@ -81,10 +84,7 @@ def test_a_parked_event_fires(watch: Watching, limited: PostgresServer, services
     service.sidecar.start_and_stream()
     watch.watch(service.sidecar)
     with watch.fires("EventsParked", "parks"):
-        service.sql(
-            "INSERT INTO kept (id, aggregatetype, aggregateid, type, payload) VALUES"
-            """ (gen_random_uuid(), 't0', '0', 'Noted', '{"number": "text", "price": 1}')"""
-        )
+        service.sql(_MISFIT)
     assert watch.firing("parks")["EventsParked"]["labels"]["table"] == "public.kept"
 
 

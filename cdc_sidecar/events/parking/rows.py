@@ -1,6 +1,5 @@
 """Parks the rows of one relation version: those of the stream, and those of a snapshot."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +17,7 @@ from cdc_sidecar.events.ports import SourceTransaction
 from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.sink import RowSink
 from cdc_sidecar.events.transcode import columns_of
+from cdc_sidecar.events.values import masked
 from cdc_sidecar.postgres.frames import TUPLE_AT, TUPLE_KIND_AT
 from cdc_sidecar.postgres.pgoutput import UNCHANGED, ColumnData, Relation
 
@@ -139,7 +139,7 @@ def _sent(row: Row | None) -> Row:
 def _masked(text: ColumnData) -> ColumnData:
     if text is None or text is UNCHANGED:
         return text
-    return hashlib.sha256(text).hexdigest().encode()
+    return masked(text)
 
 
 class ParkingTable:
