@@ -12,6 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from cdc_sidecar.demo.folder import demo_folder
+from cdc_sidecar.demo.patience import Patience
 from cdc_sidecar.demo.report import report_lines
 from cdc_sidecar.demo.screen import Picture, Rate, Screen
 from cdc_sidecar.demo.setup import Setup
@@ -27,8 +28,8 @@ _KILL_AT, _ADD_COLUMN_AT = 0.4, 0.5  # shares of the time: both effects are seen
 _ENDLESS: Final = 30.0  # seconds that stand for the whole time in an endless demo
 _KILL_EVERY: Final = 60.0  # seconds between two kills in an endless demo
 _KILLS: Final = 1000  # planned kills of an endless demo: 16 hours
-_LAST_SECONDS: Final = 60.0  # for the last event: the sidecar may just have been killed
-_DRAIN_SECONDS: Final = 20.0  # for the consumer to reach the end of every partition
+_LAST_SECONDS: Final = 60.0  # without any event: the sidecar may just have been killed
+_DRAIN_SECONDS: Final = 20.0  # without any event: the consumer reads what the brokers have
 _COLOURS: Final = {
     "streaming": "green",
     "coming back": "yellow",
@@ -182,9 +183,9 @@ class Scenario:
         self._phase = "last events"
 
     def _await(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Update the screen until the condition holds, the time is over, or a part has failed."""
-        deadline = time.monotonic() + seconds
-        while not condition() and time.monotonic() < deadline and not self._setup.troubles():
+        """Update the screen until it holds, no event comes for so long, or a part has failed."""
+        patience, arrivals = Patience(seconds), self._setup.arrivals
+        while not condition() and patience.lasts(arrivals.count) and not self._setup.troubles():
             self._watch()
             self._show()
             time.sleep(_TICK / 4)
