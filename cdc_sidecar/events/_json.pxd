@@ -7,9 +7,22 @@ reading with -1: the plain twin then says what is wrong.
 
 from cpython.mem cimport PyMem_Realloc
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memcmp
+from libc.stdint cimport uint64_t
+from libc.string cimport memcmp, memcpy
 
 from cdc_sidecar.events._avro cimport byte
+
+cdef extern from *:
+    """
+    #define ONES 0x0101010101010101ULL
+    #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    #define FIRST_FLAGGED(flags) (__builtin_ctzll(flags) >> 3)
+    #else
+    #define FIRST_FLAGGED(flags) 0 /* the bytes are looked at one by one */
+    #endif
+    """
+    const uint64_t ONES
+    int FIRST_FLAGGED(uint64_t flags) noexcept
 
 cdef enum:
     DEPTH = 64  # as `json_text.MAX_DEPTH`
@@ -47,9 +60,11 @@ cdef inline Py_ssize_t add_token(Tape *tape, byte kind, Py_ssize_t start) except
 
 
 cdef inline Py_ssize_t skip_space(Tape *tape, Py_ssize_t at) noexcept:
-    while at < tape.end and (
-        tape.text[at] == 32 or tape.text[at] == 10 or tape.text[at] == 13 or tape.text[at] == 9
-    ):
+    cdef const byte *text = tape.text
+    cdef Py_ssize_t end = tape.end
+    while at < end and text[at] <= 32:  # a single comparison for most bytes
+        if text[at] != 32 and text[at] != 10 and text[at] != 13 and text[at] != 9:
+            break
         at += 1
     return at
 
@@ -74,11 +89,33 @@ cdef inline bint has_hexadecimals(Tape *tape, Py_ssize_t at) noexcept:
     return True
 
 
+cdef inline uint64_t flag_special(const byte *text) noexcept:
+    """Return 0 if the next eight bytes are ASCII without quote, backslash or control character.
+
+    Otherwise the first such byte has its highest bit set, and no byte before it has.
+    """
+    cdef uint64_t eight, quotes, slashes
+    memcpy(&eight, text, 8)
+    quotes = eight ^ ONES * c'"'
+    slashes = eight ^ ONES * c"\\"
+    return ONES * 128 & (
+        eight | quotes - ONES & ~quotes | slashes - ONES & ~slashes | eight - ONES * 32 & ~eight
+    )
+
+
 cdef inline Py_ssize_t scan_string(Tape *tape, Py_ssize_t at) except -2:
     """Read a string behind its first quote; return where it ends, behind the last one."""
     cdef Py_ssize_t place = add_token(tape, c"s", at)
     cdef const byte *text = tape.text
-    while at < tape.end:
+    cdef Py_ssize_t end = tape.end
+    cdef uint64_t flags
+    while at < end:
+        if end - at >= 8:
+            flags = flag_special(text + at)
+            if not flags:
+                at += 8
+                continue
+            at += FIRST_FLAGGED(flags)
         if text[at] == c'"':
             tape.tokens[place].size = at - tape.tokens[place].start
             return at + 1
@@ -87,7 +124,7 @@ cdef inline Py_ssize_t scan_string(Tape *tape, Py_ssize_t at) except -2:
         if text[at] == c"\\":
             tape.tokens[place].escaped = True
             at += 1
-            if at >= tape.end or not may_escape(text[at]):
+            if at >= end or not may_escape(text[at]):
                 return -1
             if text[at] == c"u" and not has_hexadecimals(tape, at + 1):
                 return -1

@@ -139,14 +139,24 @@ cdef class SourceTransaction:
 def produce_each(produce, list records not None, Py_ssize_t at):
     """Hand records to `produce`, from place `at` on; see `record.produce_each`."""
     cdef Py_ssize_t place
-    cdef object record  # of either twin
     for place in range(at, len(records)):
-        record = records[place]
         try:
-            produce(
-                record.topic, record.value, record.key, record.partition, None, None,
-                record.timestamp, record.headers,
-            )
+            _produce(produce, records[place])
         except BufferError:
             return place
     return len(records)
+
+
+cdef object _produce(produce, record):
+    """Hand on a record of either twin."""
+    cdef Record native
+    if isinstance(record, Record):  # its fields are read without a look-up by their names
+        native = record
+        return produce(
+            native.topic, native.value, native.key, native.partition, None, None,
+            native.timestamp, native.headers,
+        )
+    return produce(
+        record.topic, record.value, record.key, record.partition, None, None, record.timestamp,
+        record.headers,
+    )
