@@ -20,7 +20,7 @@ from cdc_sidecar.events.payload.json_text import PayloadMisfit
 from cdc_sidecar.events.payload.plan import compile_payload
 from tests.unit import avro_schemas
 from tests.unit.client_values import schemas_with_python_values
-from tests.unit.test_payload import FITS, ORDER
+from tests.unit.test_payload import FITS, ORDER, decode
 
 Json = Any
 EXAMPLES = int(os.environ.get("TWIN_EXAMPLES", "100"))
@@ -58,12 +58,22 @@ def refusal(kind: Json, value: Json) -> str:
 
 @manyfold
 @given(st.data())
-def test_an_event_is_sent_as_the_bytes_that_fastavro_writes(data: st.DataObject) -> None:
+def test_an_event_is_sent_as_fastavro_writes_it(data: st.DataObject) -> None:
     schema, values = data.draw(schemas_with_python_values())
     value = data.draw(values)
     expected = io.BytesIO()
     fastavro.schemaless_writer(expected, schema, value)
-    assert sent(schema, value) == expected.getvalue()
+    ours, theirs = sent(schema, value), expected.getvalue()
+    # fastavro writes a decimal of -128 in two bytes, of which the first only repeats the sign
+    assert ours == theirs or decode(schema, ours) == decode(schema, theirs)
+    assert len(ours) <= len(theirs)
+
+
+def test_a_decimal_is_sent_in_as_few_bytes_as_its_sign_allows() -> None:
+    kind = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    schema = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
+    assert sent(schema, {"f": Decimal("-1.28")}) == b"\x02\x80"
+    assert sent(schema, {"f": Decimal("1.28")}) == b"\x04\x00\x80"
 
 
 @manyfold
