@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from cdc_sidecar.demo.folder import demo_folder
-from cdc_sidecar.demo.patience import Patience
+from cdc_sidecar.demo.idle_timeout import IdleTimeout
 from cdc_sidecar.demo.report import report_lines
 from cdc_sidecar.demo.screen import Picture, Rate, Screen
 from cdc_sidecar.demo.setup import Setup
@@ -183,9 +183,12 @@ class Scenario:
         self._phase = "last events"
 
     def _await(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Update the screen until it holds, no event comes for so long, or a part has failed."""
-        patience, arrivals = Patience(seconds), self._setup.arrivals
-        while not condition() and patience.lasts(arrivals.count) and not self._setup.troubles():
+        """Update the screen until the condition holds or a part has failed.
+
+        Return also when no event has come for `seconds`.
+        """
+        idle, arrivals = IdleTimeout(seconds), self._setup.arrivals
+        while not (condition() or idle.is_over(arrivals.count) or self._setup.troubles()):
             self._watch()
             self._show()
             time.sleep(_TICK / 4)
