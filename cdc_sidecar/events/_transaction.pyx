@@ -33,7 +33,7 @@ cdef class Record:
     @property
     def batch_topic(self):
         """The topic, if the record can be produced in one call with others; else None."""
-        return None if self.headers or self.timestamp or self.partition != -1 else self.topic
+        return _batch_topic(self)
 
     def __eq__(self, other):
         if not isinstance(other, (Record, PlainRecord)):
@@ -54,6 +54,10 @@ cdef class Record:
             self.topic, self.value, self.key, self.partition, self.headers, self.timestamp
         )
         return "Record(%r, %r, %r, %r, %r, %r)" % fields
+
+
+cdef inline str _batch_topic(Record record):
+    return None if record.headers or record.timestamp or record.partition != -1 else record.topic
 
 
 cdef Py_ssize_t _size_of_record(Record record) except -1:
@@ -134,6 +138,33 @@ cdef class SourceTransaction:
         self.counts = {}
         self.parked = []
         self.size = 0
+
+
+def runs_of(records):
+    """Divide records into runs of one topic; see `record.runs_of`."""
+    cdef list runs = []
+    cdef list run = None
+    cdef str topic, last
+    for record in records:
+        topic = _batch_topic(<Record> record) if isinstance(record, Record) else record.batch_topic
+        if run is None or not (topic is last or topic == last):
+            run, last = [], topic
+            runs.append((topic, run))
+        run.append(record)
+    return runs
+
+
+def messages_of(list records not None):
+    """Return the records of one topic as dictionaries; see `record.messages_of`."""
+    return [_message(record) for record in records]
+
+
+cdef inline dict _message(record):
+    cdef Record native
+    if isinstance(record, Record):
+        native = record
+        return {"value": native.value, "key": native.key}
+    return {"value": record.value, "key": record.key}
 
 
 def produce_each(produce, list records not None, Py_ssize_t at):

@@ -297,3 +297,16 @@ cdef class Transcoder:
         self._reserve(written, 1)
         self._row[written] = 0
         return written + 1
+
+
+def largest_of(list rows not None):
+    """Return the first of the rows with the most bytes; see `transcode.largest_of`."""
+    cdef tuple row, largest = rows[0]
+    cdef Py_ssize_t size, most = -1
+    for row in rows:
+        size = PyBytes_GET_SIZE(<bytes> row[0])
+        if row[1] is not None:
+            size += PyBytes_GET_SIZE(<bytes> row[1])
+        if size > most:
+            largest, most = row, size
+    return largest

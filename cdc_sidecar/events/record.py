@@ -1,8 +1,10 @@
 """A record as it goes to Kafka. The compiled envelope makes its own, with the same fields."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final
 
 ANY_PARTITION: Final = -1
 """librdkafka's RD_KAFKA_PARTITION_UA: the partitioner chooses by the key."""
@@ -48,6 +50,19 @@ class Record:
         """
         alone = self.headers or self.timestamp or self.partition != ANY_PARTITION
         return None if alone else self.topic
+
+
+def runs_of(records: Iterable[Record]) -> list[tuple[str | None, list[Record]]]:
+    """Divide records into runs of one topic, each of which can be produced in one call.
+
+    The records of a run without a topic must be produced one by one.
+    """
+    return [(topic, list(run)) for topic, run in groupby(records, attrgetter("batch_topic"))]
+
+
+def messages_of(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Return the records of one topic as `confluent_kafka.Producer.produce_batch` takes them."""
+    return [{"value": record.value, "key": record.key} for record in records]
 
 
 def produce_each(produce: Callable[..., object], records: Sequence[Record], at: int) -> int:

@@ -6,7 +6,7 @@ plain, readable definition. `_transcode.pyx` is its compiled twin with the same 
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -90,6 +90,16 @@ def transcode_line(plan: Plan, line: bytes) -> TranscodedLine:
     except (ValueError, KeyError, OverflowError) as error:
         raise refused(plan, len(parts), error) from None
     return b"".join(parts), _key(parts, plan.key)
+
+
+def size_of_line(row: TranscodedLine) -> int:
+    """Return the bytes of a row and its key."""
+    return len(row[0]) + len(row[1] or b"")
+
+
+def largest_of(rows: Sequence[TranscodedLine]) -> TranscodedLine:
+    """Return the first of the rows with the most bytes; there is at least one row."""
+    return max(rows, key=size_of_line)
 
 
 def _key(parts: list[bytes], places: tuple[int, ...]) -> bytes | None:

@@ -17,7 +17,10 @@ SourceTransaction: type[ports.SourceTransaction] = envelope.SourceTransaction
 PayloadEncoder: type[ports.PayloadEncoder] = encode.PayloadEncoder
 # an envelope accepts only transactions of its own twin; this module always pairs the two
 Envelope = cast("type[ports.Envelope]", envelope.Envelope)
+runs_of = record.runs_of
+messages_of = record.messages_of
 produce_each = record.produce_each
+largest_of = transcode.largest_of
 NAME = "python"
 
 if os.environ.get(VARIABLE) != "python":
@@ -31,5 +34,8 @@ if os.environ.get(VARIABLE) != "python":
         PayloadEncoder = _payload.PayloadEncoder
         SourceTransaction = _transaction.SourceTransaction
         Envelope = cast("type[ports.Envelope]", _envelope.Envelope)
+        runs_of = _transaction.runs_of
+        messages_of = _transaction.messages_of
         produce_each = _transaction.produce_each
+        largest_of = _transcode.largest_of
         NAME = "native"

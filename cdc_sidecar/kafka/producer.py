@@ -6,8 +6,6 @@ limit. `docs/explanation/exactly-once.md` has the protocol facts behind this.
 
 import time
 from collections.abc import Callable, Iterable
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, Final, Protocol
 
 import confluent_kafka
@@ -57,7 +55,6 @@ is sent makes room, and a lost lock must be noticed soon."""
 LARGEST_ROOM: Final = 128 * 1024 * 1024
 """Bytes. The limits of topics do not enlarge librdkafka's queue beyond this: the brokers' default
 of socket.request.max.bytes refuses a record of 100 MiB, and memory is bounded by the queue."""
-_BATCH_TOPIC: Final = attrgetter("batch_topic")
 
 
 def producer_settings(
@@ -194,8 +191,7 @@ class TransactionalProducer:
         self._check(error_of(lambda: self._producer.poll(0)))
 
     def _hand_on(self, records: Iterable[Record], wait: Callable[[], bool]) -> None:
-        for topic, records_of_topic in groupby(records, _BATCH_TOPIC):
-            run = list(records_of_topic)
+        for topic, run in twin.runs_of(records):
             if topic is None or len(run) == 1:
                 self._produce_each(run, wait)
             else:
@@ -222,10 +218,7 @@ class TransactionalProducer:
         accepts as many records as its queue has room for, from the first one on, and marks the
         others.
         """
-        messages: list[dict[str, Any]] = [
-            {"value": record.value, "key": record.key} for record in run
-        ]
-        empty = False
+        messages, empty = twin.messages_of(run), False
         while (taken := self._producer.produce_batch(topic, messages)) < len(messages):
             check_full(messages, taken)
             if empty and not taken:

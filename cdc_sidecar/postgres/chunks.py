@@ -94,8 +94,9 @@ SELECT hashtext(coalesce(string_agg(concat_ws('/', attname, atttypid, attcollati
 FROM pg_attribute WHERE attrelid = %s AND attname = ANY (%s)
 """
 _FILTERS_SINCE: Final = 150000  # row filters came with version 15
-_EMIT: Final = "SELECT pg_logical_emit_message(true, %s, %s)"
-_XID: Final = "SELECT pg_current_xact_id()::text::bigint"
+_EMIT: Final = """
+SELECT pg_current_xact_id()::text::bigint, pg_logical_emit_message(true, %s, %s)
+"""
 _RUNNING: Final = """
 SELECT concat('process ', pid), usename::text, state,
        extract(epoch FROM now() - xact_start)::float, backend_xid::text::bigint
@@ -189,8 +190,9 @@ class ChunkReader:
                 self._connection.execute((_BEGIN + lock).encode())
                 yield
             finally:
-                with suppress(psycopg.Error):
-                    self._connection.execute("ROLLBACK")
+                if self._connection.info.transaction_status is not pq.TransactionStatus.IDLE:
+                    with suppress(psycopg.Error):
+                        self._connection.execute("ROLLBACK")
 
     def locate(self, oid: int) -> tuple[str, bool] | None:
         """Return a table's name as SQL, and whether it is partitioned; None if it is gone.
@@ -269,15 +271,14 @@ class ChunkReader:
         except TimeoutError as error:
             raise PostgresUnavailable("no answer while a chunk was read") from error
 
-    def assign_xid(self) -> int:
-        """Return the id of the open transaction, which gets one now, as the stream shows it."""
-        row = self._connection.execute(_XID).fetchone()
+    def emit(self, prefix: str, content: bytes) -> int:
+        """Emit a marker in the open transaction; return its id, as the stream will show it."""
+        row = self._connection.execute(_EMIT, (prefix, content)).fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM has a row
         return lower_bits(row[0])
 
-    def mark(self, prefix: str, content: bytes) -> None:
-        """Emit a marker in the open transaction, and commit."""
-        self._connection.execute(_EMIT, (prefix, content))
+    def commit(self) -> None:
+        """Commit the open transaction."""
         self._connection.execute("COMMIT")
 
     def snapshot(self) -> Visibility:

@@ -50,12 +50,12 @@ def announce(
 
 def mark(reader: ChunkReader, window: SnapshotWindow, chunk: Chunk) -> Chunk:
     """Commit the marker of a chunk that the window expects from now on."""
-    chunk.xid = reader.assign_xid()
     failpoints.reach(Failpoint.AFTER_CHUNK_READ)
+    chunk.xid = reader.emit(PREFIX, chunk.content)
     window.expect(chunk)
     committed = False
     try:
-        reader.mark(PREFIX, chunk.content)
+        reader.commit()
         committed = True
         failpoints.reach(Failpoint.AFTER_MARKER)
     finally:

@@ -119,8 +119,8 @@ class Snapshotter:
         The marker is committed after each of them began, so that they are among those that run.
         """
         with reader.transaction():
-            reader.assign_xid()
-            reader.mark(PREFIX, b"")
+            reader.emit(PREFIX, b"")
+            reader.commit()
         running = reader.snapshot().running
         while running and not self._stopping.is_set():
             now = reader.snapshot()

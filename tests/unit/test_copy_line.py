@@ -57,3 +57,11 @@ def test_a_line_with_too_few_or_too_many_values_is_refused(twin: Any) -> None:  
     for line in (b"1\n", b"1\ta\tb\n", b"1\ta\tb\tc\td\n", b"\n"):
         with pytest.raises(ProtocolViolation):
             twin.Transcoder(compiled(LINES)).transcode_line(line)
+
+
+@pytest.mark.parametrize("twin", _twins())
+def test_the_largest_row_is_found_with_its_key(twin: Any) -> None:  # noqa: ANN401 - a module
+    rows = [(b"123", b"1"), (b"12345", None), (b"1234", b"56"), (b"123456", None), (b"", b"")]
+    assert twin.largest_of(rows) is rows[2]
+    assert twin.largest_of(rows[:2]) is rows[1]
+    assert twin.largest_of(rows[4:]) is rows[4]

@@ -76,11 +76,11 @@ class Reader:
             into.transcode_some()
         return True
 
-    def assign_xid(self) -> int:
+    def emit(self, _prefix: str, _content: bytes) -> int:
         """Return an id."""
         return 1 << 33
 
-    def mark(self, _prefix: str, _content: bytes) -> None:
+    def commit(self) -> None:
         """Commit."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cdc_sidecar.errors import SidecarError
+from cdc_sidecar.events import twin
 from cdc_sidecar.events.binary import EMPTY
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.envelope import Source
@@ -13,6 +14,7 @@ from cdc_sidecar.events.registry.protocol import Registry
 from cdc_sidecar.events.route import TopicRoute
 from cdc_sidecar.events.snapshot.chunk import Chunk
 from cdc_sidecar.events.table import open_envelope
+from cdc_sidecar.events.transcode import size_of_line
 from cdc_sidecar.postgres.pgoutput import Relation
 
 _MARGIN: Final = 32
@@ -54,10 +56,10 @@ class SnapshotRows:
         if not rows:
             return 0
         route, envelope = self._open(chunk)
-        row, key = max(rows, key=_size)
+        row, key = twin.largest_of(rows)
         event = envelope.encode(transaction, "r", None, row, EMPTY, 1)
         room = route.limit - (len(event) - len(row)) - _MARGIN
-        largest = _size((row, key))
+        largest = size_of_line((row, key))
         if chunk.refused is not None and (chunk.refused or largest > room):
             places = range(len(chunk.rows)) if places is None else places
             rows = self._park(transaction, chunk, places, (route, room))
@@ -83,8 +85,8 @@ class SnapshotRows:
         for place in places:
             row = chunk.rows[place]
             error: SidecarError | None = (chunk.refused or {}).get(place)
-            if error is None and _size(row) > room:
-                error = route.too_large(route.limit + _size(row) - room)
+            if error is None and size_of_line(row) > room:
+                error = route.too_large(route.limit + size_of_line(row) - room)
             if error is None:
                 kept.append(row)
             else:
@@ -109,8 +111,3 @@ class SnapshotRows:
                 snapshot=INITIAL if chunk.after.initial else INCREMENTAL,
             )
         return self._opened[wanted]
-
-
-def _size(row: TranscodedLine) -> int:
-    """Return the bytes of a row and its key."""
-    return len(row[0]) + len(row[1] or b"")
