@@ -1,5 +1,6 @@
 """Builds the compiled hot path if there is a C compiler; everything else is in pyproject.toml."""
 
+import os
 from pathlib import Path
 from sysconfig import get_config_var
 
@@ -20,11 +21,15 @@ NATIVE = [
 
 
 class FreshBuild(build_ext):
-    """Removes earlier builds for this Python: without a compiler no stale binary may remain."""
+    """Removes earlier builds for this Python: without a compiler no stale binary may remain.
+
+    All processors compile, one module each.
+    """
 
     def run(self) -> None:
         """Build."""
         self.force = True
+        self.parallel = self.parallel or os.cpu_count()
         binaries = f"*{get_config_var('EXT_SUFFIX')}"
         for stale in (*PACKAGE.glob(binaries), *Path("build").glob(f"lib.*/**/{binaries}")):
             stale.unlink()
