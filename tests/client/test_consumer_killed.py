@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cdc_sidecar_client.consumer import Event, SchemaRegistry, Transaction
+from cdc_sidecar_client.consumer import Event, Policy, Retry, SchemaRegistry, Transaction
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.client.billing_topic import Registry, Topic, placed
@@ -142,7 +142,9 @@ def test_a_member_that_was_replaced_before_its_transaction_applies_nothing(
 ) -> None:
     service.topic.place(*range(5))
     paused, proceed = threading.Event(), threading.Event()
-    late = service.writing(kafka=_SAME, registry=_PausingRegistry(service, paused, proceed))
+    stays_away = Policy(retry=Retry(initial=60, maximum=60))  # it would replace the other again
+    registry = _PausingRegistry(service, paused, proceed)
+    late = service.writing(stays_away, kafka=_SAME, registry=registry)
     with running(late, tolerates="FENCED"):
         assert paused.wait(30)
         with running(service.writing(kafka=_SAME)):

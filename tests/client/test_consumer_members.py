@@ -11,7 +11,6 @@ from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.client.billing_topic import Registry, Topic
 from tests.client.running import QUICK, Service, prepare, running
-from tests.effort import LONG
 from tests.waiting import await_true
 
 _EAGER = {"topic.metadata.refresh.interval.ms": 100}
@@ -27,10 +26,6 @@ def _assert_once(service: Service, count: int) -> None:
     assert Counter(service.effects()) == Counter(str(number) for number in range(count))
 
 
-@pytest.mark.skipif(
-    not LONG,
-    reason="librdkafka 2.16 aborts one run in twenty when members of one process leave together",
-)
 def test_members_that_join_and_leave_handle_each_event_once(wide: Service) -> None:
     soon = {"heartbeat.interval.ms": 100}  # a member hears of the others with its heartbeats
     members = [

@@ -69,6 +69,7 @@ class Session:
     def __init__(self, member: Membership) -> None:
         self._member = member
         self._lanes: dict[tables.Place, Lane] = {}
+        self._new: set[str] = set()  # topics with partitions that have no offset in the database
         self._connection = member.connect()
         try:
             tables.load_offsets(self._connection, member.group, [])  # fails here if there are none
@@ -79,7 +80,7 @@ class Session:
         self._reported = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
-        """Handle events until `stop` is set.
+        """Handle events until `stop` is set, or until partitions had no offset: they have one then.
 
         Raises:
             OffsetMoved, psycopg.OperationalError, KafkaException: begin a new session.
@@ -93,8 +94,9 @@ class Session:
                 on_revoke=self._revoked,
                 on_lost=self._revoked,
             )
-            while not stop.is_set():
+            while not stop.is_set() and not self._new:
                 self._turn()
+            self._enroll()
             self._report(asynchronous=False)
         finally:
             self._lanes.clear()
@@ -229,8 +231,17 @@ class Session:
         counts.parked += done.parked
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Begin at the offsets of the database; the client of Kafka calls it in `poll`."""
-        offsets = self._offsets(consumer, sorted({each.topic for each in partitions}))
+        """Begin at the offsets of the database; the client of Kafka calls it in `poll`.
+
+        Kafka must not be asked here: `list_topics` forgets which call of its client it is in, and
+        the next callback of the same `poll` would abort the process (confluent-kafka 2.16).
+        """
+        topics = {each.topic for each in partitions}
+        offsets = tables.load_offsets(self._connection, self._member.group, sorted(topics))
+        self._new = {each.topic for each in partitions if (each.topic, each.partition) not in offsets}
+        if self._new:
+            consumer.assign([])
+            return
         for each in partitions:
             place = (each.topic, each.partition)
             self._lanes[place] = Lane(place, offsets[place])
@@ -238,19 +249,19 @@ class Session:
         consumer.assign(partitions)
         log.info("partitions_assigned %s", [f"{p.topic}/{p.partition}" for p in partitions])
 
-    def _offsets(self, consumer: Consumer, topics: Sequence[str]) -> dict[tables.Place, int]:
-        group = self._member.group
-        known = tables.load_offsets(self._connection, group, topics)
-        start = self._member.policy.start
-        for topic in topics:
-            first = first_offsets(consumer, topic, known, start)
+    def _enroll(self) -> None:
+        """Write the first offset of each partition of the new topics."""
+        group, start = self._member.group, self._member.policy.start
+        for topic in sorted(self._new):
+            known = tables.load_offsets(self._connection, group, [topic])
+            first = first_offsets(self._kafka, topic, known, start)
             tables.enroll(self._connection, group, first.items())
-        return tables.load_offsets(self._connection, group, topics)
 
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for each in partitions:
-            self._lanes.pop((each.topic, each.partition), None)
-        log.info("partitions_revoked %s", [f"{p.topic}/{p.partition}" for p in partitions])
+        places = [(each.topic, each.partition) for each in partitions]
+        left = [place for place in places if self._lanes.pop(place, None)]
+        if left:  # none if they had no offset yet
+            log.info("partitions_revoked %s", [f"{topic}/{number}" for topic, number in left])
 
     def _report(self, *, asynchronous: bool) -> None:
         """Tell Kafka the offsets, so that its tools show the lag. Nothing depends on them."""
