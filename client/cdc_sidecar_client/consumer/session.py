@@ -236,9 +236,10 @@ class Session:
         Kafka must not be asked here: `list_topics` forgets which call of its client it is in, and
         the next callback of the same `poll` would abort the process (confluent-kafka 2.16).
         """
-        topics = {each.topic for each in partitions}
-        offsets = tables.load_offsets(self._connection, self._member.group, sorted(topics))
-        self._new = {each.topic for each in partitions if (each.topic, each.partition) not in offsets}
+        topics = sorted({each.topic for each in partitions})
+        offsets = tables.load_offsets(self._connection, self._member.group, topics)
+        places = {(each.topic, each.partition) for each in partitions}
+        self._new = {topic for topic, _ in places - offsets.keys()}
         if self._new:
             consumer.assign([])
             return
