@@ -1,5 +1,7 @@
 """The sink of an outbox table."""
 
+from collections.abc import Callable
+
 from cdc_sidecar.config.outbox import Outbox
 from cdc_sidecar.events.catalog import Catalog
 from cdc_sidecar.events.counts import Count, Counted
@@ -15,6 +17,9 @@ from cdc_sidecar.postgres.types import LayoutFacts
 class OutboxTable:
     """The sink of one relation version of an outbox table."""
 
+    insert: Callable[[SourceTransaction, bytes], None]
+    """Add the row as an event."""
+
     def __init__(
         self,
         relation: Relation,
@@ -27,12 +32,8 @@ class OutboxTable:
         names = {role: relation.columns[at].name for role, at in places.items()}
         binary = is_binary(config, facts.types[places["payload"]])
         router = EventRouter(config, names, registry, catalog, binary=binary)
-        self._rows = RowRouter(router, places, len(relation.columns), binary=binary)
+        self.insert = RowRouter(router, places, len(relation.columns), binary=binary).add
         self._updated = Count(Counted.OUTBOX_UPDATES, config.name)
-
-    def insert(self, transaction: SourceTransaction, frame: bytes) -> None:
-        """Add the row as an event."""
-        self._rows.add(transaction, frame)
 
     def update(self, transaction: SourceTransaction, _frame: bytes) -> None:
         """Count an update: an event that was published cannot be changed."""
