@@ -1,8 +1,11 @@
 """Members of a group come and go, and so do partitions and the database, and no event is lost."""
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any, ClassVar
 
+import confluent_kafka
 import pytest
 from cdc_sidecar_client.consumer import Consumer, Policy
 from confluent_kafka.admin import AdminClient, NewPartitions
@@ -46,6 +49,42 @@ def test_members_that_join_and_leave_handle_each_event_once(wide: Service) -> No
         count = next(sent) - 10_000
         await_true(lambda: len(wide.effects()) >= count, what="every event")
     assert Counter(wide.effects()) == Counter(str(n) for n in range(10_000, 10_000 + count))
+
+
+class _Guarded(confluent_kafka.Consumer):
+    """A client that notes what it is asked for while it calls back."""
+
+    asked: ClassVar[list[str]] = []
+    is_calling = False
+
+    def subscribe(self, *topics: Any, **callbacks: Any) -> None:  # noqa: ANN401 - as its base
+        """Subscribe with callbacks that are noted."""
+        super().subscribe(*topics, **{each: self._noting(callbacks[each]) for each in callbacks})
+
+    def list_topics(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as its base
+        """Ask for the metadata of topics."""
+        if self.is_calling:
+            self.asked.append("list_topics")
+        return super().list_topics(*arguments, **named)
+
+    def _noting(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: object) -> None:
+            self.is_calling = True
+            callback(*arguments)
+            self.is_calling = False
+
+        return call
+
+
+def test_the_client_is_not_asked_for_metadata_while_it_calls_back(
+    wide: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After that, its next callback in the same poll would abort the process."""
+    monkeypatch.setattr("cdc_sidecar_client.consumer.kafka.Consumer", _Guarded)
+    wide.topic.place(*range(8))
+    with running(wide.writing()):
+        await_true(lambda: len(wide.effects()) == 8, what="every event")
+    assert _Guarded.asked == []
 
 
 def test_a_partition_that_is_added_later_is_read_from_its_first_event(wide: Service) -> None:

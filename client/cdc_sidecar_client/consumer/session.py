@@ -96,7 +96,8 @@ class Session:
             )
             while not stop.is_set() and not self._new:
                 self._turn()
-            self._enroll()
+            if not stop.is_set():
+                self._enroll()
             self._report(asynchronous=False)
         finally:
             self._lanes.clear()
