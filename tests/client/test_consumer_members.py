@@ -59,7 +59,8 @@ class _Guarded(confluent_kafka.Consumer):
 
     def subscribe(self, *topics: Any, **callbacks: Any) -> None:  # noqa: ANN401 - as its base
         """Subscribe with callbacks that are noted."""
-        super().subscribe(*topics, **{each: self._noting(callbacks[each]) for each in callbacks})
+        noting: dict[str, Any] = {each: self._noting(callbacks[each]) for each in callbacks}
+        super().subscribe(*topics, **noting)
 
     def list_topics(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as its base
         """Ask for the metadata of topics."""
