@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import fastavro
 
@@ -24,7 +24,7 @@ class EventReader:
 
     def __init__(self, schema_of: Callable[[int], str | None]) -> None:
         self._schema_of = schema_of
-        self._parsed: dict[int, tuple[Any, Any]] = {}
+        self._decoders: dict[int, Callable[[BinaryIO], Any]] = {}
 
     def read(self, framed: bytes) -> Any:  # noqa: ANN401 - a value of the schema
         """Decode a framed value into what JSON can hold; bytes become hex text.
@@ -35,26 +35,27 @@ class EventReader:
         """
         if len(framed) < _HEADER or framed[0]:
             raise SchemasUnreadable(f"{len(framed)} bytes without Confluent's frame")
-        identifier = int.from_bytes(framed[1:_HEADER], "big")
-        schema, plain = self._parse(identifier)
-        if not is_simple(schema):
-            return _spell_any(
-                fastavro.schemaless_reader(io.BytesIO(framed[_HEADER:]), schema, None)
-            )
-        value = fastavro.schemaless_reader(io.BytesIO(framed[_HEADER:]), plain, None)
-        return spell(schema, value, named_types(schema))
+        decode = self._decoder(int.from_bytes(framed[1:_HEADER], "big"))
+        return decode(io.BytesIO(framed[_HEADER:]))
 
-    def _parse(self, identifier: int) -> tuple[Any, Any]:
-        if identifier not in self._parsed:
+    def _decoder(self, identifier: int) -> Callable[[BinaryIO], Any]:
+        decode = self._decoders.get(identifier)
+        if decode is None:
             text = self._schema_of(identifier)
             if text is None:
                 raise SchemasUnreadable(f"schema id {identifier} is not in the registry")
-            schema = json.loads(text)
-            self._parsed[identifier] = (
-                schema,
-                fastavro.parse_schema(without_logical_types(schema)),
-            )
-        return self._parsed[identifier]
+            decode = self._decoders[identifier] = _decoder_of(json.loads(text))
+        return decode
+
+
+def _decoder_of(schema: Any) -> Callable[[BinaryIO], Any]:  # noqa: ANN401 - JSON
+    """Return the function that decodes a value; what depends on the schema alone is done once."""
+    if not is_simple(schema):
+        whole = fastavro.parse_schema(schema)
+        return lambda stream: _spell_any(fastavro.schemaless_reader(stream, whole, None))
+    plain = fastavro.parse_schema(without_logical_types(schema))
+    names = named_types(schema)
+    return lambda stream: spell(schema, fastavro.schemaless_reader(stream, plain, None), names)
 
 
 def is_simple(schema: Any) -> bool:  # noqa: ANN401 - JSON
