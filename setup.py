@@ -23,7 +23,7 @@ NATIVE = [
 class FreshBuild(build_ext):
     """Removes earlier builds for this Python: without a compiler no stale binary may remain.
 
-    All processors compile, one module each.
+    The modules are compiled in parallel.
     """
 
     def run(self) -> None:

@@ -147,7 +147,7 @@ def runs_of(records):
     cdef str topic, last
     for record in records:
         topic = _batch_topic(<Record> record) if isinstance(record, Record) else record.batch_topic
-        if run is None or not (topic is last or topic == last):
+        if run is None or topic != last:
             run, last = [], topic
             runs.append((topic, run))
         run.append(record)

@@ -272,7 +272,7 @@ class ChunkReader:
             raise PostgresUnavailable("no answer while a chunk was read") from error
 
     def emit(self, prefix: str, content: bytes) -> int:
-        """Emit a marker in the open transaction; return its id, as the stream will show it."""
+        """Emit a marker; return the id of the open transaction, as the stream will show it."""
         row = self._connection.execute(_EMIT, (prefix, content)).fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM has a row
         return lower_bits(row[0])

@@ -52,7 +52,7 @@ def test_members_that_join_and_leave_handle_each_event_once(wide: Service) -> No
 
 
 class _Guarded(confluent_kafka.Consumer):
-    """A client that notes what it is asked for while it calls back."""
+    """A client that notes whether it is asked for metadata while it calls back."""
 
     asked: ClassVar[list[str]] = []
     is_calling = False

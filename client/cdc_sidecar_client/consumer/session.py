@@ -69,7 +69,7 @@ class Session:
     def __init__(self, member: Membership) -> None:
         self._member = member
         self._lanes: dict[tables.Place, Lane] = {}
-        self._new: set[str] = set()  # topics with partitions that have no offset in the database
+        self._unenrolled: set[str] = set()  # topics with partitions that have no offset yet
         self._connection = member.connect()
         try:
             tables.load_offsets(self._connection, member.group, [])  # fails here if there are none
@@ -80,7 +80,10 @@ class Session:
         self._reported = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
-        """Handle events until `stop` is set, or until partitions had no offset: they have one then.
+        """Handle events until `stop` is set.
+
+        It also returns if it was given partitions without an offset in the database. It has written
+        their first offsets then, and the next session handles their events.
 
         Raises:
             OffsetMoved, psycopg.OperationalError, KafkaException: begin a new session.
@@ -94,7 +97,7 @@ class Session:
                 on_revoke=self._revoked,
                 on_lost=self._revoked,
             )
-            while not stop.is_set() and not self._new:
+            while not stop.is_set() and not self._unenrolled:
                 self._turn()
             if not stop.is_set():
                 self._enroll()
@@ -234,14 +237,14 @@ class Session:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Begin at the offsets of the database; the client of Kafka calls it in `poll`.
 
-        Kafka must not be asked here: `list_topics` forgets which call of its client it is in, and
-        the next callback of the same `poll` would abort the process (confluent-kafka 2.16).
+        It must not call `list_topics`: when that returns, confluent-kafka 2.16 no longer knows that
+        `poll` is running, and aborts the process at the next callback of the same `poll`.
         """
         topics = sorted({each.topic for each in partitions})
         offsets = tables.load_offsets(self._connection, self._member.group, topics)
         places = {(each.topic, each.partition) for each in partitions}
-        self._new = {topic for topic, _ in places - offsets.keys()}
-        if self._new:
+        self._unenrolled = {topic for topic, _ in places - offsets.keys()}
+        if self._unenrolled:
             consumer.assign([])
             return
         for each in partitions:
@@ -252,9 +255,9 @@ class Session:
         log.info("partitions_assigned %s", [f"{p.topic}/{p.partition}" for p in partitions])
 
     def _enroll(self) -> None:
-        """Write the first offset of each partition of the new topics."""
+        """Write the first offset of each partition that has none."""
         group, start = self._member.group, self._member.policy.start
-        for topic in sorted(self._new):
+        for topic in sorted(self._unenrolled):
             known = tables.load_offsets(self._connection, group, [topic])
             first = first_offsets(self._kafka, topic, known, start)
             tables.enroll(self._connection, group, first.items())
