@@ -8,17 +8,19 @@ from contextlib import contextmanager
 
 import psycopg
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from cdc_sidecar.servers.host import free_port
 from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.own_postgres import ITEMS
 from tests.acceptance.wire import Wire
+from tests.topics import delete_topics, topics_of
 from tests.waiting import await_true
 
 QUICK = {
-    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "4000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 }
 """Properties of a broker that notices soon who is gone."""
@@ -75,24 +77,9 @@ def broker_behind_wire() -> Iterator[tuple[KafkaBroker, Wire]]:
         yield broker, wire
 
 
-def make_topic(kafka: str, name: str, **settings: str) -> None:
-    """Make a topic with one partition; settings are spelled with underscores."""
-    config = {key.replace("_", "."): value for key, value in settings.items()}
-    admin = AdminClient({"bootstrap.servers": kafka})
-    (made,) = admin.create_topics([NewTopic(name, 1, 1, config=config)]).values()
-    made.result(30)
-
-
 def remove_topics(kafka: str, prefix: str) -> None:
     """Remove the topics of other tests whose names begin so, which no service has to itself."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-
-    def found() -> list[str]:
-        return [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
-
-    for removed in (admin.delete_topics(found()) if found() else {}).values():
-        removed.result()
-    await_true(lambda: not found(), what=f"no topic {prefix}*")
+    delete_topics(kafka, *(name for name in topics_of(kafka) if name.startswith(prefix)))
 
 
 def alter(broker: KafkaBroker, kind: str, name: str, setting: str) -> None:

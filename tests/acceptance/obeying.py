@@ -11,10 +11,6 @@ from typing import Any
 
 from confluent_kafka.admin import (
     AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
 )
 
 from cdc_sidecar.servers.kafka import KafkaBroker
@@ -22,6 +18,7 @@ from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import Service
 from tests.acceptance.howto import Page
 from tests.acceptance.setup import run_script
+from tests.topics import set_topic
 from tests.waiting import await_true
 
 _ROUNDS = 25
@@ -213,10 +210,7 @@ class Person:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _raise(self, found: re.Match[str]) -> None:
-        entry = ConfigEntry(found[1], found[3], incremental_operation=AlterConfigOpType.SET)
-        topic = ConfigResource(ResourceType.TOPIC, found[2], incremental_configs=[entry])
-        admin = AdminClient({"bootstrap.servers": self.service.kafka})
-        admin.incremental_alter_configs([topic])[topic].result(20)
+        set_topic(self.service.kafka, found[2], found[1], found[3])
 
     def _run_sql(self, found: re.Match[str]) -> None:
         self.service.sql(found[1])

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cdc_sidecar.servers.kafka import KafkaBroker
-from tests.acceptance.brokers import alter, make_topic
+from tests.acceptance.brokers import alter
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.own_postgres import ITEMS, halt_of, published_ids
+from tests.topics import make_topic
 from tests.waiting import await_true
 
 _REQUEST = 300_000  # bytes
@@ -38,7 +39,7 @@ def test_a_record_larger_than_the_usual_queue_is_published_if_its_topic_takes_it
     service = make_service(TABLES + MARKS)
     service.sql(*ITEMS)
     (topic,) = service.topics("items")
-    make_topic(service.kafka, topic, max_message_bytes="50000000")
+    make_topic(service.kafka, topic, settings={"max.message.bytes": "50000000"})
     service.sidecar.start_and_stream()
     service.sql("INSERT INTO items VALUES (1, 1, repeat('x', 35000000))")
     service.await_published()
@@ -66,7 +67,9 @@ def test_a_position_topic_that_is_too_narrow_halts_with_its_setting(
 ) -> None:
     service = _service(make_service, narrow)
     name = f"_cdc.{service.name}.position"
-    make_topic(service.kafka, name, cleanup_policy="compact", max_message_bytes="200")
+    make_topic(
+        service.kafka, name, settings={"cleanup.policy": "compact", "max.message.bytes": "200"}
+    )
     service.sidecar.start()
     halt = halt_of(service.sidecar)
     assert halt["code"] == "CDC-405"

@@ -9,13 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import TABLES, Service, Services
 from tests.acceptance.setup import run_setup
+from tests.topics import make_topic, topics_of
 
 _ITEMS = (
     "CREATE TABLE items (id bigint PRIMARY KEY, n int)",
@@ -60,17 +59,14 @@ def test_topics_that_could_not_be_created_or_written_are_refused(
     service = make_service(f'{TABLES}truncate = "event"\n', **replaced)
     service.sql(*_ITEMS)
     faults = faults_of(service)
-    topics = AdminClient({"bootstrap.servers": service.kafka}).list_topics(timeout=20).topics
-    assert not [name for name in topics if service.name in name]
+    assert not [name for name in topics_of(service.kafka) if service.name in name]
     assert any(named in fault["fact"] for fault in faults), faults
     assert refusal_of(service) in {fault["code"] for fault in faults}
 
 
 def test_a_position_topic_with_several_partitions_is_refused(service: Service) -> None:
-    topic = NewTopic(f"_cdc.{service.name}.position", 2, config={"cleanup.policy": "compact"})
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    for answer in admin.create_topics([topic]).values():
-        answer.result(20)
+    compact = {"cleanup.policy": "compact"}
+    make_topic(service.kafka, f"_cdc.{service.name}.position", partitions=2, settings=compact)
     assert codes_of(service) == {refusal_of(service)} == {"CDC-405"}
 
 

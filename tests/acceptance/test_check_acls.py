@@ -12,12 +12,12 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
-from confluent_kafka.cimpl import NewTopic
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from tests.acceptance.acls import create_acls
 from tests.acceptance.conftest import TABLES, Service, service_maker
 from tests.acceptance.test_check import faults_of, refusal_of
+from tests.topics import make_topic
 
 _AUTHORIZER = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -57,7 +57,7 @@ def test_topics_that_may_not_be_created_or_written_are_refused(
     )
     items, notes = service.topics("items", "notes")
     admin = AdminClient({"bootstrap.servers": service.kafka})
-    admin.create_topics([NewTopic(notes, 1)])[notes].result(20)
+    make_topic(service.kafka, notes)
     _deny(admin, ResourceType.BROKER, "kafka-cluster", AclOperation.CREATE)
     _deny(admin, ResourceType.TOPIC, items, AclOperation.CREATE)
     _deny(admin, ResourceType.TOPIC, notes, AclOperation.WRITE)

@@ -10,18 +10,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
-from confluent_kafka.cimpl import NewTopic
 
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer, Setting
 from tests.acceptance.conftest import Service, Services
+from tests.topics import make_topic, set_topic
 from tests.waiting import await_true
 
 _GOLDEN = Path(__file__).parents[1] / "golden" / "check.json"
@@ -92,14 +85,13 @@ def test_warnings_stop_nothing_and_end_with_their_hints(
 ) -> None:
     service = services(unwise, "unwise", _TABLE)
     service.sql("CREATE TABLE items (id int PRIMARY KEY)", "CREATE PUBLICATION cdc FOR TABLE items")
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     (topic,) = service.topics("items")
-    unclean = NewTopic(topic, 1, config={"unclean.leader.election.enable": "true"})
-    admin.create_topics([unclean])[topic].result(20)
+    unclean = {"unclean.leader.election.enable": "true"}
+    make_topic(kafka.bootstrap_servers, topic, settings=unclean)
     before = _warnings(_report(service, status=0))
     mended = {"no_wal_sender_timeout", "idle_slot_timeout", "unclean_leader_election"}
     for name in mended:
-        _follow(service, admin, before[name])
+        _follow(service, before[name])
     service.sql("SELECT pg_reload_conf()")
     await_true(
         lambda: not mended & _warnings(_report(service, status=0)).keys(),
@@ -110,12 +102,10 @@ def test_warnings_stop_nothing_and_end_with_their_hints(
     assert after.keys() == {"slot_without_limit", "slot_without_failover", "one_replica"}
 
 
-def _follow(service: Service, admin: AdminClient, hint: str) -> None:
+def _follow(service: Service, hint: str) -> None:
     service.sql(*_SQL.findall(hint))
     for topic, setting, value in _TOPIC.findall(hint):
-        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        admin.incremental_alter_configs([resource])[resource].result(20)
+        set_topic(service.kafka, topic, setting, value)
 
 
 def test_every_setting_of_a_server_that_is_wrong_is_told_in_one_run(

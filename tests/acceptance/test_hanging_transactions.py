@@ -6,7 +6,6 @@ The position behind it could not be read, and readers of an event topic would wa
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.postgres.lsn import format_lsn
 from cdc_sidecar.servers.kafka import KafkaBroker
@@ -15,6 +14,7 @@ from tests.acceptance.conftest import Service
 from tests.acceptance.events import read_topics
 from tests.acceptance.own_postgres import published_ids
 from tests.hanging import UNVERIFIED, leave_hanging
+from tests.topics import make_topic
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,7 @@ def test_teardown_ends_it_on_a_topic_that_it_leaves(
 ) -> None:
     service = service_on(unverified.bootstrap_servers, make_service)
     (topic,) = service.topics("items")
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    make_topic(service.kafka, topic)
     service.sidecar.start_and_stream()
     service.sql("INSERT INTO items VALUES (1, 1, 'a')")
     service.await_published()

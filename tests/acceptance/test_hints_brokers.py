@@ -9,10 +9,11 @@ import pytest
 from cdc_sidecar.servers.kafka import KafkaBroker
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance import policy
-from tests.acceptance.brokers import alter, make_topic
+from tests.acceptance.brokers import alter
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.obeying import Person, set_key
 from tests.acceptance.own_postgres import ITEMS, halt_of, published_ids
+from tests.topics import make_topic
 from tests.waiting import await_true
 
 _RANDOM = "(SELECT string_agg(md5(k::text), '') FROM generate_series(1, %d) k)"

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 
 import pytest
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from cdc_sidecar.servers.kafka import KafkaBroker
@@ -13,6 +12,7 @@ from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.obeying import Person
 from tests.acceptance.own_postgres import ITEMS, published_ids
+from tests.topics import make_topics
 from tests.waiting import await_true
 
 _RANDOM = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) n)"  # 6,400 bytes
@@ -21,10 +21,8 @@ _RANDOM = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) n)"
 def _make_topics(
     kafka: KafkaBroker, topics: Mapping[str, Mapping[str, str]], partitions: int = 1
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     new = [NewTopic(name, partitions, 1, config=dict(config)) for name, config in topics.items()]
-    for answer in admin.create_topics(new).values():
-        answer.result(30)
+    make_topics(kafka.bootstrap_servers, *new)
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from confluent_kafka.admin import AdminClient, NewTopic
-
 from tests.acceptance.conftest import MARKS, TABLES, Service
 from tests.acceptance.events import read_topics
 from tests.acceptance.own_postgres import ITEMS
+from tests.topics import make_topic
 from tests.waiting import await_true
 
 ROWS = 2000  # of about 100 bytes
@@ -28,10 +27,7 @@ def _outbox_service(make_service: Callable[..., Service], more: str = "") -> Ser
 
 
 def _make_topic(service: Service, name: str, limit: int = LIMIT) -> None:
-    settings = {"max.message.bytes": str(limit)}
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    (made,) = admin.create_topics([NewTopic(name, 1, 1, config=settings)]).values()
-    made.result()
+    make_topic(service.kafka, name, settings={"max.message.bytes": str(limit)})
 
 
 def _write_outbox(service: Service, kind: str) -> None:

@@ -4,14 +4,11 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
 )
 
 from tests.acceptance.conftest import Service
 from tests.acceptance.own_postgres import halt_of, published_ids, slot_column
+from tests.topics import delete_topics, set_topic
 from tests.waiting import await_true
 
 
@@ -30,8 +27,7 @@ def _topic(service: Service) -> str:
 
 
 def _delete(service: Service) -> None:
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    admin.delete_topics([_topic(service)])[_topic(service)].result(20)
+    delete_topics(service.kafka, _topic(service))
 
 
 def _empty(service: Service) -> None:
@@ -44,10 +40,7 @@ def _empty(service: Service) -> None:
 
 
 def _set_policy(service: Service, policy: str) -> None:
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, _topic(service), incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(20)
+    set_topic(service.kafka, _topic(service), "cleanup.policy", policy)
 
 
 def test_a_position_topic_that_is_not_purely_compacted_is_refused(streaming: Service) -> None:

@@ -6,19 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from cdc_sidecar.failpoints import VARIABLE, Failpoint
 from tests.acceptance.conftest import MARKS, Service
 from tests.acceptance.events import Event, read_events, read_topics
 from tests.acceptance.outboxes import configure
 from tests.acceptance.snapshot_kinds import await_ended
+from tests.topics import set_topic
 
 TABLE = """
 [[tables]]
@@ -291,10 +285,4 @@ def test_a_topic_that_would_lose_parked_events_is_refused(
 
 def alter(service: Service, setting: str, value: str) -> None:
     """Change a setting of the topic of parked events."""
-    entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
-    topic = ConfigResource(
-        ResourceType.TOPIC, f"{service.name}.public.items.parked", incremental_configs=[entry]
-    )
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    for answer in admin.incremental_alter_configs([topic]).values():
-        answer.result(20)
+    set_topic(service.kafka, f"{service.name}.public.items.parked", setting, value)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc_sidecar.failpoints import VARIABLE
 from cdc_sidecar.servers.postgres import PostgresServer
 from tests.acceptance.conftest import TABLES, Service
 from tests.conftest import drop_slots
+from tests.topics import delete_topics, make_topic, topics_of
 from tests.waiting import await_true
 
 CREATE = (
@@ -21,21 +21,7 @@ CREATE = (
 
 def _topics(service: Service) -> set[str]:
     """Return the topics whose names contain the service's name."""
-    listed = AdminClient({"bootstrap.servers": service.kafka}).list_topics(timeout=20).topics
-    return {name for name in listed if service.name in name}
-
-
-def _make(service: Service, name: str, **settings: str) -> None:
-    topic = NewTopic(name, num_partitions=1, replication_factor=1, config=settings)
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    admin.create_topics([topic])[name].result()
-    await_true(lambda: name in _topics(service), what=f"topic {name} made")
-
-
-def _remove(service: Service, name: str) -> None:
-    admin = AdminClient({"bootstrap.servers": service.kafka})
-    admin.delete_topics([name])[name].result()
-    await_true(lambda: name not in _topics(service), what=f"topic {name} removed")
+    return {name for name in topics_of(service.kafka) if service.name in name}
 
 
 def _slots(service: Service) -> set[str]:
@@ -56,8 +42,8 @@ def stopped(make_service: Callable[..., Service]) -> Service:
     """Yield a stopped service. Its user made the topic `others`, the sidecar everything else."""
     service = make_service(TABLES + '[messages]\nprefixes = ["mark"]\n')
     service.sql(*CREATE)
-    _make(service, f"{service.name}.public.others")
-    _make(service, f"{service.name}.reports")
+    make_topic(service.kafka, f"{service.name}.public.others")
+    make_topic(service.kafka, f"{service.name}.reports")
     _run_once(service, "INSERT INTO items VALUES (1)", "INSERT INTO others VALUES (1)")
     return service
 
@@ -96,7 +82,7 @@ def test_it_leaves_topics_of_users_and_other_slots_alone(stopped: Service) -> No
 def test_a_teardown_that_was_broken_off_can_be_called_again(stopped: Service) -> None:
     stopped.sql(f"SELECT pg_drop_replication_slot('{stopped.name}_cdc')")
     for topic in (f"{stopped.name}.public.items", f"_cdc.{stopped.name}.position"):
-        _remove(stopped, topic)
+        delete_topics(stopped.kafka, topic)
     assert stopped.sidecar.run("teardown", "--yes").returncode == 0
     left = {f"{stopped.name}.public.others", f"{stopped.name}.reports"}
     await_true(lambda: _topics(stopped) == left, what="the rest of the sidecar's topics gone")
@@ -111,8 +97,8 @@ def test_after_a_teardown_a_start_is_a_first_start(stopped: Service) -> None:
 
 def test_a_topic_that_a_user_made_anew_is_left_alone(stopped: Service) -> None:
     topic = f"{stopped.name}.public.items"
-    _remove(stopped, topic)
-    _make(stopped, topic)
+    delete_topics(stopped.kafka, topic)
+    make_topic(stopped.kafka, topic)
     run = stopped.sidecar.run("teardown", "--yes")
     assert run.returncode == 0, run.stderr
     assert topic not in run.stdout
@@ -126,7 +112,7 @@ def test_internal_topics_that_a_user_made_are_left_alone_and_told(
     service.sql(*CREATE)
     internal = [f"_cdc.{service.name}.{kind}" for kind in ("position", "schemas")]
     for name in internal:
-        _make(service, name, **{"cleanup.policy": "compact"})
+        make_topic(service.kafka, name, settings={"cleanup.policy": "compact"})
     _run_once(service, "INSERT INTO items VALUES (1)")
     told = service.sidecar.run("teardown").stdout
     assert all(f"leaves   topic {name}" in told for name in internal)

@@ -14,7 +14,9 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import fastavro
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+
+from tests.topics import make_topic
 
 PLACED = {
     "type": "record",
@@ -112,7 +114,7 @@ class Topic:
         self.name = name or f"outbox.event.order_{uuid4().hex[:8]}"
         self._admin = AdminClient({"bootstrap.servers": servers})
         if not exists:
-            self._admin.create_topics([NewTopic(self.name, partitions, 1)])[self.name].result(30)
+            make_topic(servers, self.name, partitions=partitions)
         self._producer = Producer({"bootstrap.servers": servers, **_PRODUCER})
 
     def send(

@@ -4,13 +4,14 @@ import time
 import uuid
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.kafka.hanging import find_hanging, read_timestamp
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.read import committed_reader, high_watermark
 from cdc_sidecar.servers.kafka import KafkaBroker
+from tests.topics import make_topic
 from tests.waiting import await_true
 
 
@@ -32,7 +33,7 @@ def test_an_open_transaction_is_found_where_it_stands_until_it_has_ended(
         f"hanging-{uuid.uuid4()}",
         AdminClient({"bootstrap.servers": kafka.bootstrap_servers}),
     )
-    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
+    make_topic(kafka.bootstrap_servers, topic, partitions=2)
     partitions = [(topic, 0), (topic, 1)]
     assert find_hanging(admin, partitions) == {}
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from cdc_sidecar.config.model import Kafka, Publish
 from cdc_sidecar.errors import TransactionFailed
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.kafka.producer import TransactionalProducer, producer_settings
 from cdc_sidecar.servers.kafka import KafkaBroker
+from tests.topics import make_topics
 
 _RUN = 40  # records that are handed over together: several topics have theirs in turn
 _RECORDS = 2_000  # more than librdkafka's queue in these tests holds
@@ -21,9 +22,7 @@ _RECORDS = 2_000  # more than librdkafka's queue in these tests holds
 def _topics(kafka: KafkaBroker, count: int) -> list[str]:
     """Make topics of one partition; return their names."""
     names = [f"run-{uuid.uuid4()}" for _ in range(count)]
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    for answer in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
-        answer.result(30)
+    make_topics(kafka.bootstrap_servers, *(NewTopic(name, 1, 1) for name in names))
     return names
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from psycopg.conninfo import conninfo_to_dict
 
 from cdc_sidecar.errors import ServerFailed
@@ -23,6 +21,7 @@ from cdc_sidecar.servers.kafka_download import prepared_folder
 from cdc_sidecar.servers.postgres import PostgresServer
 from cdc_sidecar.servers.postgres_installation import installed_postgres
 from cdc_sidecar.servers.process import Program, ServerProcess, can_read, run_tool
+from tests.topics import make_topic
 from tests.waiting import await_true
 
 _START_BOTH = """
@@ -315,8 +314,7 @@ def _has_ended(pid: int) -> bool:
 
 
 def _publish_in_a_transaction(bootstrap_servers: str, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    admin.create_topics([NewTopic(topic, num_partitions=1)])[topic].result(30)
+    make_topic(bootstrap_servers, topic)
     producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": topic})
     producer.init_transactions(30)
     producer.begin_transaction()

@@ -9,21 +9,18 @@ from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
     AclPermissionType,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
-from confluent_kafka.cimpl import NewTopic
 
 from tests.acceptance.acls import create_acls
 from tests.acceptance.mistakes.case import Do, Mistake, Toml, Undo
 from tests.acceptance.mistakes.stage import Stage, faults_in, text_of
 from tests.acceptance.secured import PASSWORD
+from tests.topics import delete_topics, make_topic, set_topic
 
 _SERVERS = 'bootstrap_servers = "$kafka"'
 _ACL = re.compile(r"kafka-acls\.sh --bootstrap-server \S+ ([^(;\n]+)")
@@ -62,9 +59,7 @@ def _tls(name: str) -> tuple[tuple[str, str], ...]:
 def _make(
     stage: Stage, topic: str, config: Mapping[str, str] | None = None, partitions: int = 1
 ) -> None:
-    name = stage.fill(topic)
-    made = stage.admin.create_topics([NewTopic(name, partitions, config=dict(config or {}))])
-    made[name].result(20)
+    make_topic(stage.kafka, stage.fill(topic), partitions=partitions, settings=config)
 
 
 _INTERNAL = {"cleanup.policy": "compact"}
@@ -78,8 +73,7 @@ def _make_all(stage: Stage) -> None:
 
 
 def _delete(stage: Stage) -> None:
-    name = stage.fill("_cdc.$s.position")
-    stage.admin.delete_topics([name])[name].result(20)
+    delete_topics(stage.kafka, stage.fill("_cdc.$s.position"))
 
 
 def _configure(stage: Stage) -> None:
@@ -89,9 +83,7 @@ def _configure(stage: Stage) -> None:
     changes += [(topic, setting, value) for setting, topic, value in _RAISE.findall(text)]
     assert changes, text
     for topic, setting, value in changes:
-        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        stage.admin.incremental_alter_configs([resource])[resource].result(20)
+        set_topic(stage.kafka, topic, setting, value)
 
 
 def _allow(stage: Stage, kind: str, name: str, *operations: str) -> None:

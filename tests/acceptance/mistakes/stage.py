@@ -161,6 +161,11 @@ class Stage:
         """The client that may do everything."""
         return self.servers.admin
 
+    @property
+    def kafka(self) -> str:
+        """The servers on which every client may do everything."""
+        return self.servers.kafka.broker.bootstrap_servers
+
     def play(self) -> Outcome:
         """Make the mistake, check, mend, and check again."""
         self._prepare()
