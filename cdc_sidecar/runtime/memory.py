@@ -34,8 +34,10 @@ def collect_leftovers() -> None:
 
 
 def calm_collector() -> None:
-    """Let the garbage collector skip everything that exists by now: modules and configuration."""
-    gc.collect()
+    """Let the garbage collector skip everything that exists by now: modules and configuration.
+
+    Little of it is garbage (69 of 68,000 objects), and a search for that would take 25 ms.
+    """
     gc.freeze()
 
 
