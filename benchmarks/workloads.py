@@ -168,9 +168,10 @@ class Ddl(Tables):
 
 @dataclass(frozen=True, slots=True)
 class Outbox(Workload):
-    """Events of an outbox, ten in a transaction: rows that stay."""
+    """Events of an outbox: rows that stay."""
 
     avro: bool = False  # the payload gets a schema of its own
+    together: int = _SHORT // 10  # in a transaction
 
     def prepare(self) -> Iterator[str]:
         """Yield the statements that run before the slot is created."""
@@ -181,7 +182,7 @@ class Outbox(Workload):
 
     def write(self) -> Iterator[Write]:
         """Yield the backlog."""
-        yield from _inserts("outbox", _EVENT, self.rows, _SHORT // 10)
+        yield from _inserts("outbox", _EVENT, self.rows, self.together)
 
     @property
     def expected(self) -> str:
@@ -209,7 +210,7 @@ class OutboxMessages(Outbox):
 
     def write(self) -> Iterator[Write]:
         """Yield the backlog."""
-        for first, last in _ranges(self.rows, _SHORT // 10):
+        for first, last in _ranges(self.rows, self.together):
             series = f"generate_series({first}::bigint, {last}::bigint) n"
             yield (
                 (
@@ -301,16 +302,24 @@ WORKLOADS: Final = (
         tables=("outbox",),
         avro=True,
     ),
+    Outbox(
+        "outbox_long",
+        "the same, 10,000 in a transaction like the small rows",
+        400_000,
+        tables=("outbox",),
+        avro=True,
+        together=_LARGE,
+    ),
     PassingOutbox(
         "outbox_passing",
-        "the same; each row is deleted in its transaction",
+        "as outbox_avro; each row is deleted in its transaction",
         200_000,
         tables=("outbox",),
         avro=True,
     ),
     OutboxMessages(
         "outbox_message",
-        "the same as messages, without a table",
+        "as outbox_avro, as messages without a table",
         200_000,
         tables=("outbox",),
         avro=True,
