@@ -172,6 +172,7 @@ class Outbox(Workload):
 
     avro: bool = False  # the payload gets a schema of its own
     together: int = _SHORT // 10  # in a transaction
+    tables: tuple[str, ...] = ("outbox",)
 
     def prepare(self) -> Iterator[str]:
         """Yield the statements that run before the slot is created."""
@@ -294,36 +295,17 @@ WORKLOADS: Final = (
         warm=100_000,
         tables=_many(1000),
     ),
-    Outbox("outbox", "outbox, 300 bytes, 10 rows a transaction", 200_000, tables=("outbox",)),
-    Outbox(
-        "outbox_avro",
-        "the same, with a schema for the payload",
-        200_000,
-        tables=("outbox",),
-        avro=True,
-    ),
+    Outbox("outbox", "outbox, 300 bytes, 10 events a transaction", 200_000),
+    Outbox("outbox_avro", "the same, with a schema for the payload", 200_000, avro=True),
     Outbox(
         "outbox_long",
-        "the same, 10,000 in a transaction like the small rows",
+        "the same, 10,000 events a transaction, like the small rows",
         400_000,
-        tables=("outbox",),
         avro=True,
         together=_LARGE,
     ),
-    PassingOutbox(
-        "outbox_passing",
-        "as outbox_avro; each row is deleted in its transaction",
-        200_000,
-        tables=("outbox",),
-        avro=True,
-    ),
-    OutboxMessages(
-        "outbox_message",
-        "as outbox_avro, as messages without a table",
-        200_000,
-        tables=("outbox",),
-        avro=True,
-    ),
+    PassingOutbox("outbox_passing", "as outbox_avro; each row is deleted", 200_000, avro=True),
+    OutboxMessages("outbox_message", "as outbox_avro, without a table", 200_000, avro=True),
     Workload(
         "snapshot_small",
         "a snapshot of the small rows",
