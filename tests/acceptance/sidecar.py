@@ -109,7 +109,11 @@ class Sidecar:
             status = self.status()
             return status is not None and status["phase"] == phase
 
-        await_true(reached, deadline=deadline, what=f"phase {phase}")
+        try:
+            await_true(reached, deadline=deadline, what=f"phase {phase}")
+        except AssertionError as error:
+            error.add_note(f"{self.status()}\n{self.log_text()}")
+            raise
 
     def status(self) -> dict[str, Any] | None:
         """Return `/status`, or None if there is no answer."""

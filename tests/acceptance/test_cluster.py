@@ -24,7 +24,8 @@ def test_the_coordinator_and_then_a_leader_killed_under_changes_lose_and_repeat_
 ) -> None:
     with KafkaCluster(properties=QUICK) as cluster:
         service = service_on(cluster.bootstrap_servers, make_service, more=_DURABLE, **_THREE)
-        service.sidecar.start_and_stream()
+        service.sidecar.start()
+        service.sidecar.await_phase("streaming", deadline=120)  # three brokers elect leaders
         oracle = service.oracle()
         with written_meanwhile(service, _INSERT, pause=0.02):
             service.await_published()
