@@ -16,7 +16,6 @@ from cdc_sidecar.servers.postgres import PostgresServer, Setting
 from tests.acceptance.events import Oracle, assert_same_events, read_events
 from tests.acceptance.howto import Operator, prepared_operator
 from tests.acceptance.sidecar import CONFIG, Sidecar
-from tests.waiting import await_true
 
 TABLES = '\n[[tables]]\nname = "public.*"\ncolumns = ["*"]\n'
 MARKS = '[messages]\nprefixes = ["mark"]\n'
@@ -72,11 +71,7 @@ class Service:
             high, low = status["position"].split("/")
             return int(high, 16) << 32 | int(low, 16) >= goal
 
-        try:
-            await_true(reached, deadline=deadline, what="everything published")
-        except AssertionError as error:
-            error.add_note(f"{self.sidecar.status()}\n{self.sidecar.log_text()}")
-            raise
+        self.sidecar.await_true(reached, deadline=deadline, what="everything published")
 
     def assert_exactly_once(self, oracle: Oracle, *tables: str) -> int:
         """Check topics against the oracle; return the number of events."""

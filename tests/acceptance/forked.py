@@ -204,7 +204,6 @@ def _import_all() -> None:
 def main() -> None:
     """Serve; in a forked process, run the command line."""
     _import_all()
-    gc.collect()
     gc.freeze()  # or each forked process would look through all modules, and so copy their memory
     words = _Server(socket.socket(fileno=int(sys.argv[1]))).serve()
     if words is not None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,12 @@ class Sidecar:
             status = self.status()
             return status is not None and status["phase"] == phase
 
+        self.await_true(reached, deadline=deadline, what=f"phase {phase}")
+
+    def await_true(self, condition: Callable[[], object], *, deadline: float, what: str) -> None:
+        """Wait like `waiting.await_true`; a failure shows `/status` and the log."""
         try:
-            await_true(reached, deadline=deadline, what=f"phase {phase}")
+            await_true(condition, deadline=deadline, what=what)
         except AssertionError as error:
             error.add_note(f"{self.status()}\n{self.log_text()}")
             raise
