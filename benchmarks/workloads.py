@@ -306,6 +306,8 @@ WORKLOADS: Final = (
     ),
     PassingOutbox("outbox_passing", "as outbox_avro; each row is deleted", 200_000, avro=True),
     OutboxMessages("outbox_message", "as outbox_avro, without a table", 200_000, avro=True),
+    PassingOutbox("outbox_passing_framed", "as outbox; each row is deleted", 200_000),
+    OutboxMessages("outbox_message_framed", "as outbox, without a table", 200_000),
     Workload(
         "snapshot_small",
         "a snapshot of the small rows",
