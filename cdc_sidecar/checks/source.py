@@ -4,6 +4,7 @@ from cdc_sidecar.checks.continuity import SourceState
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.kafka.position import SourceIdentity
 from cdc_sidecar.postgres.connect import Database
+from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.postgres.server import SourceServer, read_server
 from cdc_sidecar.postgres.slot import read_slot
 from cdc_sidecar.postgres.walsender import SystemIdentity, WalsenderConnection
@@ -26,6 +27,18 @@ def read_source(connection: WalsenderConnection, database: Database, config: Con
     history = connection.timeline_history(system.timeline)
     identity = identity_of(system, server, config)
     return SourceState(identity, slot, system.flushed_lsn, history, server.release)
+
+
+def acknowledged_lsn(database: Database, slot: str) -> Lsn:
+    """Return the LSN up to which a slot is confirmed; 0 if there is no slot.
+
+    Raises:
+        SidecarError: Postgres is not available, or refuses the connection.
+
+    """
+    with database.connection() as connection:
+        found = read_slot(connection, slot)
+    return found.confirmed_flush_lsn if found else Lsn(0)
 
 
 def identity_of(system: SystemIdentity, server: SourceServer, config: Config) -> SourceIdentity:

@@ -3,11 +3,18 @@
 The session, the commands that move the position, and teardown claim the position before they
 change it. A claim also ends hanging transactions of earlier producers, because a position behind
 one cannot be read, and readers of event topics would wait at it forever.
+
+A hanging transaction that was committed is ended by an abort as well, because to commit it would
+take a record on each of its partitions that nobody has published. Its records are then written
+again. The position remembers which ones, from before the abort until they are committed.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Final
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Config
@@ -18,11 +25,16 @@ from cdc_sidecar.events.registry.records import SchemaRecord
 from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.event_topics import EventTopics
-from cdc_sidecar.kafka.hanging import Partition, find_hanging, read_timestamp
-from cdc_sidecar.kafka.position import PositionRecord, read_position
+from cdc_sidecar.kafka.hanging import OffsetRange, Partition, find_hanging, stable_ends
+from cdc_sidecar.kafka.position import PositionRecord, read_last_commits, read_position
 from cdc_sidecar.kafka.producer import Producer, TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.read import Reader, committed_reader, high_watermark
+from cdc_sidecar.kafka.settlement import Commit, Judge, Verdict, records_to_restore
 from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.postgres.lsn import Lsn
+
+_COPIED_AT_ONCE: Final = 1000
+"""Records that are read before they are written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,8 @@ class Claim:
 
     producer: TransactionalProducer
     record: PositionRecord | None
-    aborted: tuple[Partition, ...] = ()  # on which a hanging one was aborted
+    aborted: tuple[Partition, ...] = ()  # on which a hanging transaction was ended
+    restored: tuple[Partition, ...] = ()  # those of them whose records were written again
 
 
 @contextmanager
@@ -75,16 +88,20 @@ class Claimant:
         self,
         config: Config,
         topics: TopicCatalog,
+        acknowledged: Callable[[], Lsn],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare the claims; nothing is sent yet.
 
         `topics` must have described the topics on which an earlier transaction may hang, as
-        `described_topics` does. `stopping` is asked while the brokers do not answer, which also
-        tells the caller that this thread waits and does not hang.
+        `described_topics` does. `acknowledged` returns the LSN up to which the slot is confirmed;
+        it is called when the position of a hanging transaction is found. `stopping` is asked while
+        the brokers do not answer, which also tells the caller that this thread waits and does not
+        hang.
         """
         self._config = config
         self._topics = topics
+        self._acknowledged = acknowledged
         self._stopping = stopping
         self.internal = InternalTopics.of(config)
 
@@ -101,8 +118,10 @@ class Claimant:
         with self._reader() as reader:
             return self._read(reader, None)
 
-    def claim(self) -> Claim:
+    def claim(self, published: Lsn | None = None) -> Claim:
         """Fence every earlier producer, end its hanging transactions, and read the position.
+
+        `published` is the position that this process has committed last, if it has.
 
         Raises:
             KafkaUnavailable, KafkaRefused: the brokers do not answer, or refuse the producer.
@@ -110,28 +129,48 @@ class Claimant:
             TransactionFailed: a hanging transaction could not be ended.
 
         """
-        producer, aborted = self.fence()
+        producer, aborted = self.fence(published)
         with dropped_on_error(producer):
-            return Claim(producer, self._read_decided(), aborted)
+            record = self._read_decided()
+            if record is None or record.restoring is None:
+                return Claim(producer, record, aborted)
+            whole, is_usable = self._restore(producer, record)
+        if not is_usable:
+            producer.drop()
+            producer = self._fenced()
+        restored = tuple(place.partition for place in record.restoring.places)
+        return Claim(producer, whole, aborted, restored)
 
-    def fence(self) -> tuple[TransactionalProducer, tuple[Partition, ...]]:
+    def fence(
+        self, published: Lsn | None = None
+    ) -> tuple[TransactionalProducer, tuple[Partition, ...]]:
         """Fence every earlier producer and end its hanging transactions; return their partitions.
 
-        For teardown, which needs no position: its topic may have been removed already.
+        For commands that need no position. Committed records that hung are written again by the
+        next claim.
 
         Raises:
-            KafkaUnavailable, KafkaRefused, TransactionFailed: as in `claim`.
+            KafkaUnavailable, KafkaRefused, PositionUnreadable, TransactionFailed: as in `claim`.
 
         """
         producer = self._fenced()
         with dropped_on_error(producer):
-            hanging = self._find_hanging()
-            if hanging:
-                producer.abort_on(hanging)
-        if hanging:
+            hanging = find_hanging(admin_client(self._config.kafka), self._topics.partitions)
+            if not hanging:
+                return producer, ()
+            verdict = self._judge(hanging, published)
+            is_usable = verdict.position is None or self.write(producer, verdict.position)
+        failpoints.reach(Failpoint.AFTER_HANGING_NOTED)
+        if not is_usable:
             producer.drop()
             producer = self._fenced()
-        return producer, hanging
+        if verdict.ended:
+            with dropped_on_error(producer):
+                producer.abort_on(verdict.ended)
+            failpoints.reach(Failpoint.AFTER_HANGING_ABORTED)
+            producer.drop()
+            producer = self._fenced()
+        return producer, verdict.ended
 
     def _fenced(self) -> TransactionalProducer:
         """Return a new producer that has fenced every earlier one."""
@@ -148,28 +187,44 @@ class Claimant:
             failpoints.reach(Failpoint.AFTER_INIT_TRANSACTIONS)
         return producer
 
-    def _find_hanging(self) -> tuple[Partition, ...]:
-        """Return the partitions on which an aborted transaction of ours hangs.
-
-        A hanging transaction that the committed position covers was not aborted but committed. The
-        next commit ends it.
-        """
-        found = find_hanging(admin_client(self._config.kafka), self._topics.partitions)
-        if not found or (self.internal.position, 0) in found:
-            return tuple(sorted(found))
-        covered = self._covered_until()
-        with self._reader("read_uncommitted") as reader:
-            return tuple(
-                partition
-                for partition, start in sorted(found.items())
-                if read_timestamp(reader, partition, start) > covered
+    def _judge(self, hanging: list[OffsetRange], published: Lsn | None) -> Verdict:
+        """Return what to do about hanging transactions."""
+        elsewhere = set(self._topics.partitions) - {place.partition for place in hanging}
+        admin = admin_client(self._config.kafka)
+        with self._reader() as committed, self._reader("read_uncommitted") as uncommitted:
+            last = self._last_commit(committed)
+            place = self.internal.position, 0
+            return Judge(committed, uncommitted, (last, place, self.internal.key)).judge(
+                hanging,
+                acknowledged=lambda: (published, self._acknowledged()),
+                stable=lambda: stable_ends(admin, elsewhere),
             )
 
-    def _covered_until(self) -> int:
-        """Return the time of the committed position, in microseconds since 1970."""
-        exists = self._topics.facts(self.internal.position) is not None
-        record = self.read_unclaimed() if exists else None
-        return record.written_at if record else 0
+    def _last_commit(self, committed: Reader) -> Commit | None:
+        """Return the last commit whose position is visible; None if there is no position."""
+        if self._topics.facts(self.internal.position) is None:
+            return None
+        before, last = read_last_commits(
+            committed, self.internal.position, self._config.transactional_id
+        )
+        if last is None:
+            return None
+        since = (before or last).position
+        return Commit(since.end_lsn if since else Lsn(0), last)
+
+    def _restore(
+        self, producer: TransactionalProducer, record: PositionRecord
+    ) -> tuple[PositionRecord, bool]:
+        """Write the committed records again that were aborted.
+
+        Return the position without them, and whether the producer may be used again.
+        """
+        now = time.time_ns() // 1000
+        whole = replace(record, restoring=None, commits=record.commits + 1, written_at=now)
+        with self._reader("read_uncommitted") as reader:
+            records = records_to_restore(reader, record)
+            end = [self.internal.position_record(whole)]
+            return whole, self._transact(producer, chain(_in_groups(records), [end]))
 
     def _read_decided(self) -> PositionRecord | None:
         """Read the position up to the high watermark: after the fence no commit is in doubt."""
@@ -198,10 +253,15 @@ class Claimant:
             ProducerFenced: another producer has claimed the position.
 
         """
+        return self._transact(producer, [[*before, self.internal.position_record(record)]])
+
+    def _transact(self, producer: Producer, groups: Iterable[list[Record]]) -> bool:
+        """Write groups of records in one Kafka transaction; as `write`."""
         failed: TransactionFailed | None = None
         try:
             producer.begin()
-            producer.produce([*before, self.internal.position_record(record)], self._ask)
+            for records in groups:
+                producer.produce(records, self._ask)
             return producer.commit(self._ask)
         except TransactionFailed as error:
             failed = error  # the abort calls the client, so nothing may be handled
@@ -210,6 +270,13 @@ class Claimant:
 
     def _ask(self, _seconds: float) -> None:
         self._stopping()  # only tells the caller that this thread waits: a commit is not broken off
+
+
+def _in_groups(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yield records in lists of a limited length."""
+    while group := list(islice(records, _COPIED_AT_ONCE)):
+        yield group
+        failpoints.reach(Failpoint.BEFORE_RESTORED)
 
 
 def described_topics(config: Config) -> TopicCatalog:
@@ -239,4 +306,4 @@ def read_current_position(config: Config) -> PositionRecord | None:
     name = InternalTopics.of(config).position
     if name not in topics.describe([name]):
         return None
-    return Claimant(config, topics).read_unclaimed()
+    return Claimant(config, topics, lambda: Lsn(0)).read_unclaimed()

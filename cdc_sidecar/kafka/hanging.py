@@ -2,29 +2,23 @@
 
 A transaction coordinator that knows no leader of a partition treats the partition as deleted and
 writes no marker there. Kafka 4.3.1 does so when a killed broker comes back: it aborts a transaction
-of ours without writing its markers. Readers then wait forever at the first record of that
-transaction, and the next commit of the same producer on that partition would make the aborted
-records visible. An abort by the same producer ends the hanging transaction.
+of ours without writing its markers, and just so it commits one. Readers then wait forever at the
+first record of that transaction. The next commit of the same producer on that partition would make
+aborted records visible, and the next abort would remove committed ones. `cdc_sidecar.kafka.claim`
+ends hanging transactions before it does either.
 """
 
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from cdc_sidecar.errors import KafkaUnavailable
-from cdc_sidecar.kafka.client import (
-    PARTITION_EOF,
-    REQUEST_TIMEOUT,
-    Asked,
-    answer_of,
-    translate,
-    translated,
-)
-from cdc_sidecar.kafka.read import Reader
+from cdc_sidecar.kafka.client import REQUEST_TIMEOUT, Asked, answer_of
 
 Partition = tuple[str, int]
 """A topic partition: the topic's name and the number of the partition."""
@@ -34,12 +28,28 @@ PATIENCE: Final = 1.0
 makes progress in this time, because it commits or because more records arrive behind it."""
 _PAUSE: Final = 0.1
 """Seconds before a partition without a leader is queried again: an election takes about as long."""
-_READ_TIMEOUT: Final = 10.0
-"""Seconds to wait for one record; a healthy broker answers a fetch in milliseconds."""
 
 
-def find_hanging(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Partition, int]:
-    """Return the partitions on which a transaction is open, each with the offset of its start.
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """Records of a topic partition, from offset `start` up to offset `end`, which is not included.
+
+    Of a hanging transaction it begins with its first record and ends where the partition ends.
+    """
+
+    topic: str
+    number: int
+    start: int
+    end: int
+
+    @property
+    def partition(self) -> Partition:
+        """The topic partition."""
+        return self.topic, self.number
+
+
+def find_hanging(admin: AdminClient, partitions: Iterable[Partition]) -> list[OffsetRange]:
+    """Return where a transaction is open on some of the partitions, in their order.
 
     Call it after our own transactions have ended. A transaction that is still open then hangs, or
     belongs to another producer.
@@ -50,19 +60,32 @@ def find_hanging(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Pa
     """
     first = _open(admin, partitions)
     if not first:
-        return {}
+        return []
     time.sleep(PATIENCE)
-    second = _open(admin, first)
-    return {partition: start for partition, start in second.items() if start == first[partition]}
+    starts = {place.partition: place.start for place in first}
+    second = _open(admin, starts)
+    return [place for place in second if place.start == starts[place.partition]]
 
 
-def _open(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Partition, int]:
+def _open(admin: AdminClient, partitions: Iterable[Partition]) -> list[OffsetRange]:
     asked = list(partitions)
-    stable = _ends(admin, asked, IsolationLevel.READ_COMMITTED)
+    stable = stable_ends(admin, asked)
     ends = _ends(admin, stable, IsolationLevel.READ_UNCOMMITTED)
-    return {
-        partition: stable[partition] for partition in ends if stable[partition] < ends[partition]
-    }
+    return [
+        OffsetRange(*partition, stable[partition], ends[partition])
+        for partition in sorted(ends)
+        if stable[partition] < ends[partition]
+    ]
+
+
+def stable_ends(admin: AdminClient, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+    """Return the last stable offset of each partition: up to it, every transaction has ended.
+
+    Raises:
+        KafkaUnavailable: the brokers do not answer.
+
+    """
+    return _ends(admin, partitions, IsolationLevel.READ_COMMITTED)
 
 
 def _ends(
@@ -102,26 +125,3 @@ def _known(
         else:
             ends[partition.topic, partition.partition] = int(found.offset)
     return ends
-
-
-def read_timestamp(reader: Reader, partition: Partition, offset: int) -> int:
-    """Return the timestamp of the record at `offset`, in microseconds since 1970.
-
-    Raises:
-        KafkaUnavailable: the record did not arrive in time.
-
-    """
-    with translated(reader):
-        reader.assign([TopicPartition(*partition, offset)])
-    deadline = time.monotonic() + _READ_TIMEOUT
-    while time.monotonic() < deadline:
-        with translated(reader):
-            message = reader.poll(1.0)
-        error = message.error() if message else None
-        if message and error is None:
-            return int(message.timestamp()[1]) * 1000
-        if error and error.code() != PARTITION_EOF and not error.retriable():
-            asked = Asked("Read", f"topic {partition[0]}")
-            raise translate(error, reader, asked) from KafkaException(error)
-    topic, number = partition
-    raise KafkaUnavailable(f"no record at offset {offset} of partition {number} of topic {topic}")

@@ -70,6 +70,11 @@ class Ledger:
             reader.close()
 
 
+def is_of_the_ledger(key: object) -> bool:
+    """Return whether a record with this key belongs to the ledger, and thus to no transaction."""
+    return isinstance(key, bytes) and key.startswith(PREFIX)
+
+
 def _value(name: str, identifier: str) -> bytes:
     made_at = time.time_ns() // 1000
     record = {"v": RECORD_VERSION, "topic": name, "id": identifier, "made_at": made_at}

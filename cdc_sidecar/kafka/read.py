@@ -5,7 +5,7 @@ EOF event and in its watermarks. Only an admin request returns the high watermar
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import confluent_kafka
@@ -24,6 +24,7 @@ from cdc_sidecar.kafka.client import (
     translate,
     translated,
 )
+from cdc_sidecar.kafka.hanging import OffsetRange
 from cdc_sidecar.kafka.reason import Reason
 
 Message = confluent_kafka.Message
@@ -124,6 +125,39 @@ def read_messages(
         elif not error.retriable():
             raise translate(error, consumer, asked)
     raise _unread(consumer, topic)
+
+
+def read_places(consumer: Reader, places: Collection[OffsetRange]) -> Iterator[Message]:
+    """Yield the messages of some offset ranges, all partitions at once.
+
+    A reader of committed records ends at the stable end of a partition.
+
+    Raises:
+        KafkaUnavailable: nothing arrived for too long.
+
+    """
+    ends = {place.partition: place.end for place in places}
+    with translated(consumer):
+        consumer.assign([TopicPartition(*place.partition, place.start) for place in places])
+    deadline = time.monotonic() + READ_TIMEOUT
+    while ends and time.monotonic() < deadline:
+        with translated(consumer):
+            message = consumer.poll(1.0)
+        if message is None:
+            continue
+        error = message.error()
+        if error is not None and error.code() != PARTITION_EOF:
+            if not error.retriable():
+                raise translate(error, consumer, _reading(message))
+            continue
+        partition = message.topic() or "", message.partition() or 0
+        if error is not None or (message.offset() or 0) >= ends.get(partition, 0):
+            ends.pop(partition, None)
+        else:
+            deadline = time.monotonic() + READ_TIMEOUT
+            yield message
+    if ends:
+        raise _unread(consumer, next(iter(ends))[0])
 
 
 def last_of_each_key(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:

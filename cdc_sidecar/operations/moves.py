@@ -20,10 +20,11 @@ from cdc_sidecar.events.position import Partial, Position
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.log import SchemaLog
 from cdc_sidecar.events.registry.records import TableSnapshot
-from cdc_sidecar.kafka.claim import Claimant, described_topics
+from cdc_sidecar.kafka.claim import Claimant
 from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, instance
 from cdc_sidecar.kafka.producer import Producer
 from cdc_sidecar.kafka.schemas import read_log
+from cdc_sidecar.operations.claimant import claimant_of
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.operations.observation import observe_on
 from cdc_sidecar.postgres.lsn import Lsn, format_lsn
@@ -188,7 +189,7 @@ def make_move(config: Config, planner: Planner, reason: str | None) -> Outcome:
         planned = planner(seen)
         if isinstance(planned, NothingToMove):
             return planned
-        claimant = Claimant(config, described_topics(config))
+        claimant = claimant_of(config)
         claim = claimant.claim()
         planned = planner(replace(seen, record=claim.record))
         if isinstance(planned, PlannedMove):

@@ -14,10 +14,11 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import PositionElsewhere, SlotMissing
 from cdc_sidecar.events.position import Position
 from cdc_sidecar.events.record import Record
-from cdc_sidecar.kafka.claim import Claimant, InternalTopics, described_topics
+from cdc_sidecar.kafka.claim import InternalTopics
 from cdc_sidecar.kafka.position import PositionRecord, SourceIdentity, instance, read_positions
 from cdc_sidecar.kafka.read import committed_reader
 from cdc_sidecar.kafka.schemas import read_log
+from cdc_sidecar.operations.claimant import claimant_of
 from cdc_sidecar.operations.exclusion import exclusive, lock
 from cdc_sidecar.operations.moves import MoveKind, NothingToMove, operator_move
 from cdc_sidecar.postgres.connect import Database
@@ -74,7 +75,7 @@ def move_slot(config: Config, chosen: str | None, reason: str | None) -> SlotMov
     with exclusive(config) as connection:
         planned = _plan(config, connection, chosen)
         if isinstance(planned, SlotMove):
-            _fence(config, planned.transactional_id)
+            _fence(config, planned)
             if planned.copied:
                 _copy_slot(config, planned.record.identity.slot)
             planned = _claim_and_write(config, connection, chosen, reason)
@@ -85,7 +86,7 @@ def _claim_and_write(
     config: Config, connection: WalsenderConnection, chosen: str | None, reason: str | None
 ) -> SlotMoveOutcome:
     """Plan once more after the fence, because this position counts (I2), and write it."""
-    claimant = Claimant(config, described_topics(config))
+    claimant = claimant_of(config)
     producer, _ = claimant.fence()
     planned = _plan(config, connection, chosen)
     if isinstance(planned, SlotMove):
@@ -176,11 +177,12 @@ def _read_positions(config: Config) -> dict[str, PositionRecord]:
         reader.close()
 
 
-def _fence(config: Config, transactional_id: str) -> None:
+def _fence(config: Config, planned: SlotMove) -> None:
     """Fence every producer of the earlier transactional id: it can commit nothing any more."""
-    kafka = config.kafka.model_copy(update={"transactional_id": transactional_id})
-    earlier = config.model_copy(update={"kafka": kafka})
-    producer, _ = Claimant(earlier, described_topics(earlier)).fence()
+    kafka = config.kafka.model_copy(update={"transactional_id": planned.transactional_id})
+    postgres = config.postgres.model_copy(update={"slot": planned.record.identity.slot})
+    earlier = config.model_copy(update={"kafka": kafka, "postgres": postgres})
+    producer, _ = claimant_of(earlier).fence()
     producer.drop()
 
 

@@ -8,8 +8,8 @@ from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import KafkaUnavailable
 from cdc_sidecar.events.capture import Capture
 from cdc_sidecar.events.registry.log import SchemaLog
-from cdc_sidecar.kafka.claim import Claimant, described_topics
 from cdc_sidecar.kafka.schemas import read_log
+from cdc_sidecar.operations.claimant import claimant_of
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.postgres.catalog import PublishedTable, read_published_tables
 from cdc_sidecar.postgres.connect import Database
@@ -72,7 +72,7 @@ def write_log(config: Config, log: SchemaLog) -> None:
         KafkaUnavailable: Kafka is not available, or the commit took too long.
 
     """
-    claimant = Claimant(config, described_topics(config))
+    claimant = claimant_of(config)
     producer, _ = claimant.fence()
     producer.begin()
     producer.produce(claimant.internal.schema_records(log.drain()))

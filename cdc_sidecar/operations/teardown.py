@@ -12,10 +12,10 @@ from cdc_sidecar.checks.continuity import Continuity
 from cdc_sidecar.config.model import Config
 from cdc_sidecar.errors import SlotLost
 from cdc_sidecar.events.names import position_topic, schemas_topic
-from cdc_sidecar.kafka.claim import Claimant, described_topics
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.ledger import Ledger
 from cdc_sidecar.kafka.topics import TopicCatalog
+from cdc_sidecar.operations.claimant import claimant_of
 from cdc_sidecar.operations.exclusion import exclusive
 from cdc_sidecar.operations.observation import observe_on
 from cdc_sidecar.postgres.walsender import WalsenderConnection
@@ -60,8 +60,17 @@ def tear_down(config: Config) -> Iterator[str]:
         removal = _plan(config, connection)
         if removal.is_empty:
             return
-        Claimant(config, described_topics(config)).fence()
+        _fence(config, removal)
         yield from _remove(removal, connection, _topics(config))
+
+
+def _fence(config: Config, removal: Removal) -> None:
+    """Fence every producer. Topics that are left may need records of a hanging transaction."""
+    claimant = claimant_of(config)
+    if position_topic(config.service.name) in removal.topics:
+        claimant.claim().producer.drop()
+    else:
+        claimant.fence()
 
 
 def _remove(

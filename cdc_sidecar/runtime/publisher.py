@@ -20,6 +20,7 @@ from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.claim import InternalTopics
 from cdc_sidecar.kafka.position import PositionRecord
 from cdc_sidecar.kafka.producer import Producer
+from cdc_sidecar.postgres.lsn import Lsn
 from cdc_sidecar.runtime.backlog import Backlog
 from cdc_sidecar.runtime.handover import Handover
 from cdc_sidecar.runtime.memory import forget_frames
@@ -81,8 +82,8 @@ class PositionedProducer:
 class Recovery(Protocol):
     """Lets the publisher claim the position again, and ask whether a broker answers."""
 
-    def reclaim(self) -> PositionedProducer:
-        """Claim again while the stream continues."""
+    def reclaim(self, published: Lsn | None) -> PositionedProducer:
+        """Claim again while the stream continues from the position that was committed last."""
 
     def brokers_answer(self) -> bool:
         """Return whether any broker answers."""
@@ -314,7 +315,7 @@ class Publisher:
         """Replace a producer whose EndTxn may have been sent twice (I8); the stream goes on."""
         self._telemetry.producer_replaced()
         expected = self._record.position
-        positioned = self._recovery.reclaim()
+        positioned = self._recovery.reclaim(expected.end_lsn if expected else None)
         self._producer.drop()
         self._producer, self._record = positioned.producer, positioned.record
         if positioned.record.position != expected:

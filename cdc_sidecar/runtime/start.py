@@ -13,7 +13,7 @@ from cdc_sidecar import failpoints
 from cdc_sidecar.checks import preflight
 from cdc_sidecar.checks.condition import check_all, faults_of
 from cdc_sidecar.checks.continuity import Continuity, SourceState
-from cdc_sidecar.checks.source import read_source
+from cdc_sidecar.checks.source import acknowledged_lsn, read_source
 from cdc_sidecar.checks.source_view import (
     OF_SERVER,
     OF_SOURCE,
@@ -52,7 +52,9 @@ class SessionStart:
         self._capture = capture
         self._topics = topics
         self._telemetry = telemetry
-        self._claimant = Claimant(resources.config, topics, resources.stopping.is_set)
+        self._claimant = Claimant(
+            resources.config, topics, self._acknowledged, resources.stopping.is_set
+        )
         self.internal = self._claimant.internal
 
     def examine(self, connection: WalsenderConnection) -> SourceView:
@@ -132,20 +134,26 @@ class SessionStart:
         parts = self._capture.parts
         return replace(record, identity=source.identity, instance=instance(), parts=parts)
 
-    def _claim(self) -> Claim:
-        claim = self._claimant.claim()
+    def _claim(self, published: Lsn | None = None) -> Claim:
+        claim = self._claimant.claim(published)
         self._telemetry.brokers_reached()
-        self._telemetry.hanging_transactions_aborted(claim.aborted)
+        self._telemetry.hanging_transactions_ended(claim.aborted, claim.restored)
         return claim
 
-    def reclaim(self) -> PositionedProducer:
+    def _acknowledged(self) -> Lsn:
+        """Return the LSN up to which the slot is confirmed."""
+        return acknowledged_lsn(self._resources.database, self._config.postgres.slot)
+
+    def reclaim(self, published: Lsn | None) -> PositionedProducer:
         """Claim again while the stream continues; called by the publisher thread.
+
+        `published` is the position that it has committed last.
 
         Raises:
             SidecarError: Kafka is not available, or the position was removed.
 
         """
-        claim = self._claim()
+        claim = self._claim(published)
         if claim.record is None or claim.record.position is None:
             claim.producer.drop()
             raise PositionMissing(f"topic {self.internal.position} no longer has the position")

@@ -208,11 +208,16 @@ class Telemetry:
                 position=format_lsn(now.position) if now.position else None,
             )
 
-    def hanging_transactions_aborted(self, partitions: Iterable[Partition]) -> None:
-        """Report on which partitions a hanging transaction was ended."""
-        names = [f"{topic}-{number}" for topic, number in partitions]
-        if names:
-            self.log.warning("hanging_transactions_aborted", partitions=names)
+    def hanging_transactions_ended(
+        self, aborted: Iterable[Partition], restored: Iterable[Partition]
+    ) -> None:
+        """Report on which partitions a hanging transaction was ended, or written again."""
+        for event, partitions in (
+            ("hanging_transactions_aborted", set(aborted) - set(restored)),
+            ("hanging_transactions_restored", restored),
+        ):
+            if names := [f"{topic}-{number}" for topic, number in sorted(partitions)]:
+                self.log.warning(event, partitions=names)
 
     # --- PublisherTelemetry
 

@@ -3,7 +3,7 @@
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
@@ -63,10 +63,12 @@ def service_on(
 
 
 @contextmanager
-def broker_behind_wire() -> Iterator[tuple[KafkaBroker, Wire]]:
+def broker_behind_wire(
+    properties: Mapping[str, str] = QUICK,
+) -> Iterator[tuple[KafkaBroker, Wire]]:
     """Start a broker that the sidecar reaches through the proxy, and the tests directly."""
     port, wired = free_port(), free_port()
-    broker = KafkaBroker(properties=QUICK)
+    broker = KafkaBroker(properties=properties)
     broker.properties |= {
         "listeners": f"PLAINTEXT://127.0.0.1:{broker.port},WIRE://127.0.0.1:{wired},"
         f"CONTROLLER://127.0.0.1:{broker.controller_port}",

@@ -19,7 +19,13 @@ OF_SNAPSHOTS = {Failpoint.AFTER_FENCE, Failpoint.AFTER_CHUNK_READ, Failpoint.AFT
 """The failpoints that `test_snapshot` passes."""
 OF_OUTBOXES = {Failpoint.AFTER_PRUNED_BATCH}
 """The failpoints that `test_outbox_prune` passes."""
-_POINTS = [point for point in Failpoint if point not in OF_SNAPSHOTS | OF_OUTBOXES]
+OF_HANGING = {
+    Failpoint.AFTER_HANGING_NOTED,
+    Failpoint.AFTER_HANGING_ABORTED,
+    Failpoint.BEFORE_RESTORED,
+}
+"""The failpoints that `test_hanging_commits` passes."""
+_POINTS = [point for point in Failpoint if point not in OF_SNAPSHOTS | OF_OUTBOXES | OF_HANGING]
 _IN_EACH_PART = {
     Failpoint.BEFORE_PRODUCE,
     Failpoint.AFTER_PRODUCE,

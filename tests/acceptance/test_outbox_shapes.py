@@ -6,7 +6,7 @@ from collections.abc import Callable
 from cdc_sidecar.failpoints import VARIABLE, Failpoint
 from tests.acceptance.conftest import Service
 from tests.acceptance.outboxes import SCHEMA, Writer, configure, expected, received
-from tests.acceptance.test_exactly_once import OF_OUTBOXES, OF_SNAPSHOTS
+from tests.acceptance.test_exactly_once import OF_HANGING, OF_OUTBOXES, OF_SNAPSHOTS
 from tests.effort import chance
 
 _FIRST_START = {
@@ -14,7 +14,8 @@ _FIRST_START = {
     Failpoint.AFTER_SLOT_INTENT,
     Failpoint.AFTER_SLOT_CREATED,
 }
-_POINTS = [point for point in Failpoint if point not in OF_SNAPSHOTS | OF_OUTBOXES | _FIRST_START]
+_ELSEWHERE = OF_SNAPSHOTS | OF_OUTBOXES | OF_HANGING | _FIRST_START
+_POINTS = [point for point in Failpoint if point not in _ELSEWHERE]
 
 
 def test_events_of_all_shapes_are_sent_once_in_commit_order_though_the_sidecar_is_killed(

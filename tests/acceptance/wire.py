@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
 
+from tests.acceptance.registration import Registration, TopicPartitions, with_results
+
 
 class Api(Enum):
     """The api keys of the requests in the transaction protocol."""
@@ -42,12 +44,17 @@ DELAY = 3.0  # seconds; the clients under test wait 1.5
 
 @dataclass
 class Wire:
-    """The proxy. `arm` cuts one request; `hold` delays one until `release`."""
+    """The proxy.
+
+    `arm` cuts one request; `hold` delays one until `release`; `forgetting` hides topics from the
+    transaction coordinator.
+    """
 
     broker_port: int
     port: int
     cuts: int = 0
     _armed: tuple[Api, Cut] | None = None
+    _forgotten: frozenset[str] = frozenset()
     _holding: Api | None = None
     _held: bytes = b""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,6 +79,19 @@ class Wire:
         """Cut the next request of this api."""
         with self._lock:
             self._armed = (api, cut)
+
+    @contextlib.contextmanager
+    def forgetting(self, *topics: str) -> Iterator[None]:
+        """Let the transaction coordinator learn of no partition of these topics meanwhile.
+
+        It then writes no marker there when the transaction ends, as if it had lost the partitions.
+        The broker must take records of partitions that it has not verified.
+        """
+        self._forgotten = frozenset(topics)
+        try:
+            yield
+        finally:
+            self._forgotten = frozenset()
 
     def hold(self, api: Api) -> None:
         """Hold back the next request of this api; its connection continues without it."""
@@ -118,22 +138,27 @@ class Wire:
         while not self._closing.is_set():
             try:
                 client, _ = self._listener.accept()
-                broker = socket.create_connection(("127.0.0.1", self.broker_port))
             except OSError:
                 continue
+            try:
+                broker = socket.create_connection(("127.0.0.1", self.broker_port))
+            except OSError:
+                client.close()
+                continue
             self._sockets += [client, broker]
-            lost: set[int] = set()
+            passage = _Passage(client, broker)
             for target in (self._forward_requests, self._forward_responses):
-                threading.Thread(target=target, args=(client, broker, lost), daemon=True).start()
+                threading.Thread(target=target, args=(passage,), daemon=True).start()
 
-    def _forward_requests(
-        self, client: socket.socket, broker: socket.socket, lost: set[int]
-    ) -> None:
+    def _forward_requests(self, passage: "_Passage") -> None:
+        client, broker, lost = passage.client, passage.broker, passage.lost
         with _both(client, broker):
             while message := _read(client):
                 api_key, _version, correlation = struct.unpack_from(">hhi", message, 4)
                 if self._keep_back(api_key, message):
                     continue
+                if api_key == Api.ADD_PARTITIONS_TO_TXN.value and self._forgotten:
+                    message = self._forget(message, passage)
                 match self._take(api_key):
                     case Cut.REQUEST_LOST:
                         continue
@@ -147,16 +172,34 @@ class Wire:
                         pass
                 broker.sendall(message)
 
-    def _forward_responses(
-        self, client: socket.socket, broker: socket.socket, lost: set[int]
-    ) -> None:
+    def _forget(self, message: bytes, passage: "_Passage") -> bytes:
+        """Return AddPartitionsToTxn (version 0) without the forgotten topics."""
+        request = Registration.parse(message)
+        hidden = [topic for topic in request.topics if topic[0] in self._forgotten]
+        passage.hidden[request.correlation] = hidden
+        self.cuts += len(hidden)
+        return request.without(hidden)
+
+    def _forward_responses(self, passage: "_Passage") -> None:
+        client, broker, lost = passage.client, passage.broker, passage.lost
         with _both(client, broker):
             while message := _read(broker):
                 (correlation,) = struct.unpack_from(">i", message, 4)
                 if correlation in lost:
                     lost.discard(correlation)
                 else:
-                    client.sendall(message)
+                    hidden = passage.hidden.pop(correlation, [])
+                    client.sendall(with_results(message, hidden) if hidden else message)
+
+
+@dataclass
+class _Passage:
+    """One connection through the proxy."""
+
+    client: socket.socket
+    broker: socket.socket
+    lost: set[int] = field(default_factory=set)  # correlation ids of responses to be lost
+    hidden: dict[int, list[TopicPartitions]] = field(default_factory=dict)  # and what to add
 
 
 @contextlib.contextmanager

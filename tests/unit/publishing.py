@@ -71,7 +71,7 @@ class Recovery:
     def __init__(self, brokers_answer: Callable[[], bool]) -> None:
         self.brokers_answer = brokers_answer
 
-    def reclaim(self) -> PositionedProducer:
+    def reclaim(self, _published: Lsn | None) -> PositionedProducer:
         """Fail the test."""
         pytest.fail("nobody may be fenced")
 

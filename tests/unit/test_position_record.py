@@ -1,12 +1,20 @@
 """The position record keeps what a newer version of the sidecar has added to it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from cdc_sidecar.errors import PositionUnreadable
 from cdc_sidecar.events.position import Partial, Position
-from cdc_sidecar.kafka.position import Move, PositionRecord, SourceIdentity, decode_position
+from cdc_sidecar.kafka.hanging import OffsetRange
+from cdc_sidecar.kafka.position import (
+    Move,
+    PositionRecord,
+    Restoration,
+    SourceIdentity,
+    decode_position,
+)
 from cdc_sidecar.postgres.lsn import Lsn
 
 _SOURCE = SourceIdentity("7", 1, "orders", 5, "orders_cdc", "cdc")
@@ -23,6 +31,14 @@ def _with(**fields: object) -> bytes:
 
 def test_a_record_reads_as_it_was_written() -> None:
     assert decode_position(RECORD.encode()) == RECORD
+
+
+def test_a_later_move_keeps_which_records_are_still_to_be_restored() -> None:
+    restoring = Restoration(Lsn(900), (OffsetRange("s.public.items", 2, 5, 9),))
+    record = replace(RECORD, restoring=restoring)
+    assert decode_position(record.encode()) == record
+    moved = record.reset(_MOVE, _SOURCE, "host/2")
+    assert decode_position(moved.encode()).restoring == restoring
 
 
 def test_unknown_fields_of_the_same_version_are_kept_by_every_later_commit() -> None:
@@ -53,8 +69,9 @@ def test_unknown_fields_of_a_move_are_kept_and_those_of_a_partial_position_are_i
         _with(end="somewhere"),
         _with(partial={"final_lsn": "0/1"}),
         _with(resets=[{}]),
+        _with(restoring={"since": "0/1", "places": [{}]}),
     ],
-    ids=["version", "empty", "list", "text", "lsn", "partial", "move"],
+    ids=["version", "empty", "list", "text", "lsn", "partial", "move", "restoring"],
 )
 def test_another_version_or_a_malformed_record_is_refused(value: bytes) -> None:
     with pytest.raises(PositionUnreadable):

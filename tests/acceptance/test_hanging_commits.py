@@ -1,0 +1,251 @@
+"""A transaction that hangs although it was committed is published once, and so is one that was not.
+
+The coordinator never learns of some partitions of the transaction, so it writes no marker there,
+as when a broker that was killed comes back too early.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from cdc_sidecar.config.model import Kafka
+from cdc_sidecar.failpoints import VARIABLE, Failpoint
+from cdc_sidecar.kafka.hanging import OffsetRange
+from cdc_sidecar.kafka.read import committed_reader, read_places
+from cdc_sidecar.postgres.lsn import parse_lsn
+from cdc_sidecar.servers.kafka import KafkaBroker
+from tests.acceptance.brokers import QUICK, broker_behind_wire, end_of, service_on
+from tests.acceptance.conftest import TABLES, Service
+from tests.acceptance.events import read_topics
+from tests.acceptance.own_postgres import published_ids, slot_column
+from tests.acceptance.snapshot_kinds import INITIAL
+from tests.acceptance.test_exactly_once import OF_HANGING
+from tests.acceptance.test_snapshot import await_snapshots
+from tests.acceptance.wire import Api, Cut, Wire
+from tests.hanging import UNVERIFIED
+from tests.topics import make_topic
+from tests.waiting import await_true
+
+Wired = tuple[KafkaBroker, Wire]
+_ITEM = "INSERT INTO items VALUES (2, 2, 'b')"
+_OUTBOX = """
+[[outboxes]]
+table = "public.outbox"
+topic = "out.{}.{{aggregatetype}}"
+payload = "raw"
+columns.timestamp = "at"
+"""
+_EVENT = """INSERT INTO outbox (id, payload) VALUES ({0}, '{{"number": {0}}}')"""
+_AT = 1_580_601_600_000  # 2 February 2020, in milliseconds since 1970
+
+
+@pytest.fixture(scope="module")
+def wired() -> Iterator[Wired]:
+    """Give a broker that takes records of partitions which its coordinator does not know."""
+    with broker_behind_wire(QUICK | UNVERIFIED) as both:
+        yield both
+
+
+@pytest.fixture
+def service(wired: Wired, make_service: Callable[..., Service]) -> Service:
+    """Give a service whose sidecar has published item 1 and was stopped."""
+    broker, wire = wired
+    made = service_on(broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}")
+    made.sidecar.start_and_stream()
+    made.sql("INSERT INTO items VALUES (1, 1, 'a')")
+    made.await_published()
+    assert made.sidecar.terminate() == 0
+    return made
+
+
+def _names(service: Service, *kinds: str) -> list[str]:
+    names = {
+        "position": f"_cdc.{service.name}.position",
+        "items": f"{service.name}.public.items",
+        "outbox": f"out.{service.name}.order",
+    }
+    return [names[kind] for kind in kinds]
+
+
+@contextmanager
+def _hanging(wired: Wired, service: Service, *kinds: str, statement: str = _ITEM) -> Iterator[None]:
+    """Let a transaction hang that the block publishes and that the sidecar does not survive."""
+    topics = _names(service, *kinds)
+    service.sql(statement)
+    with wired[1].forgetting(*topics):
+        yield
+    for topic in topics:
+        ends = [end_of(service.kafka, topic, decided=decided) for decided in (True, False)]
+        assert ends[0] < ends[1], f"nothing hangs on {topic}"
+
+
+def _hang_acknowledged(wired: Wired, service: Service, *kinds: str, **more: str) -> None:
+    """Let a committed transaction hang whose position Postgres knows."""
+    with _hanging(wired, service, *kinds, **more):
+        service.sidecar.start_and_stream()
+        goal = service.current_lsn()
+        await_true(
+            lambda: parse_lsn(str(slot_column(service, "confirmed_flush_lsn"))) >= goal,
+            what="the transaction is acknowledged",
+        )
+        service.sidecar.kill()
+
+
+def _hang_committed(wired: Wired, service: Service, *kinds: str, **more: str) -> None:
+    """Let a committed transaction hang of which Postgres does not know."""
+    with _hanging(wired, service, *kinds, **more):
+        _kill_once_committed(service)
+
+
+def _kill_once_committed(service: Service) -> None:
+    """Start the sidecar, and kill it after its first commit."""
+    service.sidecar.start(environment={VARIABLE: f"{Failpoint.BEFORE_ACKNOWLEDGE.value}=kill"})
+    assert service.sidecar.await_exit() == -9, "the failpoint was never reached"
+
+
+def _hang_open(wired: Wired, service: Service, *kinds: str, **more: str) -> None:
+    """Let a transaction hang whose commit the coordinator was not asked for."""
+    wire = wired[1]
+    with _hanging(wired, service, *kinds, **more):
+        wire.arm(Api.END_TXN, Cut.REQUEST_LOST)
+        service.sidecar.start()
+        await_true(lambda: not wire.armed, what="the sidecar commits")
+        service.sidecar.kill()
+
+
+def _assert_published_once(service: Service) -> None:
+    service.sql("INSERT INTO items VALUES (3, 3, 'c')")
+    service.sidecar.start_and_stream()
+    service.await_published()
+    assert published_ids(service) == [1, 2, 3]
+
+
+def _restored(service: Service) -> list[str]:
+    """Return the topics on which records were restored."""
+    events = service.sidecar.events("hanging_transactions_restored")
+    return [name.rpartition("-")[0] for event in events for name in event["partitions"]]
+
+
+@pytest.mark.parametrize("kinds", [("position", "items"), ("position",), ("items",)], ids="-".join)
+def test_a_transaction_that_postgres_knows_is_published_once(
+    wired: Wired, service: Service, kinds: tuple[str, ...]
+) -> None:
+    _hang_acknowledged(wired, service, *kinds)
+    _assert_published_once(service)
+    assert _restored(service) == (_names(service, "items") if "items" in kinds else [])
+    assert not service.sidecar.events("hanging_transactions_aborted")
+
+
+@pytest.mark.parametrize("point", sorted(OF_HANGING, key=str), ids=str)
+def test_a_sidecar_that_is_killed_while_it_restores_goes_on(
+    wired: Wired, service: Service, point: Failpoint
+) -> None:
+    _hang_acknowledged(wired, service, "position", "items")
+    service.sidecar.start(environment={VARIABLE: f"{point.value}=kill"})
+    assert service.sidecar.await_exit() == -9, "the failpoint was never reached"
+    _assert_published_once(service)
+    assert _restored(service) == _names(service, "items")
+
+
+@pytest.mark.parametrize("kinds", [("position", "items"), ("position",), ("items",)], ids="-".join)
+def test_a_transaction_that_only_kafka_knows_is_published_once(
+    wired: Wired, service: Service, kinds: tuple[str, ...]
+) -> None:
+    _hang_committed(wired, service, *kinds)
+    _assert_published_once(service)
+
+
+@pytest.mark.parametrize("kinds", [("position", "items"), ("position",), ("items",)], ids="-".join)
+def test_a_transaction_that_was_not_committed_is_published_once(
+    wired: Wired, service: Service, kinds: tuple[str, ...]
+) -> None:
+    _hang_open(wired, service, *kinds)
+    _assert_published_once(service)
+    assert _restored(service) == []
+
+
+@pytest.fixture
+def outbox(wired: Wired, make_service: Callable[..., Service]) -> Service:
+    """Give a service with an outbox whose events are from another year; event 1 is published."""
+    broker, wire = wired
+    made = service_on(
+        broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}", more=TABLES
+    )
+    with made.sidecar.config.open("a") as config:
+        config.write(_OUTBOX.format(made.name))
+    made.sql(
+        "CREATE TABLE outbox (id int PRIMARY KEY, at timestamptz DEFAULT '2020-02-02',"
+        " aggregatetype text DEFAULT 'order', aggregateid text DEFAULT '7', type text DEFAULT 'x',"
+        " payload jsonb)"
+    )
+    made.sidecar.start_and_stream()
+    made.sql(_EVENT.format(1))
+    made.await_published()
+    assert made.sidecar.terminate() == 0
+    return made
+
+
+@pytest.mark.parametrize("hang", [_hang_acknowledged, _hang_committed, _hang_open])
+@pytest.mark.parametrize("kinds", [("position", "outbox"), ("outbox",)], ids="-".join)
+def test_an_event_with_a_time_of_its_own_is_published_once(
+    wired: Wired, outbox: Service, hang: Callable[..., None], kinds: tuple[str, ...]
+) -> None:
+    hang(wired, outbox, *kinds, statement=_EVENT.format(2))
+    outbox.sql(_EVENT.format(3))
+    outbox.sidecar.start_and_stream()
+    outbox.await_published()
+    (topic,) = _names(outbox, "outbox")
+    records = [record for place in read_topics(outbox.kafka, [topic]).values() for record in place]
+    assert [json.loads(value or b"")["number"] for _key, value, _headers in records] == [1, 2, 3]
+    assert [dict(headers)["id"] for _key, _value, headers in records] == [b"1", b"2", b"3"]
+    assert _times(outbox.kafka, topic) == [_AT, _AT, _AT]
+
+
+def _times(kafka: str, topic: str) -> list[int]:
+    """Return the times of a topic's records."""
+    partitions = AdminClient({"bootstrap.servers": kafka}).list_topics(topic, timeout=20)
+    whole = [
+        OffsetRange(topic, number, 0, 1 << 40) for number in partitions.topics[topic].partitions
+    ]
+    reader = committed_reader(Kafka.model_validate({"bootstrap_servers": kafka}))
+    times = [message.timestamp()[1] for message in read_places(reader, whole)]
+    reader.close()
+    return times
+
+
+@pytest.mark.parametrize("kinds", [("items",), ("position", "items")], ids="-".join)
+def test_rows_of_a_snapshot_are_published_once(
+    wired: Wired, make_service: Callable[..., Service], kinds: tuple[str, ...]
+) -> None:
+    broker, wire = wired
+    service = service_on(
+        broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}", **INITIAL
+    )
+    service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 500) n")
+    _kill_once_committed(service)
+    with wire.forgetting(*_names(service, *kinds)):
+        _kill_once_committed(service)
+    service.sidecar.start_and_stream()
+    await_snapshots(service)
+    service.await_published()
+    assert sorted(published_ids(service)) == list(range(1, 501))
+
+
+def test_teardown_leaves_the_topic_of_another_owner_whole(
+    wired: Wired, make_service: Callable[..., Service]
+) -> None:
+    broker, wire = wired
+    service = service_on(broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}")
+    make_topic(service.kafka, *_names(service, "items"))
+    service.sidecar.start_and_stream()
+    service.sql("INSERT INTO items VALUES (1, 1, 'a')")
+    service.await_published()
+    assert service.sidecar.terminate() == 0
+    _hang_acknowledged(wired, service, "position", "items")
+    run = service.sidecar.run("teardown", "--yes")
+    assert run.returncode == 0, run.stderr
+    places = read_topics(service.kafka, _names(service, "items")).values()
+    assert sum(map(len, places)) == len(("item 1", "item 2"))
