@@ -34,7 +34,12 @@ _RATE: Final = 1000  # commits a second
 _IDLE: Final = 80.0  # MB
 _PEAK: Final = 150.0  # MB
 _START: Final = 2.0  # seconds
-_CPU_OVER_SMALL: Final = (("snapshot_small", 0.9), ("outbox_long", 1.25))
+_CPU_OVER_SMALL: Final = (
+    ("snapshot_small", 0.9),
+    ("outbox_long", 1.25),
+    ("outbox_passing", 1.25),
+    ("outbox_message", 1.25),
+)
 """The CPU of an event, over that of a small row in the stream, whose transactions have 10,000 rows.
 `outbox_avro` would count a BEGIN and a COMMIT for every ten events, too."""
 _MANY_TABLES: Final = 30.0  # seconds for the snapshot of 1,000 tables of 100 rows

@@ -304,8 +304,16 @@ WORKLOADS: Final = (
         avro=True,
         together=_LARGE,
     ),
-    PassingOutbox("outbox_passing", "as outbox_avro; each row is deleted", 200_000, avro=True),
-    OutboxMessages("outbox_message", "as outbox_avro, without a table", 200_000, avro=True),
+    PassingOutbox(
+        "outbox_passing",
+        "as outbox_long; each row is deleted",
+        200_000,
+        avro=True,
+        together=_LARGE,
+    ),
+    OutboxMessages(
+        "outbox_message", "as outbox_long, without a table", 200_000, avro=True, together=_LARGE
+    ),
     PassingOutbox("outbox_passing_framed", "as outbox; each row is deleted", 200_000),
     OutboxMessages("outbox_message_framed", "as outbox, without a table", 200_000),
     Workload(

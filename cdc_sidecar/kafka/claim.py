@@ -101,6 +101,7 @@ class Claimant:
         """
         self._config = config
         self._topics = topics
+        self._event_topics = EventTopics(config)
         self._acknowledged = acknowledged
         self._stopping = stopping
         self.internal = InternalTopics.of(config)
@@ -136,8 +137,7 @@ class Claimant:
                 return Claim(producer, record, aborted)
             whole, is_usable = self._restore(producer, record)
         if not is_usable:
-            producer.drop()
-            producer = self._fenced()
+            producer = self._replaced(producer)
         restored = tuple(place.partition for place in record.restoring.places)
         return Claim(producer, whole, aborted, restored)
 
@@ -159,18 +159,34 @@ class Claimant:
             if not hanging:
                 return producer, ()
             verdict = self._judge(hanging, published)
-            is_usable = verdict.position is None or self.write(producer, verdict.position)
-        failpoints.reach(Failpoint.AFTER_HANGING_NOTED)
-        if not is_usable:
-            producer.drop()
-            producer = self._fenced()
+        if verdict.position is not None:
+            producer = self._note(producer, verdict.position)
         if verdict.ended:
-            with dropped_on_error(producer):
-                producer.abort_on(verdict.ended)
-            failpoints.reach(Failpoint.AFTER_HANGING_ABORTED)
-            producer.drop()
-            producer = self._fenced()
+            producer = self._abort(producer, verdict.ended)
         return producer, verdict.ended
+
+    def _note(
+        self, producer: TransactionalProducer, record: PositionRecord
+    ) -> TransactionalProducer:
+        """Write a position that says what is to be restored; return the producer to go on with."""
+        with dropped_on_error(producer):
+            is_usable = self.write(producer, record)
+        failpoints.reach(Failpoint.AFTER_HANGING_NOTED)
+        return producer if is_usable else self._replaced(producer)
+
+    def _abort(
+        self, producer: TransactionalProducer, partitions: Iterable[Partition]
+    ) -> TransactionalProducer:
+        """End hanging transactions with an abort; return the producer to go on with."""
+        with dropped_on_error(producer):
+            producer.abort_on(partitions)
+        failpoints.reach(Failpoint.AFTER_HANGING_ABORTED)
+        return self._replaced(producer)
+
+    def _replaced(self, producer: TransactionalProducer) -> TransactionalProducer:
+        """Drop a producer that must not be used again, and return the next one."""
+        producer.drop()
+        return self._fenced()
 
     def _fenced(self) -> TransactionalProducer:
         """Return a new producer that has fenced every earlier one."""
@@ -210,7 +226,7 @@ class Claimant:
         if last is None:
             return None
         since = (before or last).position
-        return Commit(since.end_lsn if since else Lsn(0), last)
+        return Commit(since.end_lsn if since else Lsn(0), last, self._event_topics)
 
     def _restore(
         self, producer: TransactionalProducer, record: PositionRecord
@@ -222,7 +238,7 @@ class Claimant:
         now = time.time_ns() // 1000
         whole = replace(record, restoring=None, commits=record.commits + 1, written_at=now)
         with self._reader("read_uncommitted") as reader:
-            records = records_to_restore(reader, record)
+            records = records_to_restore(reader, record, self._event_topics)
             end = [self.internal.position_record(whole)]
             return whole, self._transact(producer, chain(_in_groups(records), [end]))
 

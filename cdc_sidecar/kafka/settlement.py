@@ -14,6 +14,7 @@ from typing import Final
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 
 from cdc_sidecar.events.record import NOW, Headers, Record
+from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.hanging import OffsetRange, Partition
 from cdc_sidecar.kafka.ledger import is_of_the_ledger
 from cdc_sidecar.kafka.position import PositionRecord, Restoration, decode_position
@@ -30,7 +31,7 @@ _COMMIT_LSN: Final = "commit_lsn"
 class Age(Enum):
     """When a record was published, compared with a commit."""
 
-    EARLIER = auto()  # in an earlier commit, or by another service that shares the topic
+    EARLIER = auto()  # in an earlier commit, or by another program that shares the topic
     WITHIN = auto()
     LATER = auto()  # in no commit yet
 
@@ -41,6 +42,7 @@ class Commit:
 
     since: Lsn
     record: PositionRecord
+    topics: EventTopics
 
     @property
     def end(self) -> Lsn:
@@ -50,10 +52,13 @@ class Commit:
     def age(self, message: Message) -> Age:
         """Return when a message was published.
 
-        An event of an outbox may have a time of its own, and has its commit LSN in a header. The
-        time of any other record is that of its production, which precedes that of its position.
+        An event of an outbox may have a time of its own, and has its commit LSN in a header; what
+        has none there is from another program. The time of any other record is that of its
+        production, which precedes that of its position.
         """
         lsn, position = _commit_lsn(message), self.record.position
+        if lsn is None and self.topics.is_of_an_outbox(message.topic() or ""):
+            return Age.EARLIER
         split = position.partial if position else None
         if lsn is None or (split and split.final_lsn == lsn):
             _kind, milliseconds = message.timestamp()
@@ -135,7 +140,9 @@ class Judge:
             if message.key() == self._key
         ]
         value = found[-1] if found else None
-        return Commit(last.end, decode_position(value)) if isinstance(value, bytes) else None
+        if not isinstance(value, bytes):
+            return None
+        return Commit(last.end, decode_position(value), last.topics)
 
     def _is_visible(self, proposed: Commit, last: Commit, stable: Mapping[Partition, int]) -> bool:
         """Return whether a partition shows a record of the proposed commit."""
@@ -157,7 +164,9 @@ class Judge:
         return ages
 
 
-def records_to_restore(uncommitted: Reader, record: PositionRecord) -> Iterator[Record]:
+def records_to_restore(
+    uncommitted: Reader, record: PositionRecord, topics: EventTopics
+) -> Iterator[Record]:
     """Yield the records that were aborted although they were committed, to be written again.
 
     Raises:
@@ -167,7 +176,7 @@ def records_to_restore(uncommitted: Reader, record: PositionRecord) -> Iterator[
     restoring = record.restoring
     if restoring is None:
         return
-    commit = Commit(restoring.since, record)
+    commit = Commit(restoring.since, record, topics)
     for message in read_places(uncommitted, restoring.places):
         if commit.age(message) is Age.WITHIN:
             yield _copy(message)
