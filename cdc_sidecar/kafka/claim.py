@@ -10,7 +10,7 @@ again. The position remembers which ones, from before the abort until they are c
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -18,7 +18,7 @@ from typing import Final
 
 from cdc_sidecar import failpoints
 from cdc_sidecar.config.model import Config
-from cdc_sidecar.errors import SidecarError, TransactionFailed
+from cdc_sidecar.errors import KafkaUnavailable, SidecarError, TransactionFailed
 from cdc_sidecar.events.names import position_topic, schemas_topic
 from cdc_sidecar.events.record import Record
 from cdc_sidecar.events.registry.records import SchemaRecord
@@ -26,7 +26,7 @@ from cdc_sidecar.failpoints import Failpoint
 from cdc_sidecar.kafka.client import admin_client
 from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.hanging import OffsetRange, Partition, find_hanging, stable_ends
-from cdc_sidecar.kafka.position import PositionRecord, read_last_commits, read_position
+from cdc_sidecar.kafka.position import PositionRecord, read_position
 from cdc_sidecar.kafka.producer import Producer, TransactionalProducer, producer_settings
 from cdc_sidecar.kafka.read import Reader, committed_reader, high_watermark
 from cdc_sidecar.kafka.settlement import Commit, Judge, Verdict, records_to_restore
@@ -133,12 +133,13 @@ class Claimant:
         producer, aborted = self.fence(published)
         with dropped_on_error(producer):
             record = self._read_decided()
-            if record is None or record.restoring is None:
+            if record is None or not record.restoring:
                 return Claim(producer, record, aborted)
             whole, is_usable = self._restore(producer, record)
         if not is_usable:
-            producer = self._replaced(producer)
-        restored = tuple(place.partition for place in record.restoring.places)
+            producer.drop()
+            return self.claim(published)
+        restored = tuple(place.partition for place in record.restoring)
         return Claim(producer, whole, aborted, restored)
 
     def fence(
@@ -159,34 +160,26 @@ class Claimant:
             if not hanging:
                 return producer, ()
             verdict = self._judge(hanging, published)
-        if verdict.position is not None:
-            producer = self._note(producer, verdict.position)
-        if verdict.ended:
-            producer = self._abort(producer, verdict.ended)
-        return producer, verdict.ended
-
-    def _note(
-        self, producer: TransactionalProducer, record: PositionRecord
-    ) -> TransactionalProducer:
-        """Write a position that says what is to be restored; return the producer to go on with."""
-        with dropped_on_error(producer):
-            is_usable = self.write(producer, record)
-        failpoints.reach(Failpoint.AFTER_HANGING_NOTED)
-        return producer if is_usable else self._replaced(producer)
-
-    def _abort(
-        self, producer: TransactionalProducer, partitions: Iterable[Partition]
-    ) -> TransactionalProducer:
-        """End hanging transactions with an abort; return the producer to go on with."""
-        with dropped_on_error(producer):
-            producer.abort_on(partitions)
-        failpoints.reach(Failpoint.AFTER_HANGING_ABORTED)
-        return self._replaced(producer)
-
-    def _replaced(self, producer: TransactionalProducer) -> TransactionalProducer:
-        """Drop a producer that must not be used again, and return the next one."""
+            if verdict.position is not None:
+                self._note(producer, verdict.position)
+            if not verdict.ended:
+                return producer, ()
+            producer.abort_on(verdict.ended)
+            failpoints.reach(Failpoint.AFTER_HANGING_ABORTED)
         producer.drop()
-        return self._fenced()
+        return self._fenced(), verdict.ended
+
+    def _note(self, producer: TransactionalProducer, record: PositionRecord) -> None:
+        """Write the position of a commit that hangs, or from which records are to be restored.
+
+        Raises:
+            TransactionFailed: it is not there, or might still be removed.
+
+        """
+        groups = [[self.internal.position_record(record)]]
+        if not self._transact(producer, groups) or self._read_decided() != record:
+            raise TransactionFailed("what hangs could not be noted in the position")
+        failpoints.reach(Failpoint.AFTER_HANGING_NOTED)
 
     def _fenced(self) -> TransactionalProducer:
         """Return a new producer that has fenced every earlier one."""
@@ -206,27 +199,16 @@ class Claimant:
     def _judge(self, hanging: list[OffsetRange], published: Lsn | None) -> Verdict:
         """Return what to do about hanging transactions."""
         elsewhere = set(self._topics.partitions) - {place.partition for place in hanging}
-        admin = admin_client(self._config.kafka)
+        admin, exists = admin_client(self._config.kafka), self._topics.facts(self.internal.position)
+        record = self.read_unclaimed() if exists else None
+        last = Commit(record, self._event_topics) if record else None
         with self._reader() as committed, self._reader("read_uncommitted") as uncommitted:
-            last = self._last_commit(committed)
             place = self.internal.position, 0
-            return Judge(committed, uncommitted, (last, place, self.internal.key)).judge(
+            return Judge((committed, uncommitted), last, place, self.internal.key).judge(
                 hanging,
-                acknowledged=lambda: (published, self._acknowledged()),
-                stable=lambda: stable_ends(admin, elsewhere),
+                is_acknowledged=lambda lsn: lsn == published or lsn == self._acknowledged(),
+                stable_ends=lambda: stable_ends(admin, elsewhere),
             )
-
-    def _last_commit(self, committed: Reader) -> Commit | None:
-        """Return the last commit whose position is visible; None if there is no position."""
-        if self._topics.facts(self.internal.position) is None:
-            return None
-        before, last = read_last_commits(
-            committed, self.internal.position, self._config.transactional_id
-        )
-        if last is None:
-            return None
-        since = (before or last).position
-        return Commit(since.end_lsn if since else Lsn(0), last, self._event_topics)
 
     def _restore(
         self, producer: TransactionalProducer, record: PositionRecord
@@ -234,13 +216,36 @@ class Claimant:
         """Write the committed records again that were aborted.
 
         Return the position without them, and whether the producer may be used again.
+
+        Raises:
+            KafkaUnavailable: another producer has a transaction open among them.
+
         """
-        now = time.time_ns() // 1000
-        whole = replace(record, restoring=None, commits=record.commits + 1, written_at=now)
-        with self._reader("read_uncommitted") as reader:
-            records = records_to_restore(reader, record, self._event_topics)
+        existing = self._topics.describe({place.topic for place in record.restoring})
+        places = tuple(place for place in record.restoring if place.topic in existing)
+        self._check_ended(places)
+        whole = replace(
+            record, restoring=(), commits=record.commits + 1, written_at=time.time_ns() // 1000
+        )
+        with self._reader() as committed, self._reader("read_uncommitted") as uncommitted:
+            records = records_to_restore(
+                (committed, uncommitted), replace(record, restoring=places), self._event_topics
+            )
             end = [self.internal.position_record(whole)]
             return whole, self._transact(producer, chain(_in_groups(records), [end]))
+
+    def _check_ended(self, places: Iterable[OffsetRange]) -> None:
+        """Check that no transaction is open among some records any more."""
+        ended = {place.partition: place.end for place in places}
+        for partition, stable in stable_ends(admin_client(self._config.kafka), ended).items():
+            if stable < ended[partition]:
+                topic, number = partition
+                raise KafkaUnavailable(
+                    f"a transaction is open at offset {stable} of partition {number} of topic"
+                    f" {topic}, among records that are to be written again",
+                    cause="another producer writes to this topic",
+                    hint="wait until its transaction ends; `kafka-transactions.sh list` shows it",
+                )
 
     def _read_decided(self) -> PositionRecord | None:
         """Read the position up to the high watermark: after the fence no commit is in doubt."""
@@ -259,27 +264,37 @@ class Claimant:
         finally:
             reader.close()
 
-    def write(self, producer: Producer, record: PositionRecord, *before: Record) -> bool:
+    def write(self, producer: Producer, record: PositionRecord | None, *before: Record) -> bool:
         """Write a position, after the records `before`, in a Kafka transaction of their own.
 
-        `producer` is that of a claim; return whether it may be used again.
+        `producer` is that of a claim, and None a position that there is not yet; return whether the
+        producer may be used again.
 
         Raises:
             TransactionFailed: whether the position was written is not known.
             ProducerFenced: another producer has claimed the position.
 
         """
-        return self._transact(producer, [[*before, self.internal.position_record(record)]])
+        return self._transact(producer, self._followed(before, record))
+
+    def _followed(
+        self, before: Sequence[Record], record: PositionRecord | None
+    ) -> Iterator[list[Record]]:
+        """Yield records, and the position that covers them, written after they were produced."""
+        yield list(before)
+        if record:
+            written = replace(record, written_at=time.time_ns() // 1000)
+            yield [self.internal.position_record(written)]
 
     def _transact(self, producer: Producer, groups: Iterable[list[Record]]) -> bool:
         """Write groups of records in one Kafka transaction; as `write`."""
-        failed: TransactionFailed | None = None
+        failed: SidecarError | None = None
         try:
             producer.begin()
             for records in groups:
                 producer.produce(records, self._ask)
             return producer.commit(self._ask)
-        except TransactionFailed as error:
+        except SidecarError as error:
             failed = error  # the abort calls the client, so nothing may be handled
         producer.abort()
         raise failed

@@ -63,8 +63,7 @@ def find_hanging(admin: AdminClient, partitions: Iterable[Partition]) -> list[Of
         return []
     time.sleep(PATIENCE)
     starts = {place.partition: place.start for place in first}
-    second = _open(admin, starts)
-    return [place for place in second if place.start == starts[place.partition]]
+    return [place for place in _open(admin, starts) if place.start == starts[place.partition]]
 
 
 def _open(admin: AdminClient, partitions: Iterable[Partition]) -> list[OffsetRange]:

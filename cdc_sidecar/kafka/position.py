@@ -8,7 +8,6 @@ version. The format is documented in `docs/reference/position.md`.
 import json
 import os
 import socket
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
@@ -71,24 +70,6 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Restoration:
-    """Records of the last commit that hang: they are aborted, and then written again.
-
-    They belong to source transactions whose commit LSN is `since` or later.
-    """
-
-    since: Lsn
-    places: tuple[OffsetRange, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the restoration's JSON."""
-        return {
-            "since": format_lsn(self.since),
-            "places": [asdict(place) for place in self.places],
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class PositionRecord:
     """The value of one position record; `position` is None for an intent to create the slot."""
 
@@ -100,7 +81,7 @@ class PositionRecord:
     written_at: int  # microseconds since 1970
     resets: tuple[Move, ...] = ()  # an operator's last moves, oldest first
     parts: Mapping[str, str] = field(default_factory=dict)  # of the configuration: their digests
-    restoring: Restoration | None = None  # begun by a claim, and to be completed by the next one
+    restoring: tuple[OffsetRange, ...] = ()  # committed records that a claim writes again
     more: Mapping[str, Any] = field(default_factory=dict)  # fields that a newer version added
 
     def moved(self, position: Position, fingerprint: str, now: int) -> "PositionRecord":
@@ -133,7 +114,7 @@ class PositionRecord:
             "written_at": self.written_at,
             "resets": [move.as_json() for move in self.resets],
             **({"configuration": self.parts} if self.parts else {}),
-            **({"restoring": self.restoring.as_json()} if self.restoring else {}),
+            **({"restoring": list(map(asdict, self.restoring))} if self.restoring else {}),
             **self.more,
         }
         return json.dumps(value, separators=(",", ":")).encode()
@@ -172,7 +153,7 @@ def decode_position(value: bytes, remedy: str = "") -> PositionRecord:
         resets = tuple(_parse_move(move) for move in content.pop("resets"))
         known = {name: content.pop(name) for name in _PLAIN}
         known["parts"] = dict(content.pop("configuration", {}))
-        known["restoring"] = _parse_restoration(content.pop("restoring", None))
+        known["restoring"] = tuple(OffsetRange(**place) for place in content.pop("restoring", ()))
         return PositionRecord(identity, position, resets=resets, more=content, **known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PositionUnreadable(
@@ -208,13 +189,6 @@ def _parse_move(move: dict[str, Any]) -> Move:
     return Move(start=start, goal=goal, more=move, **known)
 
 
-def _parse_restoration(restoring: dict[str, Any] | None) -> Restoration | None:
-    if restoring is None:
-        return None
-    places = tuple(OffsetRange(**place) for place in restoring["places"])
-    return Restoration(parse_lsn(restoring["since"]), places)
-
-
 _REMEDY: Final = (
     "; run kafka-topics.sh --bootstrap-server {} --delete --topic {}; this loses the position, and"
     " `cdc-sidecar run --bootstrap` starts at the LSN that was last acknowledged to Postgres"
@@ -237,7 +211,10 @@ def read_position(
         KafkaUnavailable: the topic cannot be read.
 
     """
-    for start in dict.fromkeys((_tail(consumer, topic, high), 0)):
+    with translated(consumer, Asked("Read", f"topic {topic}")):
+        partition = TopicPartition(topic, 0)
+        _, end = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT, cached=False)
+    for start in dict.fromkeys((max(0, (high or end) - _TAIL), 0)):
         found = _read_latest(consumer, topic, start, high)
         own = found.pop(transactional_id, None)
         if others := _positions(found):
@@ -245,33 +222,6 @@ def read_position(
         if own is not None:
             return decode_position(own, _REMEDY.format(consumer.reason.servers, topic))
     return None
-
-
-def read_last_commits(
-    consumer: Reader, topic: str, transactional_id: str
-) -> tuple[PositionRecord | None, PositionRecord | None]:
-    """Return the last but one and the last position at the end of the topic, if they are there.
-
-    Compaction may have removed the first one.
-
-    Raises:
-        PositionUnreadable: the record is of another version, or malformed.
-        KafkaUnavailable: the topic cannot be read.
-
-    """
-    key = transactional_id.encode()
-    records = read_records(consumer, topic, _tail(consumer, topic, None), None)
-    own = deque((value for known, value in records if known == key and value), maxlen=2)
-    last = decode_position(own.pop()) if own else None
-    return (decode_position(own.pop()) if own else None), last
-
-
-def _tail(consumer: Reader, topic: str, high: int | None) -> int:
-    """Return the offset at which the last records of the topic begin."""
-    with translated(consumer, Asked("Read", f"topic {topic}")):
-        partition = TopicPartition(topic, 0)
-        _, end = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT, cached=False)
-    return max(0, (high or end) - _TAIL)
 
 
 def read_positions(consumer: Reader, topic: str) -> dict[str, PositionRecord]:

@@ -126,6 +126,7 @@ class TransactionalProducer:
         self._room = settings["queue.buffering.max.kbytes"] * 1024
         self._identity = Asked("Write", f"transactional-id {settings['transactional.id']}")
         self.reason: Reason = settings["logger"]
+        self._disconnections = 0  # until the producer has fenced
         with translated():
             self._producer = confluent_kafka.Producer(settings)
 
@@ -143,6 +144,7 @@ class TransactionalProducer:
         while True:
             raised = error_of(lambda: self._producer.init_transactions(SLICE))
             if raised is None:
+                self._disconnections = self.reason.disconnections
                 return
             waited = time.monotonic() - begun
             if not _may_retry(raised) or waited >= deadline or stopping():
@@ -237,7 +239,9 @@ class TransactionalProducer:
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; return whether the producer may be used again.
 
-        `waiting` is called every second with the seconds so far while the brokers do not answer.
+        It may not if its EndTxn may have been sent twice, or if a broker was away since it fenced:
+        the transaction before this one may then hang. `waiting` is called every second with the
+        seconds so far while the brokers do not answer.
 
         Raises:
             TransactionFailed: the outcome is unknown; the position decides.
@@ -247,7 +251,8 @@ class TransactionalProducer:
         begun = time.monotonic()
         until = begun + self._timeout
         self._deliver(waiting, begun)
-        return self._end(waiting, begun, until) < SLOW_COMMIT
+        seconds = self._end(waiting, begun, until)
+        return seconds < SLOW_COMMIT and self.reason.disconnections == self._disconnections
 
     def _end(self, waiting: Callable[[float], None], begun: float, until: float) -> float:
         """End the transaction, and return the seconds that this alone took."""

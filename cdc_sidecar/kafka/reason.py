@@ -43,6 +43,7 @@ _PLACE: Final = re.compile(r"(?:\w+://)?\[?([^\s/]+?)\]?:(\d+)/\w+: ")
 _DURATION: Final = re.compile(r" \(after \d+ms in state (\w+)(?:, \d+ identical [^)]*\)[^)]*)?\)")
 """The part of the texts that differs each time."""
 _CLOSED: Final = "Disconnected"
+_WAS_UP: Final = "in state UP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Reason:
         self._throttled = ""
         self._throttled_at = float("-inf")
         self.undelivered: Undelivered | None = None  # the first record
+        self.disconnections = 0  # of brokers that had answered
 
     @property
     def text(self) -> str:
@@ -120,6 +122,7 @@ class Reason:
         LOGGER.log(level, template, *arguments)
         if arguments and arguments[0] == "FAIL":
             text = str(arguments[-1]).partition("]: ")[2]
+            self.disconnections += _WAS_UP in text
             if _DURATION.sub("", text) != _DURATION.sub("", self._text):
                 self._keep(None, text)
 

@@ -6,18 +6,19 @@ Postgres, or if a record that only it can have written is visible on another par
 counts as aborted: then nobody has seen any of it, and the source still has its changes.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 
+from cdc_sidecar.events.position import Partial
 from cdc_sidecar.events.record import NOW, Headers, Record
 from cdc_sidecar.kafka.event_topics import EventTopics
 from cdc_sidecar.kafka.hanging import OffsetRange, Partition
 from cdc_sidecar.kafka.ledger import is_of_the_ledger
-from cdc_sidecar.kafka.position import PositionRecord, Restoration, decode_position
+from cdc_sidecar.kafka.position import PositionRecord, decode_position
 from cdc_sidecar.kafka.read import Message, Reader, read_places
 from cdc_sidecar.postgres.lsn import Lsn
 
@@ -31,16 +32,15 @@ _COMMIT_LSN: Final = "commit_lsn"
 class Age(Enum):
     """When a record was published, compared with a commit."""
 
-    EARLIER = auto()  # in an earlier commit, or by another program that shares the topic
-    WITHIN = auto()
+    WITHIN = auto()  # in this commit, or in an earlier one
     LATER = auto()  # in no commit yet
+    FOREIGN = auto()  # by another program, which shares the topic of an outbox
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one commit has published: source transactions from `since` on, up to its position."""
+    """A commit, by its position."""
 
-    since: Lsn
     record: PositionRecord
     topics: EventTopics
 
@@ -52,20 +52,26 @@ class Commit:
     def age(self, message: Message) -> Age:
         """Return when a message was published.
 
-        An event of an outbox may have a time of its own, and has its commit LSN in a header; what
-        has none there is from another program. The time of any other record is that of its
-        production, which precedes that of its position.
+        An event of an outbox may have a time of its own, and has its commit LSN in a header. Where
+        the LSN leaves it open, and for any other record, the time decides: that of the production,
+        which precedes that of the position.
         """
-        lsn, position = _commit_lsn(message), self.record.position
+        lsn, split = _commit_lsn(message), self._partial
         if lsn is None and self.topics.is_of_an_outbox(message.topic() or ""):
-            return Age.EARLIER
-        split = position.partial if position else None
-        if lsn is None or (split and split.final_lsn == lsn):
-            _kind, milliseconds = message.timestamp()
-            return Age.LATER if milliseconds * 1000 > self.record.written_at else Age.WITHIN
-        if lsn >= self.end:
-            return Age.LATER
-        return Age.WITHIN if lsn >= self.since else Age.EARLIER
+            return Age.FOREIGN
+        # A message outside of a transaction ends where the next transaction's commit may begin.
+        if lsn is None or lsn == self.end or (split and split.final_lsn == lsn):
+            return Age.LATER if self.is_earlier_than(message) else Age.WITHIN
+        return Age.LATER if lsn > self.end else Age.WITHIN
+
+    def is_earlier_than(self, message: Message) -> bool:
+        """Return whether the time of a message is later than that of the position."""
+        _kind, milliseconds = message.timestamp()
+        return milliseconds * 1000 > self.record.written_at
+
+    @property
+    def _partial(self) -> Partial | None:
+        return self.record.position.partial if self.record.position else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +80,37 @@ class Verdict:
 
     position: PositionRecord | None  # to be written first, unless it is None
     ended: tuple[Partition, ...]  # on which an abort ends a transaction
-    restored: tuple[Partition, ...]  # those of them whose records are then written again
 
 
 class Judge:
     """Reads what there is to know about hanging transactions; used for one claim.
 
-    `committed` and `uncommitted` are readers of that isolation.
+    `committed` and `uncommitted` are readers of that isolation, `position` and `key` the partition
+    and the key of the position, and `last` is the last commit whose position is visible.
     """
 
     def __init__(
-        self, committed: Reader, uncommitted: Reader, last: tuple[Commit | None, Partition, bytes]
+        self,
+        readers: tuple[Reader, Reader],
+        last: Commit | None,
+        position: Partition,
+        key: bytes,
     ) -> None:
-        self._committed = committed
-        self._uncommitted = uncommitted
-        self._last, self._partition, self._key = last
+        self._committed, self._uncommitted = readers
+        self._last = last
+        self._position = position
+        self._key = key
 
     def judge(
         self,
         hanging: Sequence[OffsetRange],
-        acknowledged: Callable[[], Collection[Lsn | None]],
-        stable: Callable[[], Mapping[Partition, int]],
+        is_acknowledged: Callable[[Lsn], bool],
+        stable_ends: Callable[[], Mapping[Partition, int]],
     ) -> Verdict:
         """Return what to do about the hanging transactions.
 
-        `acknowledged` returns positions that are known to be committed, and `stable` the last
-        stable offsets of the other partitions. Both are asked only if they matter.
+        `is_acknowledged` says whether a position is known to be committed, and `stable_ends`
+        returns the last stable offsets of all partitions. Both are asked only if they matter.
 
         Raises:
             KafkaUnavailable: a record did not arrive in time.
@@ -107,79 +118,102 @@ class Judge:
 
         """
         last, everywhere = self._last, tuple(place.partition for place in hanging)
-        if last is None or last.record.restoring:  # the latter was interrupted: it goes on
-            return Verdict(None, everywhere, ())
+        if last is None:
+            return Verdict(None, everywhere)
         proposed = self._proposed(hanging, last)
-        is_committed = proposed is not None and (
-            (proposed.end > last.end and proposed.end in acknowledged())
-            or self._is_visible(proposed, last, stable())
-        )
-        commit = proposed if proposed and is_committed else last
-        ages = self._ages(commit, hanging)
-        if is_committed:
-            ages.pop(self._partition)  # writing the position once more commits it
-        elif self._partition in ages:
-            ages[self._partition] = Age.LATER
-        restored = [place for place in hanging if ages.get(place.partition) is Age.WITHIN]
-        record = replace(
-            commit.record,
-            restoring=Restoration(commit.since, tuple(restored)) if restored else None,
-        )
-        return Verdict(
-            record if is_committed or restored else None,
-            tuple(partition for partition, age in ages.items() if age is not Age.EARLIER),
-            tuple(place.partition for place in restored),
-        )
+        if proposed and not self._is_committed(proposed, last, is_acknowledged, stable_ends):
+            proposed = None
+        if proposed is None and last.record.restoring:  # it was interrupted, and goes on
+            return Verdict(None, everywhere)
+        commit = proposed or last
+        others = [place for place in hanging if place.partition != self._position]
+        restoring = tuple(place for place in others if self._has_part_in(commit, place))
+        # To write the position once more commits one that hangs.
+        ended = tuple(place.partition for place in others) if proposed else everywhere
+        is_noted = proposed is not None or restoring
+        return Verdict(replace(commit.record, restoring=restoring) if is_noted else None, ended)
 
     def _proposed(self, hanging: Sequence[OffsetRange], last: Commit) -> Commit | None:
         """Return the commit whose position hangs, if there is one."""
-        places = [place for place in hanging if place.partition == self._partition]
+        places = [place for place in hanging if place.partition == self._position]
         found = [
             message.value()
             for message in read_places(self._uncommitted, places)
             if message.key() == self._key
         ]
         value = found[-1] if found else None
-        if not isinstance(value, bytes):
-            return None
-        return Commit(last.end, decode_position(value), last.topics)
+        return Commit(decode_position(value), last.topics) if isinstance(value, bytes) else None
 
-    def _is_visible(self, proposed: Commit, last: Commit, stable: Mapping[Partition, int]) -> bool:
-        """Return whether a partition shows a record of the proposed commit."""
-        tails = [
-            OffsetRange(*partition, max(0, end - _TAIL), end) for partition, end in stable.items()
-        ]
+    def _is_committed(
+        self,
+        proposed: Commit,
+        last: Commit,
+        is_acknowledged: Callable[[Lsn], bool],
+        stable_ends: Callable[[], Mapping[Partition, int]],
+    ) -> bool:
+        if proposed.end > last.end and is_acknowledged(proposed.end):
+            return True
+        tails = {
+            partition: OffsetRange(*partition, max(0, end - _TAIL), end)
+            for partition, end in stable_ends().items()
+            if partition != self._position
+        }
+        if last.record.restoring:  # then the proposed commit has only copies
+            return self._shows_a_copy(last, tails)
+        return self._shows_more(last, proposed, tails)
+
+    def _shows_more(
+        self, last: Commit, proposed: Commit, tails: Mapping[Partition, OffsetRange]
+    ) -> bool:
+        """Return whether a record is visible that only the proposed commit can have published."""
         return any(
-            last.age(message) is Age.LATER and proposed.age(message) is Age.WITHIN
-            for message in read_places(self._committed, tails)
+            last.age(message) is Age.LATER
+            and last.is_earlier_than(message)
+            and proposed.age(message) is Age.WITHIN
+            for message in read_places(self._committed, tails.values())
             if not is_of_the_ledger(message.key())
         )
 
-    def _ages(self, commit: Commit, hanging: Sequence[OffsetRange]) -> dict[Partition, Age]:
-        """Return the age of each hanging transaction, judged by its first record."""
-        firsts = [replace(place, end=place.start + 1) for place in hanging]
-        ages = {place.partition: Age.LATER for place in hanging}
-        for message in read_places(self._uncommitted, firsts):
-            ages[message.topic() or "", message.partition() or 0] = commit.age(message)
-        return ages
+    def _shows_a_copy(self, last: Commit, tails: Mapping[Partition, OffsetRange]) -> bool:
+        """Return whether a record of a restoration is visible, behind the one that it copies."""
+        behind = [
+            replace(tails[place.partition], start=place.end)
+            for place in last.record.restoring
+            if place.partition in tails and tails[place.partition].end > place.end
+        ]
+        return any(
+            last.age(message) is Age.WITHIN for message in read_places(self._committed, behind)
+        )
+
+    def _has_part_in(self, commit: Commit, place: OffsetRange) -> bool:
+        """Return whether a record of a place was published in a commit."""
+        return any(
+            commit.age(message) is Age.WITHIN
+            for message in read_places(self._uncommitted, [place])
+            if not is_of_the_ledger(message.key())
+        )
 
 
 def records_to_restore(
-    uncommitted: Reader, record: PositionRecord, topics: EventTopics
+    readers: tuple[Reader, Reader], record: PositionRecord, topics: EventTopics
 ) -> Iterator[Record]:
-    """Yield the records that were aborted although they were committed, to be written again.
+    """Yield copies of the records that were aborted although they were committed.
+
+    `readers` are of committed and of uncommitted records. What the first one shows needs none.
 
     Raises:
         KafkaUnavailable: a record did not arrive in time.
 
     """
-    restoring = record.restoring
-    if restoring is None:
-        return
-    commit = Commit(restoring.since, record, topics)
-    for message in read_places(uncommitted, restoring.places):
-        if commit.age(message) is Age.WITHIN:
+    commit, (visible, everything) = Commit(record, topics), readers
+    shown = {_offset(message) for message in read_places(visible, record.restoring)}
+    for message in read_places(everything, record.restoring):
+        if _offset(message) not in shown and commit.age(message) is Age.WITHIN:
             yield _copy(message)
+
+
+def _offset(message: Message) -> tuple[str | None, int | None, int | None]:
+    return message.topic(), message.partition(), message.offset()
 
 
 def _copy(message: Message) -> Record:

@@ -62,7 +62,9 @@ class Metrics:
         self.bytes = make.counter("published_bytes", "keys and values of events, not compressed")
         self.splits = make.counter("transaction_splits", "source transactions that were split")
         self.fences = make.counter("producer_fences", "times that our producer was fenced")
-        self.recycles = make.counter("producer_recycles", "producers replaced after a slow commit")
+        self.recycles = make.counter(
+            "producer_recycles", "producers replaced after a slow commit, or a broker's absence"
+        )
         self.sessions = make.counter("sessions", "sessions by the error that ended them", "reason")
 
     def _make_gauges(self, make: Maker) -> None:

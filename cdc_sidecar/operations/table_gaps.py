@@ -73,9 +73,9 @@ def write_log(config: Config, log: SchemaLog) -> None:
 
     """
     claimant = claimant_of(config)
-    producer, _ = claimant.fence()
-    producer.begin()
-    producer.produce(claimant.internal.schema_records(log.drain()))
-    if not producer.commit():
+    claim = claimant.claim()
+    records = claimant.internal.schema_records(log.drain())
+    # The position tells a later claim that the records were committed.
+    if not claimant.write(claim.producer, claim.record, *records):
         raise KafkaUnavailable("the commit took too long; run the command again")
-    producer.drop()
+    claim.producer.drop()

@@ -1,4 +1,4 @@
-"""The publisher thread: batches in, Kafka transactions out; it never touches Postgres.
+"""The publisher thread: batches in, Kafka transactions out; it reads nothing from Postgres.
 
 A Kafka transaction ends only where a source transaction ends (I4). Its last record is the position
 that covers it (I1); only after its commit is an LSN acknowledged (I3).
@@ -312,7 +312,7 @@ class Publisher:
             self._telemetry.brokers_slow(seconds)
 
     def _recycle(self) -> None:
-        """Replace a producer whose EndTxn may have been sent twice (I8); the stream goes on."""
+        """Replace a producer that must not be used again (I8); the stream goes on."""
         self._telemetry.producer_replaced()
         expected = self._record.position
         positioned = self._recovery.reclaim(expected.end_lsn if expected else None)
@@ -320,7 +320,7 @@ class Publisher:
         self._producer, self._record = positioned.producer, positioned.record
         if positioned.record.position != expected:
             raise TransactionFailed(
-                "the position read after a slow commit is not the one that was committed"
+                "the position read after a commit is not the one that was committed"
             )
 
     def _finish(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from cdc_sidecar.config.model import Kafka
@@ -39,6 +40,8 @@ payload = "raw"
 columns.timestamp = "at"
 """
 _EVENT = """INSERT INTO outbox (id, payload) VALUES ({0}, '{{"number": {0}}}')"""
+_MESSAGE = """SELECT pg_logical_emit_message(false, 'box', '{{"id": "{0}", "aggregatetype": "order",
+"aggregateid": "7", "type": "x", "at": 1580601600000, "payload": {{"number": {0}}}}}')"""
 _AT = 1_580_601_600_000  # 2 February 2020, in milliseconds since 1970
 
 
@@ -156,6 +159,8 @@ def test_a_transaction_that_only_kafka_knows_is_published_once(
 ) -> None:
     _hang_committed(wired, service, *kinds)
     _assert_published_once(service)
+    # If nobody knows of the transaction, it counts as aborted, and is sent again.
+    assert _restored(service) == (_names(service, "items") if kinds == ("items",) else [])
 
 
 @pytest.mark.parametrize("kinds", [("position", "items"), ("position",), ("items",)], ids="-".join)
@@ -165,6 +170,22 @@ def test_a_transaction_that_was_not_committed_is_published_once(
     _hang_open(wired, service, *kinds)
     _assert_published_once(service)
     assert _restored(service) == []
+
+
+def test_the_schemas_that_a_start_has_written_are_no_sign_of_a_commit(
+    wired: Wired, make_service: Callable[..., Service]
+) -> None:
+    broker, wire = wired
+    fresh = service_on(broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}")
+    fresh.sidecar.start_and_stream()
+    with _hanging(wired, fresh, "position", statement="SELECT"):
+        wire.arm(Api.END_TXN, Cut.REQUEST_LOST)
+        fresh.sql(_ITEM)
+        await_true(lambda: not wire.armed, what="the sidecar commits")
+        fresh.sidecar.kill()
+    fresh.sidecar.start_and_stream()
+    fresh.await_published()
+    assert published_ids(fresh) == [2]
 
 
 @pytest.fixture
@@ -188,6 +209,22 @@ def outbox(wired: Wired, make_service: Callable[..., Service]) -> Service:
     return made
 
 
+@pytest.fixture
+def messages(wired: Wired, make_service: Callable[..., Service]) -> Service:
+    """Give a service with an outbox without a table; message 1 is published."""
+    broker, wire = wired
+    made = service_on(
+        broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}", more=TABLES
+    )
+    with made.sidecar.config.open("a") as config:
+        config.write(_OUTBOX.format(made.name).replace('table = "public.outbox"', 'prefix = "box"'))
+    made.sidecar.start_and_stream()
+    made.sql(_MESSAGE.format(1))
+    made.await_published()
+    assert made.sidecar.terminate() == 0
+    return made
+
+
 @pytest.mark.parametrize("hang", [_hang_acknowledged, _hang_committed, _hang_open])
 @pytest.mark.parametrize("kinds", [("position", "outbox"), ("outbox",)], ids="-".join)
 def test_an_event_with_a_time_of_its_own_is_published_once(
@@ -202,6 +239,55 @@ def test_an_event_with_a_time_of_its_own_is_published_once(
     assert [json.loads(value or b"")["number"] for _key, value, _headers in records] == [1, 2, 3]
     assert [dict(headers)["id"] for _key, _value, headers in records] == [b"1", b"2", b"3"]
     assert _times(outbox.kafka, topic) == [_AT, _AT, _AT]
+    known = hang is _hang_acknowledged or (hang is _hang_committed and kinds == ("outbox",))
+    assert _restored(outbox) == ([topic] if known else [])
+
+
+def test_a_message_outside_of_a_transaction_is_published_once(
+    wired: Wired, messages: Service
+) -> None:
+    _hang_acknowledged(wired, messages, "outbox", statement=_MESSAGE.format(2))
+    messages.sql(_MESSAGE.format(3))
+    messages.sidecar.start_and_stream()
+    messages.await_published()
+    (topic,) = _names(messages, "outbox")
+    places = read_topics(messages.kafka, [topic]).values()
+    values = [value or b"" for place in places for _key, value, _headers in place]
+    assert [json.loads(value)["number"] for value in values] == [1, 2, 3]
+    assert _restored(messages) == [topic]
+
+
+def test_a_running_sidecar_restores_what_hangs_once_a_broker_has_been_away(
+    wired: Wired, service: Service
+) -> None:
+    wire = wired[1]
+    service.sidecar.start_and_stream()
+    with _hanging(wired, service, "items", statement="SELECT"):
+        service.sql(_ITEM)
+        service.await_published()
+    wire.arm(Api.ADD_PARTITIONS_TO_TXN, Cut.RESET)
+    service.await_published()
+    assert not wire.armed
+    await_true(lambda: _restored(service), what="the records are restored")
+    assert published_ids(service) == [1, 2]
+    assert len(service.sidecar.events("stream_started")) == len(("before", "now"))
+
+
+def test_what_others_have_published_in_between_is_not_repeated(
+    wired: Wired, outbox: Service
+) -> None:
+    (topic,) = _names(outbox, "outbox")
+    _hang_acknowledged(wired, outbox, "outbox", statement=_EVENT.format(2))
+    other = Producer({"bootstrap.servers": outbox.kafka})
+    other.produce(topic, b'{"number": 0}', b"7", headers={"id": b"0", "commit_lsn": b"1"})
+    other.produce(topic, b'{"number": 0}', b"7", headers={"id": b"0"})
+    assert other.flush(20) == 0
+    outbox.sidecar.start_and_stream()
+    outbox.await_published()
+    places = read_topics(outbox.kafka, [topic]).values()
+    ids = [dict(headers)["id"] for place in places for _key, _value, headers in place]
+    assert sorted(ids) == [b"0", b"0", b"1", b"2"]
+    assert _restored(outbox) == [topic]
 
 
 def _times(kafka: str, topic: str) -> list[int]:

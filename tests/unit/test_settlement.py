@@ -27,7 +27,7 @@ _SPLIT = Partial(Lsn(1500), 9, Lsn(1200), 0, 2, 10, {})
 def _commit(partial: Partial | None = None) -> Commit:
     position = Position(Lsn(1000), partial)
     record = PositionRecord(_SOURCE, position, 3, "print", "host/1", _WRITTEN_AT * 1000)
-    return Commit(Lsn(900), record, _TOPICS)
+    return Commit(record, _TOPICS)
 
 
 def _message(milliseconds: int, topic: str = "shop.public.items", **headers: bytes) -> Message:
@@ -44,19 +44,20 @@ def test_the_time_of_a_record_decides(milliseconds: int, age: Age) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lsn", "age"),
-    [
-        (b"899", Age.EARLIER),  # or of another service that shares the topic
-        (b"900", Age.WITHIN),
-        (b"999", Age.WITHIN),
-        (b"1000", Age.LATER),  # the next transaction's commit record begins where the last one ends
-    ],
+    ("lsn", "age"), [(b"1", Age.WITHIN), (b"999", Age.WITHIN), (b"1001", Age.LATER)]
 )
 @pytest.mark.parametrize("milliseconds", [1, 9_999])
 def test_the_commit_lsn_of_an_event_counts_more_than_its_time(
     milliseconds: int, lsn: bytes, age: Age
 ) -> None:
     assert _commit().age(_message(milliseconds, "out.order", commit_lsn=lsn)) is age
+
+
+@pytest.mark.parametrize(("milliseconds", "age"), [(4_999, Age.WITHIN), (5_001, Age.LATER)])
+def test_where_one_commit_ends_and_the_next_may_begin_the_time_decides(
+    milliseconds: int, age: Age
+) -> None:
+    assert _commit().age(_message(milliseconds, "out.order", commit_lsn=b"1000")) is age
 
 
 @pytest.mark.parametrize(("milliseconds", "age"), [(4_999, Age.WITHIN), (5_001, Age.LATER)])
@@ -74,4 +75,4 @@ def test_a_header_that_is_not_ours_does_not_count() -> None:
 def test_what_another_program_writes_to_the_topic_of_an_outbox_is_left_alone(
     milliseconds: int,
 ) -> None:
-    assert _commit().age(_message(milliseconds, "out.order")) is Age.EARLIER
+    assert _commit().age(_message(milliseconds, "out.order")) is Age.FOREIGN
