@@ -40,7 +40,8 @@ _HOLDERS: Final = (
 )
 _BUSY_HINTS: Final[Mapping[str, str]] = {
     "57014": f"if a lock is waited for, end the session that holds it: {_HOLDERS} shows those that"
-    " lock a table of the catalog, and pg_terminate_backend(pid) ends one; otherwise look in"
+    " lock a table of the catalog, and pg_terminate_backend(pid) ends one (connect to another"
+    " database for it, because new connections to this one may wait too); otherwise look in"
     " pg_stat_activity for what keeps the server busy",
     "55P03": "find the session that holds the lock with SELECT pid, relation::regclass, mode FROM"
     " pg_locks WHERE granted, and end it with pg_terminate_backend(pid)",

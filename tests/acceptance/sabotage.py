@@ -19,6 +19,7 @@ from cdc_sidecar.events.snapshot.changes import RecentChanges
 from cdc_sidecar.events.snapshot.window import SnapshotWindow
 from cdc_sidecar.kafka.claim import Claimant
 from cdc_sidecar.kafka.producer import TransactionalProducer
+from cdc_sidecar.kafka.settlement import Verdict
 from cdc_sidecar.postgres.chunks import ChunkReader
 from cdc_sidecar.postgres.replication import ReplicationConnection
 from cdc_sidecar.runtime import table_reading
@@ -85,6 +86,8 @@ def _read_to_the_stable_end() -> None:
         return self.read_unclaimed()
 
     _replace(Claimant, "_read_decided", lambda _: read)
+    # It would find what stands behind the open transaction.
+    _replace(Claimant, "_judge", lambda _: lambda *_: Verdict(None, ()))
 
 
 def _acknowledge_first() -> None:

@@ -44,7 +44,7 @@ def test_after_the_hint_about_a_lock_on_the_catalog_it_runs(service: Service) ->
         hint = _ended(service, "CDC-212")["hint"]
         (query,) = re.findall(r"SELECT pid.*?(?= shows)", hint)
         (end,) = re.findall(r"pg_terminate_backend\(pid\)", hint)
-        with psycopg.connect(service.dsn, autocommit=True) as operator:
+        with psycopg.connect(service.dsn, dbname="postgres", autocommit=True) as operator:
             found = {row[0] for row in operator.execute(query.encode())}
             assert holder.info.backend_pid in found
             operator.execute(f"SELECT {end} FROM unnest(%s) AS pid".encode(), [list(found)])
