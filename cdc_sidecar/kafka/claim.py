@@ -4,8 +4,8 @@ The session, the commands that move the position, and teardown claim the positio
 change it. A claim also ends hanging transactions of earlier producers, because a position behind
 one cannot be read, and readers of event topics would wait at it forever.
 
-A hanging transaction that was committed is ended by an abort as well, because to commit it would
-take a record on each of its partitions that nobody has published. Its records are then written
+A hanging transaction that was committed is ended by an abort as well: a commit would need one more
+record on each of its partitions, and there is no event to write. Its records are then written
 again. The position remembers which ones, from before the abort until they are committed.
 """
 
@@ -101,7 +101,6 @@ class Claimant:
         """
         self._config = config
         self._topics = topics
-        self._event_topics = EventTopics(config)
         self._acknowledged = acknowledged
         self._stopping = stopping
         self.internal = InternalTopics.of(config)
@@ -178,7 +177,9 @@ class Claimant:
         """
         groups = [[self.internal.position_record(record)]]
         if not self._transact(producer, groups) or self._read_decided() != record:
-            raise TransactionFailed("what hangs could not be noted in the position")
+            raise TransactionFailed(
+                "the records of a hanging transaction could not be noted in the position"
+            )
         failpoints.reach(Failpoint.AFTER_HANGING_NOTED)
 
     def _fenced(self) -> TransactionalProducer:
@@ -199,9 +200,10 @@ class Claimant:
     def _judge(self, hanging: list[OffsetRange], published: Lsn | None) -> Verdict:
         """Return what to do about hanging transactions."""
         elsewhere = set(self._topics.partitions) - {place.partition for place in hanging}
-        admin, exists = admin_client(self._config.kafka), self._topics.facts(self.internal.position)
+        admin = admin_client(self._config.kafka)
+        exists = self._topics.facts(self.internal.position) is not None
         record = self.read_unclaimed() if exists else None
-        last = Commit(record, self._event_topics) if record else None
+        last = Commit(record, EventTopics(self._config)) if record else None
         with self._reader() as committed, self._reader("read_uncommitted") as uncommitted:
             place = self.internal.position, 0
             return Judge((committed, uncommitted), last, place, self.internal.key).judge(
@@ -229,7 +231,9 @@ class Claimant:
         )
         with self._reader() as committed, self._reader("read_uncommitted") as uncommitted:
             records = records_to_restore(
-                (committed, uncommitted), replace(record, restoring=places), self._event_topics
+                (committed, uncommitted),
+                replace(record, restoring=places),
+                EventTopics(self._config),
             )
             end = [self.internal.position_record(whole)]
             return whole, self._transact(producer, chain(_in_groups(records), [end]))

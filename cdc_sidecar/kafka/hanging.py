@@ -1,11 +1,11 @@
 """Hanging transactions: topic partitions on which an ended transaction still looks open.
 
 A transaction coordinator that knows no leader of a partition treats the partition as deleted and
-writes no marker there. Kafka 4.3.1 does so when a killed broker comes back: it aborts a transaction
-of ours without writing its markers, and just so it commits one. Readers then wait forever at the
-first record of that transaction. The next commit of the same producer on that partition would make
-aborted records visible, and the next abort would remove committed ones. `cdc_sidecar.kafka.claim`
-ends hanging transactions before it does either.
+writes no marker there. Kafka 4.3.1 does so when a killed broker comes back: it aborts or commits a
+transaction of ours without writing its markers. Readers then wait forever at the first record of
+that transaction. The next commit of the same producer on that partition would make aborted records
+visible, and its next abort would remove committed ones. A claim therefore ends hanging transactions
+before the sidecar sends anything.
 """
 
 import time
@@ -34,7 +34,7 @@ _PAUSE: Final = 0.1
 class OffsetRange:
     """Records of a topic partition, from offset `start` up to offset `end`, which is not included.
 
-    Of a hanging transaction it begins with its first record and ends where the partition ends.
+    That of a hanging transaction is from its first record to the end of the partition.
     """
 
     topic: str

@@ -239,9 +239,9 @@ class TransactionalProducer:
     def commit(self, waiting: Callable[[float], None] = lambda _seconds: None) -> bool:
         """Commit; return whether the producer may be used again.
 
-        It may not if its EndTxn may have been sent twice, or if a broker was away since it fenced:
-        the transaction before this one may then hang. `waiting` is called every second with the
-        seconds so far while the brokers do not answer.
+        It must not be used again if its EndTxn may have been sent twice, or if the connection to a
+        broker was lost since it fenced: the transaction before this one may then hang. `waiting`
+        is called every second with the seconds so far while the brokers do not answer.
 
         Raises:
             TransactionFailed: the outcome is unknown; the position decides.
@@ -249,18 +249,17 @@ class TransactionalProducer:
 
         """
         begun = time.monotonic()
-        until = begun + self._timeout
         self._deliver(waiting, begun)
-        seconds = self._end(waiting, begun, until)
+        seconds = self._end(waiting, begun)
         return seconds < SLOW_COMMIT and self.reason.disconnections == self._disconnections
 
-    def _end(self, waiting: Callable[[float], None], begun: float, until: float) -> float:
+    def _end(self, waiting: Callable[[float], None], begun: float) -> float:
         """End the transaction, and return the seconds that this alone took."""
         started = time.monotonic()
         while raised := error_of(lambda: self._producer.commit_transaction(SLICE)):
             waited = time.monotonic() - begun
             waiting(waited)
-            if not _may_retry(raised) or time.monotonic() > until:
+            if not _may_retry(raised) or waited > self._timeout:
                 self._check(raised)
             check_credentials(self, waited)
         return time.monotonic() - started

@@ -5,7 +5,7 @@ EOF event and in its watermarks. Only an admin request returns the high watermar
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 import confluent_kafka
@@ -106,25 +106,13 @@ def read_messages(
         KafkaUnavailable: nothing arrived for too long, or another producer has a transaction open.
 
     """
-    asked = Asked("Read", f"topic {topic}")
-    with translated(consumer, asked):
+    with translated(consumer, Asked("Read", f"topic {topic}")):
         consumer.assign([TopicPartition(topic, 0, start)])
-    deadline = time.monotonic() + READ_TIMEOUT
-    while time.monotonic() < deadline:
-        with translated(consumer, asked):
-            message = consumer.poll(1.0)
-        if message is None:
-            continue
-        error = message.error()
-        if error is None:
-            deadline = time.monotonic() + READ_TIMEOUT
+    for message in _arrivals(consumer, lambda: topic):
+        if message.error() is None:
             yield message
-        elif error.code() == PARTITION_EOF:
-            if high is None or (message.offset() or 0) >= high:
-                return
-        elif not error.retriable():
-            raise translate(error, consumer, asked)
-    raise _unread(consumer, topic)
+        elif high is None or (message.offset() or 0) >= high:
+            return
 
 
 def read_places(consumer: Reader, places: Collection[OffsetRange]) -> Iterator[Message]:
@@ -137,27 +125,39 @@ def read_places(consumer: Reader, places: Collection[OffsetRange]) -> Iterator[M
 
     """
     ends = {place.partition: place.end for place in places}
+    if not ends:
+        return
     with translated(consumer):
         consumer.assign([TopicPartition(*place.partition, place.start) for place in places])
-    deadline = time.monotonic() + READ_TIMEOUT
-    while ends and time.monotonic() < deadline:
-        with translated(consumer):
-            message = consumer.poll(1.0)
-        if message is None:
-            continue
-        error = message.error()
-        if error is not None and error.code() != PARTITION_EOF:
-            if not error.retriable():
-                raise translate(error, consumer, _reading(message))
-            continue
+    for message in _arrivals(consumer, lambda: next(iter(ends))[0]):
         partition = message.topic() or "", message.partition() or 0
-        if error is not None or (message.offset() or 0) >= ends.get(partition, 0):
-            ends.pop(partition, None)
-        else:
-            deadline = time.monotonic() + READ_TIMEOUT
+        if message.error() is None and (message.offset() or 0) < ends.get(partition, 0):
             yield message
-    if ends:
-        raise _unread(consumer, next(iter(ends))[0])
+            continue
+        ends.pop(partition, None)
+        if not ends:
+            return
+
+
+def _arrivals(consumer: Reader, topic: Callable[[], str]) -> Iterator[Message]:
+    """Yield records, and where a partition ends for now, as long as records arrive.
+
+    `topic` returns the name of a topic that is still read, for the error.
+    """
+    deadline = time.monotonic() + READ_TIMEOUT
+    while time.monotonic() < deadline:
+        asked = Asked("Read", f"topic {topic()}")
+        with translated(consumer, asked):
+            message = consumer.poll(1.0)
+        error = message.error() if message else None
+        if message is None or (error and error.code() != PARTITION_EOF and error.retriable()):
+            continue
+        if error is None:
+            deadline = time.monotonic() + READ_TIMEOUT
+        elif error.code() != PARTITION_EOF:
+            raise translate(error, consumer, asked)
+        yield message
+    raise _unread(consumer, topic())
 
 
 def last_of_each_key(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
@@ -202,9 +202,3 @@ def assign(consumer: Reader, topics: Iterable[str], *, from_beginning: bool) -> 
             partitions.append(partition)
     with translated():
         consumer.assign(partitions)
-
-
-def _reading(message: Message) -> Asked | None:
-    """Return what a message that is an error was the answer to."""
-    topic = message.topic()
-    return Asked("Read", f"topic {topic}") if topic else None

@@ -110,7 +110,8 @@ class Judge:
         """Return what to do about the hanging transactions.
 
         `is_acknowledged` says whether a position is known to be committed, and `stable_ends`
-        returns the last stable offsets of all partitions. Both are asked only if they matter.
+        returns the last stable offsets of the partitions on which nothing hangs. Both are asked
+        only if they matter.
 
         Raises:
             KafkaUnavailable: a record did not arrive in time.

@@ -1,4 +1,4 @@
-"""The publisher thread: batches in, Kafka transactions out; it reads nothing from Postgres.
+"""The publisher thread: batches in, Kafka transactions out; it reads no changes.
 
 A Kafka transaction ends only where a source transaction ends (I4). Its last record is the position
 that covers it (I1); only after its commit is an LSN acknowledged (I3).

@@ -7,6 +7,7 @@ as when a broker that was killed comes back too early.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from confluent_kafka import Producer
@@ -33,7 +34,7 @@ Wired = tuple[KafkaBroker, Wire]
 _ITEM = "INSERT INTO items VALUES (2, 2, 'b')"
 _OUTBOX = """
 [[outboxes]]
-table = "public.outbox"
+{}
 topic = "out.{}.{{aggregatetype}}"
 payload = "raw"
 columns.timestamp = "at"
@@ -52,15 +53,26 @@ def wired() -> Iterator[Wired]:
 
 
 @pytest.fixture
-def service(wired: Wired, make_service: Callable[..., Service]) -> Service:
-    """Give a service whose sidecar has published item 1 and was stopped."""
+def make_wired(wired: Wired, make_service: Callable[..., Service]) -> Callable[..., Service]:
+    """Make services whose sidecars reach the broker through the proxy."""
     broker, wire = wired
-    made = service_on(broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}")
-    made.sidecar.start_and_stream()
-    made.sql("INSERT INTO items VALUES (1, 1, 'a')")
-    made.await_published()
-    assert made.sidecar.terminate() == 0
-    return made
+    seen_at = f"127.0.0.1:{wire.port}"
+    return partial(service_on, broker.bootstrap_servers, make_service, seen_at=seen_at)
+
+
+def _publish(service: Service, statement: str) -> Service:
+    """Let the sidecar publish what a statement writes, and stop it."""
+    service.sidecar.start_and_stream()
+    service.sql(statement)
+    service.await_published()
+    assert service.sidecar.terminate() == 0
+    return service
+
+
+@pytest.fixture
+def service(make_wired: Callable[..., Service]) -> Service:
+    """Give a service whose sidecar has published item 1 and was stopped."""
+    return _publish(make_wired(), "INSERT INTO items VALUES (1, 1, 'a')")
 
 
 def _names(service: Service, *kinds: str) -> list[str]:
@@ -172,10 +184,9 @@ def test_a_transaction_that_was_not_committed_is_published_once(
 
 
 def test_the_schemas_that_a_start_has_written_are_no_sign_of_a_commit(
-    wired: Wired, make_service: Callable[..., Service]
+    wired: Wired, make_wired: Callable[..., Service]
 ) -> None:
-    broker, wire = wired
-    fresh = service_on(broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}")
+    wire, fresh = wired[1], make_wired()
     fresh.sidecar.start_and_stream()
     with _hanging(wired, fresh, "position", statement="SELECT"):
         wire.arm(Api.END_TXN, Cut.REQUEST_LOST)
@@ -187,41 +198,30 @@ def test_the_schemas_that_a_start_has_written_are_no_sign_of_a_commit(
     assert published_ids(fresh) == [2]
 
 
+def _with_outbox(service: Service, origin: str = 'table = "public.outbox"') -> Service:
+    """Add an outbox to the configuration, and return the service."""
+    with service.sidecar.config.open("a") as config:
+        config.write(_OUTBOX.format(origin, service.name))
+    return service
+
+
 @pytest.fixture
-def outbox(wired: Wired, make_service: Callable[..., Service]) -> Service:
+def outbox(make_wired: Callable[..., Service]) -> Service:
     """Give a service with an outbox whose events are from another year; event 1 is published."""
-    broker, wire = wired
-    made = service_on(
-        broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}", more=TABLES
-    )
-    with made.sidecar.config.open("a") as config:
-        config.write(_OUTBOX.format(made.name))
+    made = _with_outbox(make_wired(more=TABLES))
     made.sql(
         "CREATE TABLE outbox (id int PRIMARY KEY, at timestamptz DEFAULT '2020-02-02',"
         " aggregatetype text DEFAULT 'order', aggregateid text DEFAULT '7', type text DEFAULT 'x',"
         " payload jsonb)"
     )
-    made.sidecar.start_and_stream()
-    made.sql(_EVENT.format(1))
-    made.await_published()
-    assert made.sidecar.terminate() == 0
-    return made
+    return _publish(made, _EVENT.format(1))
 
 
 @pytest.fixture
-def messages(wired: Wired, make_service: Callable[..., Service]) -> Service:
+def messages(make_wired: Callable[..., Service]) -> Service:
     """Give a service with an outbox without a table; message 1 is published."""
-    broker, wire = wired
-    made = service_on(
-        broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}", more=TABLES
-    )
-    with made.sidecar.config.open("a") as config:
-        config.write(_OUTBOX.format(made.name).replace('table = "public.outbox"', 'prefix = "box"'))
-    made.sidecar.start_and_stream()
-    made.sql(_MESSAGE.format(1))
-    made.await_published()
-    assert made.sidecar.terminate() == 0
-    return made
+    made = _with_outbox(make_wired(more=TABLES), 'prefix = "box"')
+    return _publish(made, _MESSAGE.format(1))
 
 
 @pytest.mark.parametrize("hang", [_hang_acknowledged, _hang_committed, _hang_open])
@@ -303,12 +303,9 @@ def _times(kafka: str, topic: str) -> list[int]:
 
 @pytest.mark.parametrize("kinds", [("items",), ("position", "items")], ids="-".join)
 def test_rows_of_a_snapshot_are_published_once(
-    wired: Wired, make_service: Callable[..., Service], kinds: tuple[str, ...]
+    wired: Wired, make_wired: Callable[..., Service], kinds: tuple[str, ...]
 ) -> None:
-    broker, wire = wired
-    service = service_on(
-        broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}", **INITIAL
-    )
+    wire, service = wired[1], make_wired(**INITIAL)
     service.sql("INSERT INTO items SELECT n, n, 'x' FROM generate_series(1, 500) n")
     _kill_once_committed(service)
     with wire.forgetting(*_names(service, *kinds)):
@@ -323,15 +320,11 @@ def test_rows_of_a_snapshot_are_published_once(
 
 
 def test_teardown_leaves_the_topic_of_another_owner_whole(
-    wired: Wired, make_service: Callable[..., Service]
+    wired: Wired, make_wired: Callable[..., Service]
 ) -> None:
-    broker, wire = wired
-    service = service_on(broker.bootstrap_servers, make_service, seen_at=f"127.0.0.1:{wire.port}")
+    service = make_wired()
     make_topic(service.kafka, *_names(service, "items"))
-    service.sidecar.start_and_stream()
-    service.sql("INSERT INTO items VALUES (1, 1, 'a')")
-    service.await_published()
-    assert service.sidecar.terminate() == 0
+    _publish(service, "INSERT INTO items VALUES (1, 1, 'a')")
     _hang_acknowledged(wired, service, "position", "items")
     run = service.sidecar.run("teardown", "--yes")
     assert run.returncode == 0, run.stderr
